@@ -1,0 +1,38 @@
+# `make run` serves the app, `make test` runs every check; each sets up what it needs, once.
+PYTHON ?= python3
+PORT ?= 8501
+BIN := .venv/bin
+
+.PHONY: run test lint browser benchmark clean
+
+run: .venv/app.done
+	$(BIN)/streamlit run app.py --server.port $(PORT)
+
+test: lint browser
+	$(BIN)/pytest
+
+lint: .venv/dev.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The browser tests drive Debian's Chromium.
+browser:
+	@command -v chromium >/dev/null || .ci/install-chromium
+
+benchmark: .venv/dev.done
+	$(BIN)/python benchmarks/recording.py
+
+.venv/bin/python:
+	@$(PYTHON) -m venv .venv || { echo "No virtual environment: apt-get install python3-venv"; exit 1; }
+
+.venv/app.done: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/dev.done: requirements.txt requirements-dev.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ .venv/app.done
+
+clean:
+	rm -rf .venv

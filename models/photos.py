@@ -1,0 +1,123 @@
+"""Labelled photos for training and evaluation, from Parquet files or an ImageFolder."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+from torchvision.datasets.folder import make_dataset, find_classes, IMG_EXTENSIONS
+from torchvision.transforms import v2
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SMALL = 64  # px; a photo with a longer short side counts as sharp
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Columns image (encoded bytes), label (int) and source, from a .parquet file or a folder
+    with one sub-folder a class."""
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path, columns=["image", "label", "source"])
+    _, class_to_idx = find_classes(str(path))
+    files = make_dataset(str(path), class_to_idx, extensions=IMG_EXTENSIONS)
+    rows = [(Path(file).read_bytes(), label, path.name) for file, label in files]
+    return pd.DataFrame(rows, columns=["image", "label", "source"])
+
+
+def decode(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def short_side(data: bytes) -> int:
+    return min(Image.open(io.BytesIO(data)).size)
+
+
+def blunt(image: Image.Image) -> Image.Image:
+    """A thumbnail's resolution and JPEG artefacts for a sharp photo.
+
+    Most classes have thumbnails only, so sharpness would betray the few with sharp photos.
+    """
+    scale = random.uniform(48, 96) / min(image.size)
+    size = (round(image.width * scale), round(image.height * scale))
+    buffer = io.BytesIO()
+    image.resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=random.randint(75, 95))
+    return decode(buffer.getvalue())
+
+
+def train_transform(size: int, min_area: float) -> v2.Compose:
+    return v2.Compose([
+        v2.RandomResizedCrop(size, scale=(min_area, 1.0), interpolation=v2.InterpolationMode.BICUBIC),
+        v2.RandomHorizontalFlip(),
+        v2.RandomApply([v2.ColorJitter(0.3, 0.3, 0.3, 0.05)], p=0.5),
+        v2.RandomGrayscale(0.05),
+        v2.PILToTensor(),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(MEAN, STD),
+    ])
+
+
+def eval_transform(size: int) -> v2.Compose:
+    """Shorter side to `size`, centre crop: what the shipped `pretrained_cfg` says as well."""
+    return v2.Compose([
+        v2.Resize(size, interpolation=v2.InterpolationMode.BICUBIC),
+        v2.CenterCrop(size),
+        v2.PILToTensor(),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(MEAN, STD),
+    ])
+
+
+def sharp_shares(table: pd.DataFrame, rate: float) -> pd.DataFrame:
+    """How to draw photos so that sharpness tells nothing about the class.
+
+    Every class is drawn equally often and shows a sharp view at the same `rate`. Columns, one row
+    a photo: `weight` to draw it with, `blunt` the chance that it is shown as a thumbnail.
+    A class's sharp photos make up between `rate` and half of its draws (all, if it has no
+    thumbnails), each counting four times as much as a thumbnail in between.
+    """
+    sharp = table.image.map(short_side) > SMALL
+    sharps = sharp.groupby(table.label).transform("sum")
+    thumbs = (~sharp).groupby(table.label).transform("sum")
+    share = (4 * sharps / (4 * sharps + thumbs)).clip(rate, 0.5)
+    share = share.where(thumbs > 0, 1.0).where(sharps > 0, 0.0)
+    weight = (share / sharps).where(sharp, (1 - share) / thumbs)
+    return pd.DataFrame({"weight": weight, "blunt": (1 - rate / share).where(sharp, 0.0)})
+
+
+class Photos(Dataset[tuple[torch.Tensor, int]]):
+    """One row of the table as (normalised tensor (3, size, size), class position).
+
+    `blunt_chance`, one number a photo, is how often it is first reduced to a thumbnail.
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        classes: list[int],
+        transform: v2.Compose,
+        blunt_chance: list[float] | None = None,
+    ) -> None:
+        position = {label: i for i, label in enumerate(classes)}
+        self.images: list[bytes] = table.image.tolist()
+        self.targets: list[int] = [position[label] for label in table.label]
+        self.transform = transform
+        self.blunt_chance = blunt_chance or [0.0] * len(self.images)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        image = decode(self.images[index])
+        if random.random() < self.blunt_chance[index]:
+            image = blunt(image)
+        return self.transform(image), self.targets[index]
+
+
+def forever(loader: torch.utils.data.DataLoader) -> Iterator:
+    while True:
+        yield from loader

@@ -1,0 +1,37 @@
+"""Vitviz: see what a Vision Transformer looks at.
+
+    vit = vitviz.load_model()
+    photo = vitviz.load_image("dog.jpg")
+    rec = vitviz.record(vit, photo)
+    heat = vitviz.explain(rec, "rollout")
+    vitviz.overlay(photo, heat).save("rollout.png")
+"""
+
+from vitviz.errors import ImageError, MethodError, ModelError, ModelUnavailable, VitvizError
+from vitviz.heatmap import Heatmap
+from vitviz.images import load_image, samples
+from vitviz.methods import METHODS, explain
+from vitviz.overlay import overlay
+from vitviz.recording import Prediction, Recording, record
+from vitviz.zoo import Vit, bundled_models, from_module, load_model
+
+__all__ = [
+    "METHODS",
+    "Heatmap",
+    "ImageError",
+    "MethodError",
+    "ModelError",
+    "ModelUnavailable",
+    "Prediction",
+    "Recording",
+    "Vit",
+    "VitvizError",
+    "bundled_models",
+    "explain",
+    "from_module",
+    "load_image",
+    "load_model",
+    "overlay",
+    "record",
+    "samples",
+]

@@ -1,0 +1,59 @@
+"""Where the model's input lies on the photo."""
+
+from __future__ import annotations
+
+from timm.data.transforms import MaybeToTensor
+from torchvision import transforms as v1
+
+from vitviz.errors import ModelError
+from vitviz.heatmap import Box
+
+__all__ = ["input_box"]
+
+KEEPS_GEOMETRY = (v1.ToTensor, v1.PILToTensor, v1.ConvertImageDtype, v1.Normalize, MaybeToTensor)
+
+
+def input_box(transform: object, size: tuple[int, int]) -> Box:
+    """The part of a photo of `size` (width, height) that a transform shows to the model.
+
+    Follows resizing and centre cropping with torchvision's own rounding. Padding makes the box
+    larger than the photo.
+
+    Raises:
+        ModelError: for a step whose geometry is not known, since a guess would misplace every map.
+    """
+    width, height = size
+    left, top, right, bottom = 0.0, 0.0, float(width), float(height)  # in the photo's pixels
+    steps = transform.transforms if isinstance(transform, v1.Compose) else [transform]
+    for step in steps:
+        if isinstance(step, v1.Resize):
+            width, height = _resized(step, width, height)
+        elif isinstance(step, v1.CenterCrop):
+            rows, cols = step.size
+            x_scale, y_scale = (right - left) / width, (bottom - top) / height
+            x, y = _centre(width, cols), _centre(height, rows)
+            left, right = left + x * x_scale, left + (x + cols) * x_scale
+            top, bottom = top + y * y_scale, top + (y + rows) * y_scale
+            width, height = cols, rows
+        elif not isinstance(step, KEEPS_GEOMETRY):
+            raise ModelError(
+                f"The transform's step {type(step).__name__} is not known, so its maps could not be "
+                "placed on the photo; use Resize and CenterCrop."
+            )
+    return left, top, right, bottom
+
+
+def _resized(step: v1.Resize, width: int, height: int) -> tuple[int, int]:
+    """(width, height) after torchvision's Resize."""
+    if not isinstance(step.size, int) and len(step.size) == 2:
+        rows, cols = step.size
+        return cols, rows
+    short = step.size if isinstance(step.size, int) else step.size[0]
+    if width <= height:
+        return short, int(short * height / width)
+    return int(short * width / height), short
+
+
+def _centre(length: int, crop: int) -> int:
+    """Where torchvision's CenterCrop starts; before 0 when it has to pad."""
+    return round((length - crop) / 2.0) if length >= crop else -((crop - length) // 2)

@@ -1,0 +1,40 @@
+"""An explanation as numbers: one value a patch, and where the patches lie on the photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Box", "Heatmap"]
+
+Box = tuple[float, float, float, float]
+"""(left, top, right, bottom) in pixels of the photo; pixel centres lie at halves."""
+
+
+@dataclass(frozen=True, eq=False)
+class Heatmap:
+    """Patch values of one explanation.
+
+    Attributes:
+        values: float32 (rows, cols), finite and not negative, in the method's own units.
+        box: the part of the photo that the grid covers.
+        method: the id in `METHODS` that made it.
+
+    Raises:
+        ValueError: if a value is negative or not finite, which no method may return.
+    """
+
+    values: NDArray[np.float32]
+    box: Box
+    method: str
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or not np.isfinite(self.values).all() or self.values.min() < 0:
+            raise ValueError(f"{self.method} returned values that are not finite and ≥ 0.")
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Smallest and largest value: the scale a picture of this map alone uses."""
+        return float(self.values.min()), float(self.values.max())

@@ -1,0 +1,110 @@
+"""What a method is, and the options it may have: enough for any surface to offer them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from vitviz.errors import MethodError
+from vitviz.recording import Recording
+
+__all__ = ["Choice", "Head", "Layer", "Method", "Number", "Option"]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number from `low` to `high`."""
+
+    title: str
+    default: float
+    low: float
+    high: float
+
+    def check(self, rec: Recording, value: Any) -> float:
+        del rec
+        if isinstance(value, (int, float)) and self.low <= value <= self.high:
+            return float(value)
+        raise MethodError(f"{self.title} must be from {self.low} to {self.high}, not {value!r}.")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    title: str
+    default: str
+    choices: tuple[str, ...]
+
+    def check(self, rec: Recording, value: Any) -> str:
+        del rec
+        if value in self.choices:
+            return str(value)
+        raise MethodError(f"{self.title} must be {', '.join(self.choices)}, not {value!r}.")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer from 0 to the last, or -1 for the last."""
+
+    title: str
+    default: int
+
+    def check(self, rec: Recording, value: Any) -> int:
+        if isinstance(value, int) and -rec.num_layers <= value < rec.num_layers:
+            return value % rec.num_layers
+        raise MethodError(f"{self.title} must be from 0 to {rec.num_layers - 1}, not {value!r}.")
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head from 0 to the last, or None for the mean of all heads."""
+
+    title: str
+    default: None = None
+
+    def check(self, rec: Recording, value: Any) -> int | None:
+        heads = min(rec.num_heads(layer) for layer in range(rec.num_layers))
+        if value is None or (isinstance(value, int) and 0 <= value < heads):
+            return value
+        raise MethodError(f"{self.title} must be from 0 to {heads - 1} or None, not {value!r}.")
+
+
+Option = Number | Choice | Layer | Head
+
+
+@dataclass(frozen=True)
+class Method:
+    """An explanation method.
+
+    Attributes:
+        id: its name in `METHODS`, in links and on the command line.
+        title: its name on screen.
+        question: the one question it answers.
+        function: (recording, query, **options) → values of all tokens, (tokens,).
+        reference: the paper.
+        options: its options by name.
+        needs_gradient: whether it differentiates the model.
+        class_specific: whether the map depends on a class.
+    """
+
+    id: str
+    title: str
+    question: str
+    function: Callable[..., Tensor]
+    reference: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+    needs_gradient: bool = False
+    class_specific: bool = False
+
+    def check(self, rec: Recording, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Every option with its given or default value; MethodError if one does not fit."""
+        if unknown := values.keys() - self.options.keys():
+            has = ", ".join(self.options) or "none"
+            raise MethodError(f"{self.title} has no option {min(unknown)}; its options: {has}.")
+        return {
+            name: option.check(rec, values.get(name, option.default))
+            for name, option in self.options.items()
+        }

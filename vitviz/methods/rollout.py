@@ -1,0 +1,78 @@
+"""Attention rollout: how information flows to the query through all layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vitviz.recording import Query, Recording, sum_rows
+
+__all__ = ["flow", "rollout"]
+
+FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda heads: heads.mean(dim=0),
+    "max": lambda heads: heads.amax(dim=0),
+    "min": lambda heads: heads.amin(dim=0),
+}
+
+
+def rollout(
+    rec: Recording, query: Query, *, fusion: str, discard: float, start: int, residual: float
+) -> Tensor:
+    """Row `query` of Ã_L … Ã_start with Ã = n((1−w) · fuse(A) + w · I): (tokens,), sums to 1.
+
+    Abnar & Zuidema 2020; w = `residual` is 0.5 there. `discard` drops that share of each row's
+    patch entries, the smallest ones, before the identity is added; prefix columns and the row's
+    own diagonal stay.
+    """
+
+    def mixing(layer: int, rows: slice) -> Tensor:
+        fused = FUSIONS[fusion](rec.attention_rows(layer, rows))
+        return discard_smallest(fused, rows, discard, rec.num_prefix_tokens)
+
+    return flow(rec, query, mixing, start=start, residual=residual)
+
+
+def flow(
+    rec: Recording,
+    query: Query,
+    mixing: Callable[[int, slice], Tensor],
+    *,
+    start: int,
+    residual: float,
+) -> Tensor:
+    """A query's weights carried down from the last layer to layer `start`: (tokens,), sums to 1.
+
+    `mixing` gives rows of a layer's token-to-token weights, (rows, tokens). The product is a row
+    vector times one matrix after another, from the left, and each matrix exists a few rows at a
+    time: no two (tokens × tokens) matrices are ever multiplied.
+    """
+    weights = rec.query_weights(query)
+    for layer in reversed(range(start, rec.num_layers)):
+
+        def rows_with_residual(rows: slice, layer: int = layer) -> Tensor:
+            return add_identity(mixing(layer, rows), rows, residual)
+
+        weights = sum_rows(weights, rows_with_residual)
+    return weights
+
+
+def add_identity(matrix: Tensor, rows: slice, weight: float) -> Tensor:
+    """These rows of n((1−w) · matrix + w · I), where n divides each row by its sum."""
+    mixed = (1 - weight) * matrix
+    mixed.diagonal(rows.start or 0).add_(weight)
+    return mixed / mixed.sum(dim=-1, keepdim=True)
+
+
+def discard_smallest(matrix: Tensor, rows: slice, ratio: float, prefix: int) -> Tensor:
+    """Zero the smallest patch entries of each row, `ratio` of them, never on the diagonal."""
+    dropped = int(ratio * (matrix.shape[-1] - prefix))
+    if dropped == 0:
+        return matrix
+    candidates = matrix.clone()
+    candidates[:, :prefix] = torch.inf
+    candidates.diagonal(rows.start or 0).fill_(torch.inf)
+    smallest = candidates.topk(dropped, dim=-1, largest=False).indices
+    return matrix.scatter(-1, smallest, 0.0)

@@ -1,0 +1,73 @@
+"""Rollout weighted by the vectors that attention really moves."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from vitviz.errors import MethodError
+from vitviz.methods.rollout import flow
+from vitviz.recording import Query, Recording
+
+__all__ = ["value_rollout"]
+
+
+def value_rollout(rec: Recording, query: Query, *, start: int, residual: float) -> Tensor:
+    """Rollout over the weights ‖Σ_h α_ij^h f_h(x_j)‖, each row divided by its sum: (tokens,).
+
+    f_h(x) = (x W_V^h) W_O^h, Kobayashi et al. 2020.
+
+    Raises:
+        MethodError: if something other than W_O alone lies between the values and the output.
+    """
+    products = [value_products(rec, layer) for layer in range(rec.num_layers)]
+
+    def mixing(layer: int, rows: slice) -> Tensor:
+        norms = moved_norms(rec.attention_rows(layer, rows), products[layer])
+        return norms / norms.sum(dim=-1, keepdim=True)
+
+    return flow(rec, query, partial(mixing), start=start, residual=residual)
+
+
+def moved_norms(attention: Tensor, products: Tensor) -> Tensor:
+    """‖Σ_h α_h u_h‖ = √(Σ_hg α_h α_g ⟨u_h, u_g⟩) for each query and key.
+
+    Args:
+        attention: (heads, rows, tokens).
+        products: ⟨u_h, u_g⟩ of each token's transformed values, (heads, heads, tokens).
+    """
+    squared = torch.einsum("hrt,grt,hgt->rt", attention, attention, products)
+    return squared.clamp_min(0).sqrt()  # rounding may leave a tiny negative
+
+
+def value_products(rec: Recording, layer: int) -> Tensor:
+    """Inner products of every token's values after W_O, between heads: (heads, heads, tokens)."""
+    value = rec.layers[layer].value[0].float()  # (key heads, tokens, dim)
+    heads, dim = rec.num_heads(layer), value.shape[-1]
+    value = value.repeat_interleave(heads // value.shape[0], dim=0)
+    weight = _output_projection(rec, layer, heads * dim).weight.detach().float()  # (width, heads·dim)
+    per_head = weight.unflatten(1, (heads, dim))  # (width, heads, dim)
+    # ⟨v_h W_h, v_g W_g⟩ = v_h (W_hᵀ W_g) v_g: no (heads, tokens, width) tensor is needed
+    between = torch.einsum("whd,wge->hgde", per_head, per_head)
+    return torch.einsum("htd,hgde,gte->hgt", value, between, value)
+
+
+def _output_projection(rec: Recording, layer: int, width: int) -> nn.Linear:
+    """W_O of a layer, if it is all that follows attention @ values."""
+    module = rec.vit.module.get_submodule(rec.layers[layer].module)
+    projection = getattr(module, "proj", None)
+    plain = (
+        isinstance(getattr(module, "norm", nn.Identity()), nn.Identity)
+        and getattr(module, "gate", None) is None
+        and isinstance(projection, nn.Linear)
+        and projection.in_features == width
+    )
+    if not plain:
+        raise MethodError(
+            f"Value-weighted rollout needs attention whose heads are joined by one linear "
+            f"projection, and {rec.vit.name} is not built so; use attention rollout."
+        )
+    assert isinstance(projection, nn.Linear)
+    return projection

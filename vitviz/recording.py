@@ -1,0 +1,229 @@
+"""One recorded forward pass, and the exact attention maps derived from it.
+
+A recording keeps queries, keys and values: O(tokens × width). Maps are computed on demand and
+row by row, so a clicked patch costs one row and nothing ever holds all layers × heads maps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vitviz.errors import ModelError, VitvizError
+from vitviz.geometry import input_box
+from vitviz.heatmap import Box
+from vitviz.recorder import AttentionCall, Recorder, SoftmaxCall
+from vitviz.zoo import Vit
+
+__all__ = ["Prediction", "Query", "Recording", "record", "sum_rows"]
+
+Query = Literal["cls"] | tuple[int, int]
+"""The token that looks: "cls", or a patch as (row, column)."""
+
+ROWS_AT_ONCE = 64  # rows of a map held at a time: the working set stays near the cache
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class: its name, its index in the model's output, its softmax probability."""
+
+    label: str
+    index: int
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What one forward pass on one photo computed.
+
+    Attributes:
+        vit: the model, shared and unchanged.
+        pixels: the model's input, (3, height, width), normalised.
+        logits: (classes,), empty for a model without a classifier.
+        layers: the self-attention call of each layer.
+        pool: the attention-pooling head's call, where the model has one.
+        grid: (rows, cols) of the patches.
+        num_prefix_tokens: class, distillation and register tokens in front of the patches.
+        has_class_token: whether the first of them is a class token.
+        box: the part of the photo that the grid covers, in its pixels.
+        seconds: how long the forward pass took.
+    """
+
+    vit: Vit
+    pixels: Tensor
+    logits: Tensor
+    layers: tuple[AttentionCall | SoftmaxCall, ...]
+    pool: AttentionCall | SoftmaxCall | None
+    grid: tuple[int, int]
+    num_prefix_tokens: int
+    has_class_token: bool
+    box: Box
+    seconds: float
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.layers)
+
+    @property
+    def num_tokens(self) -> int:
+        return self.num_prefix_tokens + self.grid[0] * self.grid[1]
+
+    def num_heads(self, layer: int) -> int:
+        """Heads of a layer."""
+        return self._layer(layer).shape[1]
+
+    @cached_property
+    def predictions(self) -> list[Prediction]:
+        """Every class, most probable first; empty for a model without a classifier."""
+        probabilities = self.logits.float().softmax(dim=-1)
+        order = probabilities.argsort(descending=True, stable=True).tolist()
+        labels = self.vit.labels
+        return [
+            Prediction(labels[i] if i < len(labels) else f"class {i}", i, float(probabilities[i]))
+            for i in order
+        ]
+
+    def attention(self, layer: int) -> Tensor:
+        """Post-softmax attention of a layer, float32 (heads, tokens, tokens); rows sum to 1."""
+        return self._layer(layer).rows(slice(None))[0]
+
+    def attention_rows(self, layer: int, rows: slice) -> Tensor:
+        """The same for some query tokens only, (heads, rows, tokens)."""
+        return self._layer(layer).rows(rows)[0]
+
+    def attention_row(self, layer: int, query: Query = "cls") -> Tensor:
+        """Where one token looks: (heads, tokens). O(tokens); the full map is never built.
+
+        In a model without a class token, "cls" is the average over the patches that
+        `query_weights` describes.
+        """
+        return sum_rows(self.query_weights(query), lambda rows: self.attention_rows(layer, rows))
+
+    @property
+    def cls_means(self) -> str:
+        """What the query "cls" stands for in this model, in words."""
+        if self.has_class_token:
+            return "the class token"
+        if self.pool is not None:
+            return "the patches, weighted by the attention-pooling head"
+        return "the average of all patches"
+
+    def query_weights(self, query: Query) -> Tensor:
+        """How much each token's row counts for a query: (tokens,), sums to 1.
+
+        One token has all the weight, except for "cls" in a model without a class token: there it
+        is what the classifier reads, the attention-pooling head's weights (mean of its heads) or
+        all patches alike.
+
+        Raises:
+            VitvizError: if the patch is outside the grid.
+        """
+        rows, cols = self.grid
+        weights = torch.zeros(self.num_tokens)
+        if query == "cls":
+            if self.has_class_token:
+                weights[0] = 1.0
+            elif self.pool is not None:
+                pooled = self.pool.rows(slice(None))[0].mean(dim=(0, 1))
+                weights[-len(pooled) :] = pooled  # the head may leave out the prefix tokens
+            else:
+                weights[self.num_prefix_tokens :] = 1.0 / (rows * cols)
+            return weights
+        if not (isinstance(query, tuple) and 0 <= query[0] < rows and 0 <= query[1] < cols):
+            raise VitvizError(
+                f"The query {query!r} is not a patch; use “cls” or a row from 0 to {rows - 1} "
+                f"and a column from 0 to {cols - 1}."
+            )
+        weights[self.num_prefix_tokens + query[0] * cols + query[1]] = 1.0
+        return weights
+
+    def patches(self, tokens: Tensor) -> Tensor:
+        """Values of all tokens (…, tokens) → those of the patches in place (…, rows, cols)."""
+        return tokens[..., self.num_prefix_tokens :].unflatten(-1, self.grid)
+
+    def _layer(self, layer: int) -> AttentionCall | SoftmaxCall:
+        if not -self.num_layers <= layer < self.num_layers:
+            raise VitvizError(
+                f"There is no layer {layer}; this model's layers are 0 to {self.num_layers - 1}."
+            )
+        return self.layers[layer]
+
+
+def sum_rows(weights: Tensor, rows_of: Callable[[slice], Tensor]) -> Tensor:
+    """The weighted sum of a map's rows, Σᵢ wᵢ · rowᵢ, with few rows in memory at a time.
+
+    Args:
+        weights: (tokens,).
+        rows_of: slice of query tokens → their rows (…, rows, tokens).
+
+    Returns:
+        (…, tokens). A single row with weight costs that row only.
+    """
+    used = weights.nonzero().flatten()
+    if len(used) == 1:
+        row = int(used)
+        return rows_of(slice(row, row + 1))[..., 0, :] * weights[row]
+    total: Tensor | None = None
+    for start in range(0, len(weights), ROWS_AT_ONCE):
+        chunk = slice(start, min(start + ROWS_AT_ONCE, len(weights)))
+        part = weights[chunk] @ rows_of(chunk)
+        total = part if total is None else total + part
+    assert total is not None
+    return total
+
+
+def record(vit: Vit, photo: Image.Image) -> Recording:
+    """Run the model once on a photo and keep what its attention was given.
+
+    The model is shared between threads and left as it was, also after an error.
+
+    Raises:
+        ModelError: if the model's attention is not one map over all tokens in each layer, or if
+            where its patches lie is not known.
+    """
+    box = input_box(vit.transform, photo.size)
+    pixels = vit.transform(photo)
+    with torch.no_grad(), Recorder(vit.module) as recorder:
+        start = time.perf_counter()
+        logits = vit.module(pixels[None])[0]
+        seconds = time.perf_counter() - start
+    grid, prefix, has_class_token = _tokens(vit, pixels)
+    layers, pool = _sort_calls(vit, recorder.calls, prefix, prefix + grid[0] * grid[1])
+    if getattr(vit.module, "num_classes", 1) == 0:
+        logits = logits.new_empty(0)
+    return Recording(
+        vit, pixels, logits, layers, pool, grid, prefix, has_class_token, box, seconds
+    )
+
+
+def _tokens(vit: Vit, pixels: Tensor) -> tuple[tuple[int, int], int, bool]:
+    """Grid of the patches, number of prefix tokens, whether there is a class token."""
+    module = vit.module
+    prefix = getattr(module, "num_prefix_tokens", None)
+    grid_of = getattr(getattr(module, "patch_embed", None), "dynamic_feat_size", None)
+    if prefix is None or grid_of is None:
+        raise ModelError(f"{vit.name} does not say where its patches are; it cannot be mapped.")
+    rows, cols = grid_of(tuple(pixels.shape[-2:]))
+    return (rows, cols), prefix, getattr(module, "cls_token", None) is not None
+
+
+def _sort_calls(
+    vit: Vit, calls: list[AttentionCall | SoftmaxCall], prefix: int, tokens: int
+) -> tuple[tuple[AttentionCall | SoftmaxCall, ...], AttentionCall | SoftmaxCall | None]:
+    """The layers' self-attention over all tokens, and the pooling head's call if there is one."""
+    layers = [call for call in calls if call.shape[0] == 1 and call.shape[2:] == (tokens, tokens)]
+    others = [call for call in calls if call not in layers]
+    pools = [c for c in others if c.shape[2] < tokens and c.shape[3] in (tokens, tokens - prefix)]
+    if not layers or len({call.module for call in layers}) < len(layers) or others != pools[:1]:
+        raise ModelError(
+            f"The attention of {vit.name} is not one map over all tokens in each layer, so it "
+            "cannot be shown here; choose a plain Vision Transformer (ViT, DeiT, DINO, BEiT, EVA)."
+        )
+    return tuple(layers), pools[0] if pools else None
