@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import torch
 from PIL import Image
 from torch.utils.data import Dataset
-from torchvision.datasets.folder import make_dataset, find_classes, IMG_EXTENSIONS
+from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 from torchvision.transforms import v2
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -45,31 +44,39 @@ def blunt(image: Image.Image) -> Image.Image:
     scale = random.uniform(48, 96) / min(image.size)
     size = (round(image.width * scale), round(image.height * scale))
     buffer = io.BytesIO()
-    image.resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=random.randint(75, 95))
+    image.resize(size, Image.Resampling.BICUBIC).save(
+        buffer, "JPEG", quality=random.randint(75, 95)
+    )
     return decode(buffer.getvalue())
 
 
 def train_transform(size: int, min_area: float) -> v2.Compose:
-    return v2.Compose([
-        v2.RandomResizedCrop(size, scale=(min_area, 1.0), interpolation=v2.InterpolationMode.BICUBIC),
-        v2.RandomHorizontalFlip(),
-        v2.RandomApply([v2.ColorJitter(0.3, 0.3, 0.3, 0.05)], p=0.5),
-        v2.RandomGrayscale(0.05),
-        v2.PILToTensor(),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(MEAN, STD),
-    ])
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(
+                size, scale=(min_area, 1.0), interpolation=v2.InterpolationMode.BICUBIC
+            ),
+            v2.RandomHorizontalFlip(),
+            v2.RandomApply([v2.ColorJitter(0.3, 0.3, 0.3, 0.05)], p=0.5),
+            v2.RandomGrayscale(0.05),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
 
 
 def eval_transform(size: int) -> v2.Compose:
     """Shorter side to `size`, centre crop: what the shipped `pretrained_cfg` says as well."""
-    return v2.Compose([
-        v2.Resize(size, interpolation=v2.InterpolationMode.BICUBIC),
-        v2.CenterCrop(size),
-        v2.PILToTensor(),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(MEAN, STD),
-    ])
+    return v2.Compose(
+        [
+            v2.Resize(size, interpolation=v2.InterpolationMode.BICUBIC),
+            v2.CenterCrop(size),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
 
 
 def sharp_shares(table: pd.DataFrame, rate: float) -> pd.DataFrame:
@@ -116,8 +123,3 @@ class Photos(Dataset[tuple[torch.Tensor, int]]):
         if random.random() < self.blunt_chance[index]:
             image = blunt(image)
         return self.transform(image), self.targets[index]
-
-
-def forever(loader: torch.utils.data.DataLoader) -> Iterator:
-    while True:
-        yield from loader

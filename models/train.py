@@ -14,12 +14,13 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
 import torch.nn.functional as F
 from evaluate import accuracy_by_source
-from photos import Photos, forever, read_table, sharp_shares, train_transform
+from photos import Photos, read_table, sharp_shares, train_transform
 from safetensors.torch import load_file, save_file
 from timm.optim import param_groups_layer_decay
 from timm.utils import ModelEmaV3
@@ -28,7 +29,9 @@ from torch.utils.data import DataLoader, WeightedRandomSampler
 ARCHITECTURE = "vit_small_patch14_dinov2"
 
 
-def build(encoder: Path, num_classes: int, size: int, drop_path: float, frozen: int) -> torch.nn.Module:
+def build(
+    encoder: Path, num_classes: int, size: int, drop_path: float, frozen: int
+) -> torch.nn.Module:
     """The encoder with a new head; position embeddings resampled to `size`, the patch embedding
     and the first `frozen` blocks fixed."""
     model = timm.create_model(ARCHITECTURE, num_classes=num_classes, drop_path_rate=drop_path)
@@ -36,7 +39,11 @@ def build(encoder: Path, num_classes: int, size: int, drop_path: float, frozen: 
     model.set_input_size(img_size=size)
     if frozen:
         fixed = [model.patch_embed, *model.blocks[:frozen]]
-        for parameter in [model.pos_embed, model.cls_token, *(p for m in fixed for p in m.parameters())]:
+        for parameter in [
+            model.pos_embed,
+            model.cls_token,
+            *(p for m in fixed for p in m.parameters()),
+        ]:
             parameter.requires_grad_(False)
     return model
 
@@ -58,9 +65,17 @@ class Run:
         self.classes = sorted(int(c) for c in self.table.label.unique())
         self.stages = [tuple(map(int, s.split(":"))) for s in args.stages.split(",")]
         self.total = sum(photos for _, photos in self.stages)
-        self.model = build(args.encoder, len(self.classes), self.stages[0][0], args.drop_path, args.frozen)
-        groups = param_groups_layer_decay(self.model, weight_decay=0.05, layer_decay=args.layer_decay)
-        groups = [g for g in groups if (g.update(params=[p for p in g["params"] if p.requires_grad]) or g["params"])]
+        self.model = build(
+            args.encoder, len(self.classes), self.stages[0][0], args.drop_path, args.frozen
+        )
+        groups = param_groups_layer_decay(
+            self.model, weight_decay=0.05, layer_decay=args.layer_decay
+        )
+        groups = [
+            g
+            for g in groups
+            if (g.update(params=[p for p in g["params"] if p.requires_grad]) or g["params"])
+        ]
         self.optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98))
         self.ema = ModelEmaV3(self.model, decay=args.ema, use_warmup=True)
         self.seen = 0
@@ -68,10 +83,15 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        return self.args.out / "checkpoint.pt"
+        return Path(self.args.out) / "checkpoint.pt"
 
     def save(self) -> None:
-        state = {"seen": self.seen, "model": self.model.state_dict(), "ema": self.ema.module.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state = {
+            "seen": self.seen,
+            "model": self.model.state_dict(),
+            "ema": self.ema.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
         temporary = self.checkpoint.with_suffix(".tmp")
         torch.save(state, temporary)
         temporary.replace(self.checkpoint)
@@ -87,7 +107,7 @@ class Run:
         self.seen = state["seen"]
 
     def work(self, seen: int) -> int:
-        """Pixels processed after `seen` photos: what the schedule counts, as large stages are short."""
+        """Pixels processed after `seen` photos; the schedule counts these, not photos."""
         pixels = 0
         for size, photos in self.stages:
             pixels += size * size * min(seen, photos)
@@ -102,15 +122,16 @@ class Run:
         return self.stages[-1][0]
 
     def resize(self, size: int) -> None:
-        """Resample the position embeddings of the model and of its average in place of the old
-        ones; the optimiser must keep pointing at the model's tensor, so it is swapped there too."""
-        old = self.model.pos_embed
+        """Resample the position embeddings of the model and of its average; the optimiser is told,
+        as the resampled embedding is a new tensor."""
+        old = self.model.get_parameter("pos_embed")
         for model in (self.model, self.ema.module):
-            trainable = model.pos_embed.requires_grad
-            model.set_input_size(img_size=size)
-            model.pos_embed.requires_grad_(trainable)
+            timm_model: Any = model
+            timm_model.set_input_size(img_size=size)
+            timm_model.pos_embed.requires_grad_(old.requires_grad)
+        new = self.model.get_parameter("pos_embed")
         for group in self.optimizer.param_groups:
-            group["params"] = [self.model.pos_embed if p is old else p for p in group["params"]]
+            group["params"] = [new if p is old else p for p in group["params"]]
         self.optimizer.state.pop(old, None)
 
     def step(self, images: torch.Tensor, targets: torch.Tensor) -> float:
@@ -132,16 +153,19 @@ class Run:
         shares = sharp_shares(self.table, rate)
         transform = train_transform(size, self.args.min_area)
         data = Photos(self.table, self.classes, transform, shares.blunt.tolist())
-        sampler = WeightedRandomSampler(shares.weight.tolist(), 10**6)
+        sampler = WeightedRandomSampler(shares.weight.tolist(), until - self.seen + batch)
         loader = DataLoader(data, batch, sampler=sampler, num_workers=1, drop_last=True)
         self.model.train()
         start, first, losses = time.time(), self.seen, []
-        for images, targets in forever(loader):
+        for images, targets in loader:
             losses.append(self.step(images, targets))
             self.seen += len(images)
             if len(losses) == 50:
                 rate = (time.time() - start) / (self.seen - first) * 1000
-                print(f"{size}px seen {self.seen} loss {sum(losses) / 50:.3f} {rate:.1f} ms/photo", flush=True)
+                print(
+                    f"{size}px seen {self.seen} loss {sum(losses) / 50:.3f} {rate:.1f} ms/photo",
+                    flush=True,
+                )
                 losses = []
             if time.time() - self.saved_at > 600:
                 self.save()
@@ -185,7 +209,9 @@ def main() -> None:
     parser.add_argument("--ema", type=float, default=0.998)
     parser.add_argument("--frozen", type=int, default=4, help="blocks that stay fixed")
     parser.add_argument("--min-area", type=float, default=0.35)
-    parser.add_argument("--sharp", type=float, nargs="+", default=[0.1, 0.2], help="rate of sharp views, by stage")
+    parser.add_argument(
+        "--sharp", type=float, nargs="+", default=[0.1, 0.2], help="rate of sharp views, by stage"
+    )
     Run(parser.parse_args()).run()
 
 

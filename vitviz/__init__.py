@@ -1,10 +1,10 @@
 """Vitviz: see what a Vision Transformer looks at.
 
-    vit = vitviz.load_model()
-    photo = vitviz.load_image("dog.jpg")
-    rec = vitviz.record(vit, photo)
-    heat = vitviz.explain(rec, "rollout")
-    vitviz.overlay(photo, heat).save("rollout.png")
+vit = vitviz.load_model()
+photo = vitviz.load_image("dog.jpg")
+rec = vitviz.record(vit, photo)
+heat = vitviz.explain(rec, "rollout")
+vitviz.overlay(photo, heat).save("rollout.png")
 """
 
 from vitviz.errors import ImageError, MethodError, ModelError, ModelUnavailable, VitvizError

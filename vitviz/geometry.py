@@ -1,6 +1,8 @@
-"""Where the model's input lies on the photo."""
+"""What a transform does to a photo: where its part lies, and how its colours are scaled."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from timm.data.transforms import MaybeToTensor
 from torchvision import transforms as v1
@@ -8,7 +10,7 @@ from torchvision import transforms as v1
 from vitviz.errors import ModelError
 from vitviz.heatmap import Box
 
-__all__ = ["input_box"]
+__all__ = ["input_box", "mean_and_std"]
 
 KEEPS_GEOMETRY = (v1.ToTensor, v1.PILToTensor, v1.ConvertImageDtype, v1.Normalize, MaybeToTensor)
 
@@ -24,8 +26,7 @@ def input_box(transform: object, size: tuple[int, int]) -> Box:
     """
     width, height = size
     left, top, right, bottom = 0.0, 0.0, float(width), float(height)  # in the photo's pixels
-    steps = transform.transforms if isinstance(transform, v1.Compose) else [transform]
-    for step in steps:
+    for step in _steps(transform):
         if isinstance(step, v1.Resize):
             width, height = _resized(step, width, height)
         elif isinstance(step, v1.CenterCrop):
@@ -37,10 +38,22 @@ def input_box(transform: object, size: tuple[int, int]) -> Box:
             width, height = cols, rows
         elif not isinstance(step, KEEPS_GEOMETRY):
             raise ModelError(
-                f"The transform's step {type(step).__name__} is not known, so its maps could not be "
-                "placed on the photo; use Resize and CenterCrop."
+                f"The transform's step {type(step).__name__} is not known, so its maps could not "
+                "be placed on the photo; use Resize and CenterCrop."
             )
     return left, top, right, bottom
+
+
+def mean_and_std(transform: object) -> tuple[Sequence[float], Sequence[float]]:
+    """What the transform subtracts from each colour and divides it by; 0 and 1 if it does not."""
+    for step in _steps(transform):
+        if isinstance(step, v1.Normalize):
+            return step.mean, step.std
+    return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+
+
+def _steps(transform: object) -> Sequence[object]:
+    return transform.transforms if isinstance(transform, v1.Compose) else [transform]
 
 
 def _resized(step: v1.Resize, width: int, height: int) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,3 +38,8 @@ class Heatmap:
     def range(self) -> tuple[float, float]:
         """Smallest and largest value: the scale a picture of this map alone uses."""
         return float(self.values.min()), float(self.values.max())
+
+    def scaled(self, factor: float) -> Heatmap:
+        """The same map for a copy of the photo that is `factor` times as large."""
+        left, top, right, bottom = (factor * edge for edge in self.box)
+        return replace(self, box=(left, top, right, bottom))

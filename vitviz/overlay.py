@@ -6,13 +6,17 @@ import math
 
 import matplotlib
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
+from torchvision.transforms.functional import to_pil_image
 
 from vitviz.errors import VitvizError
+from vitviz.geometry import mean_and_std
 from vitviz.heatmap import Heatmap
+from vitviz.recording import Recording
 
-__all__ = ["COLORMAPS", "colorize", "overlay"]
+__all__ = ["COLORMAPS", "color_bar", "colorize", "mark_patch", "overlay", "show_input"]
 
 COLORMAPS = ("inferno", "viridis", "magma", "plasma", "cividis")
 """Offered first; every name matplotlib knows works. All five are perceptually uniform."""
@@ -76,3 +80,42 @@ def colorize(
     position = np.clip((values - low) / ((high - low) or 1.0), 0, 1)
     rgba: NDArray[np.uint8] = matplotlib.colormaps[colormap](position, bytes=True)
     return rgba[..., :3]
+
+
+def mark_patch(picture: Image.Image, heat: Heatmap, patch: tuple[int, int]) -> Image.Image:
+    """The picture with an outline around one patch, (row, col)."""
+    left, top, right, bottom = heat.box
+    rows, cols = heat.values.shape
+    width, height = (right - left) / cols, (bottom - top) / rows
+    x, y = left + patch[1] * width, top + patch[0] * height
+    line = max(2, round(max(picture.size) / 300))
+    marked = picture.copy()
+    draw = ImageDraw.Draw(marked)
+    for colour, inset in (("black", 0), ("white", line)):  # seen on dark and on bright ground
+        corners = (x + inset, y + inset, x + width - inset, y + height - inset)
+        draw.rectangle(corners, outline=colour, width=line)
+    return marked
+
+
+def show_input(rec: Recording, scale: int = 3) -> Image.Image:
+    """What the model was given: its own input, enlarged, with the borders of the patches."""
+    mean, std = (torch.as_tensor(v)[:, None, None] for v in mean_and_std(rec.vit.transform))
+    picture: Image.Image = to_pil_image((rec.pixels * std + mean).clamp(0, 1))
+    picture = picture.resize(
+        (picture.width * scale, picture.height * scale), Image.Resampling.BICUBIC
+    )
+    draw = ImageDraw.Draw(picture)
+    rows, cols = rec.grid
+    for col in range(1, cols):
+        x = round(col * picture.width / cols)
+        draw.line((x, 0, x, picture.height), fill="white")
+    for row in range(1, rows):
+        y = round(row * picture.height / rows)
+        draw.line((0, y, picture.width, y), fill="white")
+    return picture
+
+
+def color_bar(colormap: str, width: int = 256, height: int = 8) -> Image.Image:
+    """The colour map from lowest to highest, as a strip."""
+    ramp = np.linspace(0, 1, width, dtype=np.float32)[None].repeat(height, axis=0)
+    return Image.fromarray(colorize(ramp, colormap, (0.0, 1.0)))

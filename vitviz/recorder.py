@@ -48,7 +48,7 @@ class AttentionCall:
         return batch, heads, queries, self.key.shape[-2]
 
     def rows(self, rows: slice) -> Tensor:
-        """Attention after the softmax for these query tokens, float32 (batch, heads, rows, keys)."""
+        """Attention after the softmax for these queries, float32 (batch, heads, rows, keys)."""
         query = self.query[:, :, rows].float()
         key = self.key.float()
         if key.shape[1] != query.shape[1]:  # grouped queries share a key head
@@ -77,7 +77,7 @@ class SoftmaxCall:
         return tuple(self.weights.shape)
 
     def rows(self, rows: slice) -> Tensor:
-        """Attention after the softmax for these query tokens, float32 (batch, heads, rows, keys)."""
+        """Attention after the softmax for these queries, float32 (batch, heads, rows, keys)."""
         return self.weights[:, :, rows].float()
 
 
@@ -133,7 +133,11 @@ class Recorder(TorchFunctionMode):
             self._running.pop()
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:

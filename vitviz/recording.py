@@ -198,9 +198,7 @@ def record(vit: Vit, photo: Image.Image) -> Recording:
     layers, pool = _sort_calls(vit, recorder.calls, prefix, prefix + grid[0] * grid[1])
     if getattr(vit.module, "num_classes", 1) == 0:
         logits = logits.new_empty(0)
-    return Recording(
-        vit, pixels, logits, layers, pool, grid, prefix, has_class_token, box, seconds
-    )
+    return Recording(vit, pixels, logits, layers, pool, grid, prefix, has_class_token, box, seconds)
 
 
 def _tokens(vit: Vit, pixels: Tensor) -> tuple[tuple[int, int], int, bool]:

@@ -15,7 +15,12 @@ from typing import Any
 import huggingface_hub
 import timm
 from PIL import Image
-from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, resolve_model_data_config
+from timm.data import (
+    ImageNetInfo,
+    create_transform,
+    infer_imagenet_subset,
+    resolve_model_data_config,
+)
 from torch import Tensor, nn
 
 from vitviz.errors import ModelError, ModelUnavailable

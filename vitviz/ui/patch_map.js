@@ -1,0 +1,182 @@
+// Draws the photo and its heatmap; hovering shows where the patch under the cursor looks, a click
+// or the arrow keys make it the query. Only that is sent to the server.
+
+const PIN_AFTER_MS = 350 // pause in arrow keys after which the patch becomes the query
+
+const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
+const floats = (text) => new Float32Array(bytes(text).buffer)
+
+// Read once per change from the server: typed arrays instead of text.
+function decode(data) {
+  const [rows, cols] = data.grid
+  return {
+    ...data,
+    rowCount: rows,
+    colCount: cols,
+    values: floats(data.values),
+    palette: bytes(data.palette),
+    rows: data.rows && {
+      levels: bytes(data.rows.levels),
+      low: floats(data.rows.low),
+      high: floats(data.rows.high),
+    },
+  }
+}
+
+// The map to draw: the hovered patch's own row, or the pinned one. → {values, low, high}
+function currentMap(state) {
+  const { hover, rows, values, scale, rowCount, colCount } = state
+  if (!hover || !rows) return { values, low: scale[0], high: scale[1] }
+  const count = rowCount * colCount
+  const index = hover[0] * colCount + hover[1]
+  const low = rows.low[index]
+  const step = (rows.high[index] - low) / 255
+  const row = Float32Array.from(rows.levels.subarray(index * count, (index + 1) * count), (v) => low + v * step)
+  return state.ownScale
+    ? { values: row, low, high: rows.high[index] }
+    : { values: row, low: scale[0], high: scale[1] }
+}
+
+function paintMap(state, map) {
+  const { rowCount, colCount, palette } = state
+  const small = new OffscreenCanvas(colCount, rowCount)
+  const context = small.getContext("2d")
+  const pixels = context.createImageData(colCount, rowCount)
+  const span = map.high - map.low || 1
+  map.values.forEach((value, i) => {
+    const level = Math.min(255, Math.max(0, Math.round(((value - map.low) / span) * 255)))
+    pixels.data.set([palette[3 * level], palette[3 * level + 1], palette[3 * level + 2], 255], 4 * i)
+  })
+  context.putImageData(pixels, 0, 0)
+  return small
+}
+
+function outline(context, state, patch, width) {
+  const [left, top, right, bottom] = state.box
+  const w = (right - left) / state.colCount
+  const h = (bottom - top) / state.rowCount
+  const x = left + patch[1] * w
+  const y = top + patch[0] * h
+  for (const [colour, inset] of [["#000", 0], ["#fff", width]]) {
+    context.strokeStyle = colour
+    context.lineWidth = width
+    context.strokeRect(x + inset, y + inset, w - 2 * inset, h - 2 * inset)
+  }
+}
+
+function draw(state) {
+  const { canvas, image, size, box } = state
+  if (canvas.width !== size[0] || canvas.height !== size[1]) {
+    ;[canvas.width, canvas.height] = size
+  }
+  const context = canvas.getContext("2d")
+  context.globalAlpha = 1
+  context.drawImage(image, 0, 0, size[0], size[1])
+  const map = currentMap(state)
+  context.globalAlpha = state.alpha
+  context.imageSmoothingEnabled = state.smooth
+  const [left, top, right, bottom] = box
+  context.drawImage(paintMap(state, map), left, top, right - left, bottom - top)
+  context.globalAlpha = 1
+  const line = Math.max(1.5, (2 * size[0]) / (canvas.clientWidth || size[0]))
+  if (state.query) outline(context, state, state.query, line)
+  if (state.hover) outline(context, state, state.hover, line)
+  describe(state, map)
+}
+
+const number = (value) => (value >= 0.001 || value === 0 ? value.toFixed(4) : value.toExponential(1))
+
+function describe(state, map) {
+  const { root, hover, query, rows, palette } = state
+  root.querySelector(".low").textContent = number(map.low)
+  root.querySelector(".high").textContent = number(map.high)
+  const bar = root.querySelector(".bar").getContext("2d")
+  const strip = bar.createImageData(256, 1)
+  for (let i = 0; i < 256; i++) {
+    strip.data.set([palette[3 * i], palette[3 * i + 1], palette[3 * i + 2], 255], 4 * i)
+  }
+  bar.putImageData(strip, 0, 0)
+  const where = (patch) => `row ${patch[0]}, column ${patch[1]}`
+  const text = []
+  if (hover) {
+    const value = state.values[hover[0] * state.colCount + hover[1]]
+    text.push(`${where(hover)}: ${number(value)}`)
+    if (rows) text.push("showing where this patch looks")
+  } else {
+    text.push(query ? `from the patch in ${where(query)}` : "from the class token")
+  }
+  root.querySelector("output").textContent = text.join(" · ")
+}
+
+// The patch under a pointer, or null beside the grid. The canvas is letterboxed to the right and
+// below when the photo is tall (object-fit: contain, left top).
+function patchAt(state, event) {
+  const { canvas, size, box, rowCount, colCount } = state
+  const scale = Math.max(size[0] / canvas.clientWidth, size[1] / canvas.clientHeight)
+  const x = event.offsetX * scale
+  const y = event.offsetY * scale
+  const [left, top, right, bottom] = box
+  if (x < left || x >= right || y < top || y >= bottom || x >= size[0] || y >= size[1]) return null
+  return [
+    Math.floor(((y - top) / (bottom - top)) * rowCount),
+    Math.floor(((x - left) / (right - left)) * colCount),
+  ]
+}
+
+function moved(state, key) {
+  const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }
+  if (!steps[key]) return null
+  const from = state.hover ?? state.query ?? [state.rowCount >> 1, state.colCount >> 1]
+  const clamp = (value, count) => Math.min(count - 1, Math.max(0, value))
+  return [
+    clamp(from[0] + steps[key][0], state.rowCount),
+    clamp(from[1] + steps[key][1], state.colCount),
+  ]
+}
+
+function listen(state) {
+  const { canvas } = state
+  const hover = (patch) => {
+    if (String(patch) === String(state.hover)) return
+    state.hover = patch
+    draw(state)
+  }
+  const pin = (patch) => {
+    clearTimeout(state.timer)
+    state.pin("query", patch ? patch.join(",") : "cls")
+  }
+  canvas.onpointermove = (event) => event.pointerType === "touch" || hover(patchAt(state, event))
+  canvas.onpointerleave = () => hover(null)
+  canvas.onblur = () => hover(null)
+  canvas.onclick = (event) => {
+    const patch = patchAt(state, event)
+    if (patch) pin(String(patch) === String(state.query) ? null : patch)
+  }
+  canvas.onkeydown = (event) => {
+    if (event.key === "Escape") return pin(null)
+    if (event.key === "Enter" && state.hover) return pin(state.hover)
+    const patch = moved(state, event.key)
+    if (!patch) return
+    event.preventDefault()
+    hover(patch)
+    clearTimeout(state.timer)
+    state.timer = setTimeout(() => pin(patch), PIN_AFTER_MS)
+  }
+}
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component
+  const root = parentElement.querySelector(".patch-map")
+  const canvas = root.querySelector("canvas")
+  const state = (root.state ??= { root, canvas, image: new Image(), hover: null })
+  Object.assign(state, decode(data), { pin: setTriggerValue })
+  canvas.setAttribute("aria-label", data.alt)
+  canvas.style.aspectRatio = `${data.size[0]} / ${data.size[1]}`
+  listen(state)
+  if (state.image.src === data.photo && state.image.complete) {
+    draw(state)
+  } else {
+    state.image.onload = () => draw(state)
+    state.image.src = data.photo
+  }
+}

@@ -1,0 +1,69 @@
+"""What a visitor's session holds: one shared model, one recording of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass
+from io import BytesIO
+
+import streamlit as st
+from PIL import Image
+
+from vitviz.images import load_image
+from vitviz.recording import Recording, record
+from vitviz.zoo import Vit, load_model
+
+PREVIEW_SIDE = 1024  # px; screens need no more, and a redraw costs what its pixels cost
+FORWARDS_AT_ONCE = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """One visitor's photo and its recording. The photo is kept as its file: it is smaller."""
+
+    key: str
+    data: bytes
+    preview: Image.Image
+    factor: float  # preview pixels per photo pixel
+    rec: Recording
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the model …")
+def model(name: str) -> Vit:
+    """The model, loaded once and shared by all visitors."""
+    return load_model(name)
+
+
+@st.cache_resource
+def _forwards() -> threading.BoundedSemaphore:
+    return threading.BoundedSemaphore(FORWARDS_AT_ONCE)
+
+
+def analyse(data: bytes, model_name: str) -> Session:
+    """The session's recording of this photo: the model runs only when photo or model changed.
+
+    Raises:
+        VitvizError: if the file is not a usable photo or the model cannot be loaded.
+    """
+    key = f"{model_name}:{hashlib.sha256(data).hexdigest()}"
+    held = st.session_state.get("session")
+    if isinstance(held, Session) and held.key == key:
+        return held
+    vit = model(model_name)
+    with st.spinner("Looking at the photo …"):
+        photo = load_image(data)
+        with _forwards():
+            rec = record(vit, photo)
+        preview = photo.copy()
+        preview.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS)
+    session = Session(key, data, preview, preview.width / photo.width, rec)
+    st.session_state["session"] = session
+    return session
+
+
+def as_jpeg(picture: Image.Image) -> bytes:
+    """A picture as JPEG bytes for the browser."""
+    buffer = BytesIO()
+    picture.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
