@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from timm.data.transforms import MaybeToTensor
+from timm.data.transforms import CenterCropOrPad, MaybeToTensor, ResizeKeepRatio
 from torchvision import transforms as v1
 
 from vitviz.errors import ModelError
@@ -18,7 +18,7 @@ KEEPS_GEOMETRY = (v1.ToTensor, v1.PILToTensor, v1.ConvertImageDtype, v1.Normaliz
 def input_box(transform: object, size: tuple[int, int]) -> Box:
     """The part of a photo of `size` (width, height) that a transform shows to the model.
 
-    Follows resizing and centre cropping with torchvision's own rounding. Padding makes the box
+    Follows resizing and centre cropping with torchvision's and timm's own rounding. Padding makes the box
     larger than the photo.
 
     Raises:
@@ -29,7 +29,9 @@ def input_box(transform: object, size: tuple[int, int]) -> Box:
     for step in _steps(transform):
         if isinstance(step, v1.Resize):
             width, height = _resized(step, width, height)
-        elif isinstance(step, v1.CenterCrop):
+        elif isinstance(step, ResizeKeepRatio) and not step.random_scale_prob:
+            width, height = _resized_keeping_ratio(step, width, height)
+        elif isinstance(step, (v1.CenterCrop, CenterCropOrPad)):
             rows, cols = step.size
             x_scale, y_scale = (right - left) / width, (bottom - top) / height
             x, y = _centre(width, cols), _centre(height, rows)
@@ -65,6 +67,14 @@ def _resized(step: v1.Resize, width: int, height: int) -> tuple[int, int]:
     if width <= height:
         return short, int(short * height / width)
     return int(short * width / height), short
+
+
+def _resized_keeping_ratio(step: ResizeKeepRatio, width: int, height: int) -> tuple[int, int]:
+    """(width, height) after timm's ResizeKeepRatio: between filling its size and fitting in it."""
+    rows, cols = step.size
+    ratios = sorted((height / rows, width / cols))
+    ratio = ratios[1] * step.longest + ratios[0] * (1 - step.longest)
+    return round(width / ratio), round(height / ratio)
 
 
 def _centre(length: int, crop: int) -> int:

@@ -81,8 +81,9 @@ def _read(source: str | Path | bytes | BinaryIO) -> bytes:
     try:
         with Path(source).open("rb") as file:
             return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ImageError(f"{source} cannot be read: {error.strerror}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a path no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"The file cannot be read: {reason}.") from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

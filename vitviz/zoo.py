@@ -15,6 +15,7 @@ from typing import Any
 import huggingface_hub
 import timm
 from PIL import Image
+from safetensors import SafetensorError
 from timm.data import (
     ImageNetInfo,
     create_transform,
@@ -29,7 +30,8 @@ __all__ = ["BUNDLED", "MODELS_DIR", "Vit", "bundled_models", "from_module", "loa
 
 MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
 BUNDLED = "vit_small_patch14_photos246"
-PROBE_SECONDS = 6.0
+PROBE_SECONDS = 5.0
+UNUSABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # what timm raises for it
 
 Transform = Callable[[Image.Image], Tensor]
 
@@ -129,7 +131,7 @@ def _labels(module: nn.Module, config: Mapping[str, Any]) -> list[str]:
 def _load_folder(folder: Path) -> Vit:
     try:
         module = timm.create_model(f"local-dir:{folder}", pretrained=True)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (*UNUSABLE, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"The model in {folder} cannot be loaded: {reason}") from error
     return from_module(module, name=folder.name)
@@ -148,7 +150,7 @@ def _load_pretrained(name: str) -> Vit:
     overlay = {"file": str(weights)} if weights else None
     try:
         module = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
-    except (OSError, RuntimeError, ValueError) as error:
+    except UNUSABLE as error:
         raise ModelUnavailable(f"The weights of {name} could not be fetched: {error}") from error
     return from_module(module, name=name)
 

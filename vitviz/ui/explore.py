@@ -98,10 +98,11 @@ def map_controls(rec: Recording) -> tuple[str, Query, dict[str, Any]]:
     options = {name: control(rec, method, name) for name in METHODS[method].options}
     text = st.text_input(
         "Query",
-        "cls",
+        placeholder="cls",
         key="query",
         bind=URL,
-        help="The token that looks: click a patch, or type “cls” or a row and column such as 5,7.",
+        help="The token that looks: click a patch, or type its row and column such as 5,7; "
+        "leave it empty (or cls) for the class token.",
     )
     return method, parse_query(rec, text), options
 
@@ -131,7 +132,7 @@ def parse_query(rec: Recording, text: str) -> Query:
         row, col = map(int, text.split(","))
         rec.query_weights((row, col))
     except (ValueError, VitvizError):
-        if text.strip().lower() != "cls":
+        if text.strip().lower() not in ("", "cls"):
             rows, cols = rec.grid
             st.warning(f"“{text}” is not a patch; use cls or 0,0 to {rows - 1},{cols - 1}.")
         return "cls"
@@ -185,7 +186,8 @@ def show_map(
 
 def pin_query() -> None:
     """A click on the photo becomes the query."""
-    st.session_state["query"] = st.session_state["patch_map"].query
+    query = st.session_state["patch_map"].query
+    st.session_state["query"] = "" if query == "cls" else query
 
 
 def downloads(

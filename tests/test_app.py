@@ -1,0 +1,119 @@
+"""The page through Streamlit's AppTest: controls, links, uploads and errors."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+import vitviz
+from vitviz.ui import session as ui_session
+
+APP = str(Path(__file__).parent.parent / "app.py")
+
+
+@pytest.fixture
+def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Counts how often the model runs."""
+    runs: list[int] = []
+
+    def counted(vit: vitviz.Vit, photo: Image.Image) -> vitviz.Recording:
+        runs.append(1)
+        return vitviz.record(vit, photo)
+
+    monkeypatch.setattr(ui_session, "record", counted)
+    return runs
+
+
+def opened(**params: str) -> AppTest:
+    app = AppTest.from_file(APP, default_timeout=120)
+    for key, value in params.items():
+        app.query_params[key] = value
+    return app.run()
+
+
+def recording(app: AppTest) -> vitviz.Recording:
+    return app.session_state["session"].rec
+
+
+def test_a_sample_is_analysed_when_the_page_opens(forwards: list[int]) -> None:
+    app = opened()
+    assert not app.exception
+    assert len(forwards) == 1
+    best = recording(app).predictions[0]
+    shown = [element.proto.text for element in app.get("progress")]
+    assert shown[0] == f"{best.label} · {best.probability:.1%}"
+    assert len(shown) == 5
+
+
+def test_changing_a_control_never_runs_the_model_again(forwards: list[int]) -> None:
+    app = opened()
+    app.segmented_control(key="method").set_value("attention").run()
+    app.slider(key="attention_layer").set_value(3).run()
+    app.pills(key="attention_head").set_value("2").run()
+    app.text_input(key="query").set_value("5,7").run()
+    app.slider(key="strength").set_value(0.9).run()
+    assert not app.exception
+    assert len(forwards) == 1
+
+
+def test_another_photo_runs_it_once(forwards: list[int]) -> None:
+    app = opened()
+    app.pills(key="sample").set_value("coffee").run()
+    assert len(forwards) == 2
+    assert recording(app).predictions[0].label == "espresso"
+
+
+def test_an_upload_replaces_the_sample(forwards: list[int]) -> None:
+    app = opened()
+    coffee = next(s for s in vitviz.samples() if s.id == "coffee")
+    app.file_uploader(key="upload").upload("cup.jpg", coffee.path.read_bytes(), "image/jpeg").run()
+    assert not app.exception
+    assert recording(app).predictions[0].label == "espresso"
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"this is text", "not an image"),
+        (b"", "not an image"),
+    ],
+)
+def test_a_bad_file_gets_one_sentence(data: bytes, says: str) -> None:
+    app = opened()
+    app.file_uploader(key="upload").upload("bad.jpg", data, "image/jpeg").run()
+    assert not app.exception
+    [error] = app.error
+    assert says in error.value
+    assert "bad.jpg" in error.value
+
+
+def test_a_tiny_photo_gets_one_sentence() -> None:
+    buffer = BytesIO()
+    Image.new("RGB", (5, 5)).save(buffer, "PNG")
+    app = opened()
+    app.file_uploader(key="upload").upload("tiny.png", buffer.getvalue(), "image/png").run()
+    [error] = app.error
+    assert "smaller than one patch" in error.value
+
+
+@pytest.mark.parametrize("query", ["99,0", "3", "a,b", "<b>", "1,2,3", "-1,0"])
+def test_a_query_that_is_no_patch_is_refused_and_the_page_lives(query: str) -> None:
+    app = opened()
+    app.text_input(key="query").set_value(query).run()
+    assert not app.exception
+    assert query in app.warning[0].value
+
+
+@pytest.mark.parametrize("method", list(vitviz.METHODS))
+def test_every_method_runs_with_every_option(method: str) -> None:
+    app = opened()
+    app.segmented_control(key="method").set_value(method).run()
+    assert not app.exception
+    assert not app.warning
+    for name in vitviz.METHODS[method].options:
+        widgets = [*app.slider, *app.pills, *app.get("button_group")]
+        assert any(f"{method}_{name}" == widget.key for widget in widgets), name

@@ -1,0 +1,94 @@
+"""The command line, run as a user would, on the bundled model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vitviz
+from vitviz.cli import main
+
+CAT, COFFEE = (next(s.path for s in vitviz.samples() if s.id == key) for key in ("cat", "coffee"))
+
+
+def test_explain_writes_what_the_library_computes(tmp_path: Path, capsys) -> None:
+    arguments = ["--method", "attention", "--layer", "6", "--head", "2", "--query", "3,4"]
+    code = main(["explain", str(CAT), "--out", str(tmp_path / "new" / "out"), "--json", *arguments])
+    [result] = json.loads(capsys.readouterr().out)
+    photo = vitviz.load_image(CAT)
+    rec = vitviz.record(vitviz.load_model(), photo)
+    heat = vitviz.explain(rec, "attention", (3, 4), layer=6, head=2)
+    assert code == 0
+    assert result["predictions"][0]["label"] == rec.predictions[0].label
+    with np.load(result["values"]) as archive:
+        np.testing.assert_array_equal(archive["values"], heat.values)
+        np.testing.assert_allclose(archive["box"], heat.box)
+    written = np.asarray(Image.open(result["overlay"]))
+    np.testing.assert_array_equal(written, np.asarray(vitviz.overlay(photo, heat)))
+
+
+def test_several_photos_of_one_name_do_not_overwrite_each_other(tmp_path: Path, capsys) -> None:
+    for folder, source in (("a", CAT), ("b", COFFEE)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.jpg").write_bytes(source.read_bytes())
+    paths = [str(tmp_path / folder / "same.jpg") for folder in "ab"]
+    assert main(["explain", *paths, "--out", str(tmp_path / "out"), "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert len({r["overlay"] for r in results}) == 2
+    assert Image.open(results[1]["overlay"]).size == Image.open(COFFEE).size
+
+
+def test_a_broken_photo_is_reported_and_the_others_go_on(tmp_path: Path, capsys) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no image")
+    code = main(["explain", str(bad), str(CAT), "--out", str(tmp_path / "out"), "--json"])
+    broken, fine = json.loads(capsys.readouterr().out)
+    assert code == 2
+    assert "not an image" in broken["error"]
+    assert Path(fine["overlay"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--method", "nonsense"], "There is no method"),
+        (["--model", "nonsense"], "There is no model"),
+        (["--target", "unicorn"], "no class “unicorn”"),
+        (["--out", str(CAT)], "cannot be made"),
+    ],
+)
+def test_bad_input_ends_with_two_and_one_sentence(
+    arguments: list[str], says: str, tmp_path: Path, capsys
+) -> None:
+    assert main(["explain", str(CAT), "--out", str(tmp_path), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("arguments", [["--query", "99,0"], ["--layer", "99"], ["--head", "99"]])
+def test_options_that_do_not_fit_the_model(arguments: list[str], tmp_path: Path, capsys) -> None:
+    call = ["explain", str(CAT), "--method", "attention", "--out", str(tmp_path), *arguments]
+    assert main(call) == 2
+    assert "99" in capsys.readouterr().out
+
+
+def test_models_and_methods_list_what_the_library_has(capsys) -> None:
+    assert main(["models", "--json"]) == 0
+    assert [m["name"] for m in json.loads(capsys.readouterr().out)] == vitviz.bundled_models()
+    assert main(["methods", "--json"]) == 0
+    assert [m["id"] for m in json.loads(capsys.readouterr().out)] == list(vitviz.METHODS)
+
+
+def test_the_module_runs_and_shows_progress_on_standard_error_only(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vitviz", "explain", str(CAT), "--out", str(tmp_path)]
+    root = Path(vitviz.__file__).parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout.count("\n") == 1
+    assert "1/1" in done.stderr

@@ -1,0 +1,260 @@
+"""Untrusted files: right colours, upright, or one clear sentence."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pillow_heif
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, features
+
+import vitviz
+from vitviz import ImageError, images, load_image
+
+RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 200, 40), (40, 50, 210), (255, 255, 255)
+
+
+def quarters(size: int = 64) -> Image.Image:
+    """Red, green / blue, white."""
+    image = Image.new("RGB", (size, size))
+    half = size // 2
+    for i, colour in enumerate((RED, GREEN, BLUE, WHITE)):
+        image.paste(
+            colour, ((i % 2) * half, (i // 2) * half, (i % 2 + 1) * half, (i // 2 + 1) * half)
+        )
+    return image
+
+
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def corners(image: Image.Image) -> list[tuple[int, ...]]:
+    w, h = image.size
+    places = (
+        (w // 4, h // 4),
+        (3 * w // 4, h // 4),
+        (w // 4, 3 * h // 4),
+        (3 * w // 4, 3 * h // 4),
+    )
+    return [image.getpixel(place) for place in places]
+
+
+def assert_quarters(image: Image.Image, tolerance: int = 12) -> None:
+    assert image.mode == "RGB"
+    np.testing.assert_allclose(corners(image), (RED, GREEN, BLUE, WHITE), atol=tolerance)
+
+
+FORMATS = [
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "GIF",
+    "BMP",
+    "TIFF",
+    *(["AVIF"] if features.check("avif") else []),
+]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_keeps_its_colours(kind: str) -> None:
+    assert_quarters(load_image(encode(quarters(), kind)))
+
+
+def test_heic() -> None:
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(quarters()).save(buffer, quality=90)
+    assert_quarters(load_image(buffer.getvalue()), tolerance=25)
+
+
+def test_path_bytes_and_file_are_the_same(tmp_path: Path) -> None:
+    data = encode(quarters(), "PNG")
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        from_file = load_image(file)
+        assert not file.closed
+    for image in (load_image(path), load_image(str(path)), from_file):
+        assert image.tobytes() == load_image(data).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turn"),
+    [
+        (1, None),
+        (2, Image.Transpose.FLIP_LEFT_RIGHT),
+        (3, Image.Transpose.ROTATE_180),
+        (4, Image.Transpose.FLIP_TOP_BOTTOM),
+        (5, Image.Transpose.TRANSPOSE),
+        (6, Image.Transpose.ROTATE_90),  # the camera stored it turned left; EXIF 6 turns it right
+        (7, Image.Transpose.TRANSVERSE),
+        (8, Image.Transpose.ROTATE_270),
+    ],
+)
+def test_orientation(orientation: int, turn: Image.Transpose | None) -> None:
+    upright = quarters().resize((64, 48))
+    stored = upright if turn is None else upright.transpose(turn)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = load_image(encode(stored, "JPEG", exif=exif, quality=95))
+    assert image.size == (64, 48)
+    assert_quarters(image)
+
+
+def test_cmyk() -> None:
+    assert_quarters(load_image(encode(quarters().convert("CMYK"), "JPEG", quality=95)))
+
+
+def test_palette_and_grey() -> None:
+    assert_quarters(load_image(encode(quarters().quantize(8), "PNG")))
+    grey = load_image(encode(Image.new("L", (20, 20), 77), "PNG"))
+    assert grey.getpixel((5, 5)) == (77, 77, 77)
+    assert load_image(encode(Image.new("1", (20, 20), 1), "PNG")).getpixel((0, 0)) == WHITE
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_are_scaled_not_cut(kind: str) -> None:
+    values = np.full((20, 20), 257 * 100, np.uint16)
+    values[:, 10:] = 65535
+    image = load_image(encode(Image.fromarray(values), kind))
+    assert image.getpixel((3, 3)) == (100, 100, 100)
+    assert image.getpixel((15, 3)) == WHITE
+
+
+def test_floats_are_stretched_and_nan_is_dark() -> None:
+    values = np.full((20, 20), -3.0, np.float32)
+    values[:, 10:] = 5.0
+    values[0, 0] = np.nan
+    image = load_image(encode(Image.fromarray(values), "TIFF"))
+    assert image.getpixel((3, 3)) == (0, 0, 0)
+    assert image.getpixel((0, 0)) == (0, 0, 0)
+    assert image.getpixel((15, 3)) == WHITE
+
+
+class TestTransparency:
+    def test_hidden_colours_become_white(self) -> None:
+        image = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
+        image.paste((*RED, 255), (0, 0, 10, 20))
+        loaded = load_image(encode(image, "PNG"))
+        assert loaded.getpixel((15, 5)) == WHITE
+        assert loaded.getpixel((5, 5)) == RED
+
+    def test_half_transparent_black_is_grey(self) -> None:
+        loaded = load_image(encode(Image.new("LA", (20, 20), (0, 128)), "PNG"))
+        assert loaded.getpixel((5, 5)) == pytest.approx((127, 127, 127), abs=1)
+
+    def test_a_transparent_palette_entry(self) -> None:
+        image = Image.new("P", (20, 20), 0)
+        image.putpalette([*BLUE, *RED])
+        image.paste(1, (0, 0, 10, 20))
+        loaded = load_image(encode(image, "PNG", transparency=0))
+        assert loaded.getpixel((15, 5)) == WHITE
+        assert loaded.getpixel((5, 5)) == RED
+
+    def test_a_transparent_colour_of_an_rgb_file(self) -> None:
+        loaded = load_image(encode(quarters(), "PNG", transparency=RED))
+        assert corners(loaded) == [WHITE, GREEN, BLUE, WHITE]
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF"])
+def test_the_first_of_several_frames(kind: str) -> None:
+    frames = [Image.new("RGB", (20, 20), colour) for colour in (RED, GREEN, BLUE)]
+    data = encode(frames[0], kind, save_all=True, append_images=frames[1:])
+    np.testing.assert_allclose(load_image(data).getpixel((5, 5)), RED, atol=12)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG file of a few bytes that claims a size."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+class TestRefused:
+    @pytest.mark.parametrize("side", [7_100, 10_000, 14_000, 60_000])
+    def test_too_many_pixels_before_decoding(self, side: int) -> None:
+        with pytest.raises(ImageError, match="more than 50 megapixels"):
+            load_image(png_header(side, side))
+
+    def test_too_many_bytes(self, tmp_path: Path) -> None:
+        data = encode(quarters(), "PNG") + bytes(images.MAX_BYTES)
+        path = tmp_path / "large.png"
+        path.write_bytes(data)
+        for source in (data, path, io.BytesIO(data)):
+            with pytest.raises(ImageError, match="larger than 25 MB"):
+                load_image(source)
+
+    @pytest.mark.parametrize("size", [(13, 100), (100, 13), (1, 1)])
+    def test_smaller_than_a_patch(self, size: tuple[int, int]) -> None:
+        with pytest.raises(ImageError, match="smaller than one patch"):
+            load_image(encode(Image.new("RGB", size), "PNG"))
+        load_image(encode(Image.new("RGB", (14, 14)), "PNG"))
+
+    @pytest.mark.parametrize(
+        "data", [b"", b"text", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS-Adobe-3.0 EPSF"]
+    )
+    def test_not_an_image(self, data: bytes) -> None:
+        with pytest.raises(ImageError, match="not an image that can be opened here; use JPEG"):
+            load_image(data)
+
+    @pytest.mark.parametrize("kind", FORMATS)
+    def test_cut_off(self, kind: str) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        data = encode(Image.fromarray(noise), kind)
+        with pytest.raises(ImageError, match="broken or cut off|not an image"):
+            load_image(data[: len(data) // 2])
+
+    def test_no_such_file_and_a_folder(self, tmp_path: Path) -> None:
+        for path in (tmp_path / "none.jpg", tmp_path, "\0"):
+            with pytest.raises(ImageError, match="cannot be read"):
+                load_image(path)
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_give_a_photo_or_an_image_error(data: bytes) -> None:
+    with pytest.raises(ImageError):
+        load_image(data)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from(FORMATS),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=8),
+)
+def test_a_damaged_file_gives_a_photo_or_an_image_error(
+    kind: str, damage: list[tuple[float, int]]
+) -> None:
+    data = bytearray(encode(quarters(), kind))
+    for place, value in damage:
+        data[int(place * len(data))] = value
+    try:
+        image = load_image(bytes(data))
+    except ImageError as error:
+        assert str(error).endswith(".")
+    else:
+        assert image.mode == "RGB"
+
+
+def test_samples_open_and_are_credited() -> None:
+    found = vitviz.samples()
+    assert len(found) >= 4
+    assert {"cat", "coffee", "cat-and-coffee"} <= {sample.id for sample in found}
+    for sample in found:
+        assert min(load_image(sample.path).size) >= 224
+        assert sample.credit
+        assert sample.alt.endswith(".")
+    folder = found[0].path.parent
+    assert {path.name for path in folder.glob("*.jpg")} == {s.path.name for s in found}
