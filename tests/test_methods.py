@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import timm
@@ -20,7 +22,9 @@ from vitviz.recorder import SoftmaxCall
 from vitviz.recording import Recording, sum_rows
 
 
-def by_hand(maps: list[list[list[list[float]]]], grid: tuple[int, int], prefix: int) -> Recording:
+def by_hand(
+    maps: Sequence[list[list[list[float]]]], grid: tuple[int, int], prefix: int
+) -> Recording:
     """A recording of given maps, (layers, heads, tokens, tokens)."""
     vit = vitviz.Vit(torch.nn.Identity(), "by hand", (), transforms.ToTensor())
     weights = [torch.tensor(layer)[None] for layer in maps]
@@ -135,7 +139,7 @@ class TestAgainstTheReference:
 class TestByHand:
     """A class token and one patch, two layers, one head."""
 
-    MAPS = [[[[0.5, 0.5], [0.2, 0.8]]], [[[0.6, 0.4], [0.0, 1.0]]]]
+    MAPS = ([[[0.5, 0.5], [0.2, 0.8]]], [[[0.6, 0.4], [0.0, 1.0]]])
 
     def test_rollout(self) -> None:
         # Ã_1 = [[.75 .25] [.1 .9]], Ã_2 = [[.8 .2] [0 1]]

@@ -18,8 +18,8 @@ KEEPS_GEOMETRY = (v1.ToTensor, v1.PILToTensor, v1.ConvertImageDtype, v1.Normaliz
 def input_box(transform: object, size: tuple[int, int]) -> Box:
     """The part of a photo of `size` (width, height) that a transform shows to the model.
 
-    Follows resizing and centre cropping with torchvision's and timm's own rounding. Padding makes the box
-    larger than the photo.
+    Follows resizing and centre cropping with torchvision's and timm's own rounding. Padding makes
+    the box larger than the photo.
 
     Raises:
         ModelError: for a step whose geometry is not known, since a guess would misplace every map.
