@@ -21,7 +21,7 @@ browser:
 	@command -v chromium >/dev/null || .ci/install-chromium
 
 benchmark: .venv/dev.done
-	$(BIN)/python benchmarks/recording.py
+	$(BIN)/python -m benchmarks.recording
 
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv || { echo "No virtual environment: apt-get install python3-venv"; exit 1; }

@@ -1,6 +1,6 @@
 """What recording costs, beside a plain forward pass and beside storing every map.
 
-    python benchmarks/recording.py
+    python -m benchmarks.recording
 
 For 257, 1,370 and 4,097 tokens of the bundled model. Times are medians of interleaved runs, in
 milliseconds and as a ratio to the plain forward of the same run. Memory is what one result keeps.

@@ -32,10 +32,14 @@ ARCHITECTURE = "vit_small_patch14_dinov2"
 def build(
     encoder: Path, num_classes: int, size: int, drop_path: float, frozen: int
 ) -> torch.nn.Module:
-    """The encoder with a new head; position embeddings resampled to `size`, the patch embedding
-    and the first `frozen` blocks fixed."""
-    model = timm.create_model(ARCHITECTURE, num_classes=num_classes, drop_path_rate=drop_path)
-    model.load_state_dict(load_file(encoder), strict=False)
+    """The encoder with a new head, or an earlier run's model with its own; position embeddings
+    resampled to `size`, the patch embedding and the first `frozen` blocks fixed."""
+    weights = load_file(encoder)
+    side = math.isqrt(weights["pos_embed"].shape[1] - 1) * 14  # px it was trained at
+    model = timm.create_model(
+        ARCHITECTURE, num_classes=num_classes, drop_path_rate=drop_path, img_size=side
+    )
+    model.load_state_dict(weights, strict=False)
     model.set_input_size(img_size=size)
     if frozen:
         fixed = [model.patch_embed, *model.blocks[:frozen]]
@@ -198,7 +202,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("train", type=Path, help="a .parquet file or an ImageFolder")
     parser.add_argument("--val", type=Path, required=True)
-    parser.add_argument("--encoder", type=Path, required=True)
+    parser.add_argument(
+        "--encoder", type=Path, required=True, help="from convert.py, or of an earlier run"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--stages", default="84:150000,224:12000")
     parser.add_argument("--batch", type=int, default=64)

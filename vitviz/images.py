@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import pillow_heif
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from vitviz.errors import ImageError
 
@@ -27,7 +27,24 @@ FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF"]
 if features.check("avif"):
     FORMATS.append("AVIF")
 
-DECODING_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, EOFError)
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+EIGHT_OF_SIXTEEN_BITS = np.rint(np.arange(2**16) / 257).astype(np.uint8)
+
+NOT_AN_IMAGE = (
+    "This is not an image that can be opened here; "
+    "use JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC."
+)
+BROKEN = "The image is broken or cut off; save or send it again."
+TOO_LARGE = f"The file is larger than {MAX_BYTES >> 20} MB; save a smaller copy."
+TOO_MANY_PIXELS = f"The image has more than {MAX_PIXELS // 10**6} megapixels; save a smaller copy."
 
 
 def load_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
@@ -43,58 +60,67 @@ def load_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
         ImageError: with one sentence that says what is wrong with the file.
     """
     data = _read(source)
-    if len(data) > MAX_BYTES:
-        raise ImageError(f"The file is larger than {MAX_BYTES >> 20} MB; save a smaller copy.")
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _check_size(image)
+        return _to_rgb(_upright(image))
+    except ImageError:
+        raise
     except UnidentifiedImageError as error:
-        raise ImageError(
-            "This is not an image that can be opened here; "
-            "use JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC."
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(_too_many_pixels()) from error
-    except DECODING_ERRORS as error:
-        raise ImageError("The image is broken or cut off; save or send it again.") from error
+        raise ImageError(NOT_AN_IMAGE) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(TOO_MANY_PIXELS) from error
+    except Exception as error:  # decoders raise almost anything, from struct.error to RuntimeError
+        raise ImageError(BROKEN) from error
+
+
+def _read(source: str | Path | bytes | BinaryIO) -> bytes:
+    try:
+        if isinstance(source, (str, Path)):
+            if Path(source).stat().st_size > MAX_BYTES:
+                raise ImageError(TOO_LARGE)
+            with Path(source).open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        else:
+            data = source if isinstance(source, bytes) else source.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: an impossible path, a closed file
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"The file cannot be read: {reason}.") from error
+    if len(data) > MAX_BYTES:
+        raise ImageError(TOO_LARGE)
+    return data
+
+
+def _check_size(image: Image.Image) -> None:
+    """Refuse by what the header says, before anything is decoded."""
     if image.width * image.height > MAX_PIXELS:
-        raise ImageError(_too_many_pixels())
+        raise ImageError(TOO_MANY_PIXELS)
     if min(image.size) < MIN_SIDE:
         raise ImageError(
             f"The image is {image.width} × {image.height} px, smaller than one patch; "
             f"use at least {MIN_SIDE} × {MIN_SIDE} px."
         )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as EXIF says. `ImageOps.exif_transpose` also rewrites the EXIF data and so fails on
+    photos whose other tags are damaged."""
+    image.load()  # before EXIF is read: TIFF and HEIC turn themselves and then say so
     try:
-        return _to_rgb(ImageOps.exif_transpose(image))
-    except DECODING_ERRORS as error:
-        raise ImageError("The image is broken or cut off; save or send it again.") from error
-
-
-def _too_many_pixels() -> str:
-    return f"The image has more than {MAX_PIXELS // 10**6} megapixels; save a smaller copy."
-
-
-def _read(source: str | Path | bytes | BinaryIO) -> bytes:
-    if isinstance(source, bytes):
-        return source
-    if not isinstance(source, (str, Path)):
-        return source.read(MAX_BYTES + 1)
-    try:
-        with Path(source).open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a path no file can have
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"The file cannot be read: {reason}.") from error
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # unreadable EXIF does not spoil the picture
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     """8-bit RGB of any mode. Pillow's own conversion saturates more than 8 bits and shows what
     transparency hides."""
     if image.mode.startswith("I;16"):
-        return Image.fromarray(
-            (np.asarray(image, np.uint16) / 257).round().astype(np.uint8)
-        ).convert("RGB")
+        grey = EIGHT_OF_SIXTEEN_BITS[np.asarray(image, np.uint16)]
+        return Image.fromarray(grey).convert("RGB")
     if image.mode in ("I", "F"):
-        return Image.fromarray(_stretched(np.asarray(image, np.float64))).convert("RGB")
+        return Image.fromarray(_stretched(np.array(image, np.float64))).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -102,11 +128,17 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Numbers without an agreed range, from their smallest to their largest as 0 to 255."""
+    """Numbers without an agreed range, from their smallest to their largest as 0 to 255; works in
+    place. NaN becomes 0."""
     finite = np.isfinite(values)
-    low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 1.0)
-    filled = np.where(finite, values, low)
-    return np.rint((filled - low) / ((high - low) or 1.0) * 255).astype(np.uint8)
+    if not finite.any():
+        return np.zeros(values.shape, np.uint8)
+    low = values.min(where=finite, initial=np.inf)
+    high = values.max(where=finite, initial=-np.inf)
+    np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
+    values -= low
+    values *= 255 / ((high - low) or 1.0)
+    return np.rint(values, out=values).astype(np.uint8)
 
 
 @dataclass(frozen=True)

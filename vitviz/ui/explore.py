@@ -30,7 +30,7 @@ def page() -> None:
     try:
         session = analyse(data, bundled_models()[0])
     except ImageError as error:
-        st.error(f"{name}: {error}", icon=":material/broken_image:")
+        st.error(f"{as_code(name)}: {error}", icon=":material/broken_image:")
         return
     except VitvizError as error:
         st.error(str(error), icon=":material/error:")
@@ -88,7 +88,7 @@ def map_controls(rec: Recording) -> tuple[str, Query, dict[str, Any]]:
         "Method",
         list(METHODS),
         format_func=lambda key: METHODS[key].title,
-        default="rollout",
+        default="attention",
         required=True,
         key="method",
         bind=URL,
@@ -134,9 +134,14 @@ def parse_query(rec: Recording, text: str) -> Query:
     except (ValueError, VitvizError):
         if text.strip().lower() not in ("", "cls"):
             rows, cols = rec.grid
-            st.warning(f"“{text}” is not a patch; use cls or 0,0 to {rows - 1},{cols - 1}.")
+            st.warning(f"{as_code(text)} is not a patch; use cls or 0,0 to {rows - 1},{cols - 1}.")
         return "cls"
     return row, col
+
+
+def as_code(text: str) -> str:
+    """A visitor's words shown as they are: no Markdown, no links."""
+    return f"`{text.replace('`', '’')}`"
 
 
 def appearance() -> tuple[str, float, bool]:
