@@ -61,7 +61,7 @@ def pictures() -> dict[str, Image.Image]:
     )
     return {
         "cat": cat,
-        "cat-and-coffee": side_by_side(cat.crop((95, 0, 395, 300)), coffee.crop((70, 0, 470, 400))),
+        "cat-and-coffee": side_by_side(cat.crop((32, 0, 392, 300)), coffee.crop((78, 0, 478, 400))),
         "coffee": coffee,
         "astronaut": Image.fromarray(skimage.data.astronaut()),
         "rocket": Image.fromarray(skimage.data.rocket()),
@@ -71,13 +71,21 @@ def pictures() -> dict[str, Image.Image]:
 
 
 def side_by_side(left: Image.Image, right: Image.Image, side: int = 600) -> Image.Image:
-    """A square with one square picture in each half, above and below it its own blurred copy."""
+    """A square with one picture across each half, its top and bottom rows drawn out to the edge."""
     canvas = Image.new("RGB", (side, side))
     width = side // 2
     for x, picture in ((0, left), (width, right)):
-        ground = ImageOps.fit(picture, (width, side)).filter(ImageFilter.GaussianBlur(24))
-        canvas.paste(ground, (x, 0))
-        canvas.paste(picture.resize((width, width), Image.Resampling.LANCZOS), (x, width // 2))
+        picture = ImageOps.contain(picture, (width, side), Image.Resampling.LANCZOS)
+        top = (side - picture.height) // 2
+        bottom = top + picture.height
+        half = Image.new("RGB", (width, side))
+        half.paste(picture.crop((0, 0, width, 1)).resize((width, top)), (0, 0))
+        last = picture.crop((0, picture.height - 1, width, picture.height))
+        half.paste(last.resize((width, side - bottom)), (0, bottom))
+        half.paste(picture, (0, top))
+        half = half.filter(ImageFilter.GaussianBlur(12))
+        half.paste(picture, (0, top))
+        canvas.paste(half, (x, 0))
     return canvas
 
 

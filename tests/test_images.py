@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from contextlib import suppress
@@ -87,27 +88,75 @@ def test_path_bytes_and_file_are_the_same(tmp_path: Path) -> None:
         assert image.tobytes() == load_image(data).tobytes()
 
 
-@pytest.mark.parametrize(
-    ("orientation", "turn"),
-    [
-        (1, None),
-        (2, Image.Transpose.FLIP_LEFT_RIGHT),
-        (3, Image.Transpose.ROTATE_180),
-        (4, Image.Transpose.FLIP_TOP_BOTTOM),
-        (5, Image.Transpose.TRANSPOSE),
-        (6, Image.Transpose.ROTATE_90),  # the camera stored it turned left; EXIF 6 turns it right
-        (7, Image.Transpose.TRANSVERSE),
-        (8, Image.Transpose.ROTATE_270),
-    ],
-)
-def test_orientation(orientation: int, turn: Image.Transpose | None) -> None:
-    upright = quarters().resize((64, 48))
-    stored = upright if turn is None else upright.transpose(turn)
+# EXIF 2.3, tag 0x0112: where the stored picture's first row and first column belong.
+SIDES = {
+    1: ("top", "left"),
+    2: ("top", "right"),
+    3: ("bottom", "right"),
+    4: ("bottom", "left"),
+    5: ("left", "top"),
+    6: ("right", "top"),
+    7: ("right", "bottom"),
+    8: ("left", "bottom"),
+}
+
+
+def upright_corner(orientation: int, row: int, column: int) -> tuple[bool, bool]:
+    """(is at the bottom, is at the right) of a stored corner once the picture stands upright."""
+    opposite = {"top": "bottom", "bottom": "top", "left": "right", "right": "left"}
+    first_row, first_column = SIDES[orientation]
+    sides = {
+        opposite[first_row] if row else first_row,
+        opposite[first_column] if column else first_column,
+    }
+    return "bottom" in sides, "right" in sides
+
+
+def with_orientation(orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    image = load_image(encode(stored, "JPEG", exif=exif, quality=95))
-    assert image.size == (64, 48)
-    assert_quarters(image)
+    return exif.tobytes()
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in FORMATS if kind not in ("GIF", "BMP")] + ["HEIF"]
+)
+@pytest.mark.parametrize("orientation", SIDES)
+def test_orientation(kind: str, orientation: int) -> None:
+    stored = quarters().resize((96, 64))
+    image = load_image(encode(stored, kind, exif=with_orientation(orientation), quality=95))
+    assert image.size == ((96, 64) if orientation < 5 else (64, 96))
+    found = corners(image)
+    for i, colour in enumerate((RED, GREEN, BLUE, WHITE)):
+        bottom, right = upright_corner(orientation, *divmod(i, 2))
+        np.testing.assert_allclose(found[2 * bottom + right], colour, atol=25)
+
+
+def test_the_main_picture_of_an_mpo() -> None:
+    other = Image.new("RGB", (64, 64), BLUE)
+    data = encode(
+        quarters(),
+        "MPO",
+        save_all=True,
+        append_images=[other],
+        exif=with_orientation(3),
+        quality=95,
+    )
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    np.testing.assert_allclose(corners(load_image(data)), (WHITE, BLUE, GREEN, RED), atol=12)
+
+
+def test_a_photo_with_damaged_exif_still_opens_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0103] = 3, 7
+    sound = exif.tobytes()
+    short = struct.pack("<HHI", 0x0103, 3, 1)
+    assert short in sound
+    damaged = sound.replace(short, struct.pack("<HHI", 0x0103, 2, 1))  # a number said to be text
+    for data in (damaged, sound[:12]):
+        image = load_image(encode(quarters(), "JPEG", exif=data, quality=95))
+        turned = data is damaged
+        np.testing.assert_allclose(corners(image)[0], WHITE if turned else RED, atol=12)
 
 
 def test_cmyk() -> None:
@@ -140,6 +189,27 @@ def test_floats_are_stretched_and_nan_is_dark() -> None:
     assert image.getpixel((15, 3)) == WHITE
 
 
+def test_whole_numbers_of_32_bits_are_stretched() -> None:
+    values = np.tile(np.array([-(2**31), 0, 2**31 - 1], np.int32).repeat(8), (24, 1))
+    image = load_image(encode(Image.fromarray(values), "TIFF"))
+    assert [image.getpixel((x, 5))[0] for x in (4, 12, 20)] == pytest.approx([0, 127.5, 255], abs=1)
+
+
+@pytest.mark.parametrize(
+    ("value", "grey"), [(np.inf, 255), (-np.inf, 0), (np.nan, 0), (0.5, 128), (0.25, 64)]
+)
+def test_floats_that_are_not_numbers(value: float, grey: int) -> None:
+    values = np.tile(np.array([0, 1], np.float32), (16, 8))
+    values[3, 3] = value
+    assert load_image(encode(Image.fromarray(values), "TIFF")).getpixel((3, 3)) == (grey,) * 3
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 7.0])
+def test_floats_without_a_range_are_black(value: float) -> None:
+    data = encode(Image.fromarray(np.full((20, 20), value, np.float32)), "TIFF")
+    assert load_image(data).getextrema() == ((0, 0),) * 3
+
+
 class TestTransparency:
     def test_hidden_colours_become_white(self) -> None:
         image = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
@@ -159,6 +229,29 @@ class TestTransparency:
         loaded = load_image(encode(image, "PNG", transparency=0))
         assert loaded.getpixel((15, 5)) == WHITE
         assert loaded.getpixel((5, 5)) == RED
+
+    @pytest.mark.parametrize(
+        "kind", [kind for kind in ("WEBP", "AVIF") if kind in FORMATS] + ["HEIF"]
+    )
+    def test_hidden_colours_of_other_formats(self, kind: str) -> None:
+        image = Image.new("RGBA", (64, 64), (*RED, 0))
+        image.paste((*BLUE, 255), (0, 0, 32, 64))
+        loaded = load_image(encode(image, kind, quality=95))
+        np.testing.assert_allclose(loaded.getpixel((8, 8)), BLUE, atol=25)
+        np.testing.assert_allclose(loaded.getpixel((56, 8)), WHITE, atol=5)
+
+    def test_a_half_transparent_palette_entry(self) -> None:
+        image = Image.new("P", (20, 20), 0)
+        image.putpalette([0, 0, 0, *RED])
+        loaded = load_image(encode(image, "PNG", transparency=bytes([128, 255])))
+        assert loaded.getpixel((5, 5)) == pytest.approx((127, 127, 127), abs=1)
+
+    def test_a_transparent_grey(self) -> None:
+        image = Image.new("L", (20, 20), 50)
+        image.paste(60, (0, 0, 10, 20))
+        loaded = load_image(encode(image, "PNG", transparency=50))
+        assert loaded.getpixel((15, 5)) == WHITE
+        assert loaded.getpixel((5, 5)) == (60, 60, 60)
 
     def test_a_transparent_colour_of_an_rgb_file(self) -> None:
         loaded = load_image(encode(quarters(), "PNG", transparency=RED))
@@ -185,10 +278,30 @@ def png_header(width: int, height: int) -> bytes:
 
 
 class TestRefused:
+    @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
     @pytest.mark.parametrize("side", [7_100, 10_000, 14_000, 60_000])
     def test_too_many_pixels_before_decoding(self, side: int) -> None:
         with pytest.raises(ImageError, match="more than 50 megapixels"):
             load_image(png_header(side, side))
+
+    @pytest.mark.filterwarnings("error")
+    def test_too_many_pixels_where_warnings_are_errors(self) -> None:
+        with pytest.raises(ImageError, match="more than 50 megapixels"):
+            load_image(png_header(10_000, 10_000))
+
+    def test_fifty_megapixels_are_not_too_many(self) -> None:
+        with pytest.raises(ImageError, match="broken"):  # it gets as far as the missing pixels
+            load_image(png_header(10_000, 5_000))
+
+    def test_a_large_file_is_refused_unread(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "large.png"
+        with path.open("wb") as file:
+            file.truncate(images.MAX_BYTES + 1)
+        monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("opened"))
+        with pytest.raises(ImageError, match="larger than 25 MB"):
+            load_image(path)
 
     def test_too_many_bytes(self, tmp_path: Path) -> None:
         data = encode(quarters(), "PNG") + bytes(images.MAX_BYTES)
@@ -223,6 +336,18 @@ class TestRefused:
             with pytest.raises(ImageError, match="cannot be read"):
                 load_image(path)
 
+    def test_a_file_object_that_cannot_be_read(self) -> None:
+        file = io.BytesIO(encode(quarters(), "PNG"))
+        file.close()
+        with pytest.raises(ImageError, match="cannot be read: I/O operation on closed file"):
+            load_image(file)
+
+
+def test_a_file_object_is_read_from_where_it_stands() -> None:
+    file = io.BytesIO(b"header" + encode(quarters(), "PNG"))
+    file.seek(6)
+    assert_quarters(load_image(file))
+
 
 @given(st.binary(max_size=400))
 def test_any_bytes_give_a_photo_or_an_image_error(data: bytes) -> None:
@@ -230,28 +355,56 @@ def test_any_bytes_give_a_photo_or_an_image_error(data: bytes) -> None:
         load_image(data)
 
 
-@settings(deadline=None, max_examples=150)
+SOUND = {
+    kind: encode(quarters(), kind, exif=with_orientation(6))
+    for kind in [*FORMATS, "MPO", "HEIF"]
+    if kind not in ("GIF", "BMP")
+} | {kind: encode(quarters(), kind) for kind in ("GIF", "BMP")}
+
+
+@pytest.mark.parametrize("kind", SOUND)
+@settings(deadline=None, max_examples=60)
 @given(
-    st.sampled_from(FORMATS),
-    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=8),
+    st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8
+    )
 )
 def test_a_damaged_file_gives_a_photo_or_an_image_error(
     kind: str, damage: list[tuple[float, int]]
 ) -> None:
-    data = bytearray(encode(quarters(), kind))
+    data = bytearray(SOUND[kind])
     for place, value in damage:
         data[int(place * len(data))] = value
     with suppress(ImageError):
         assert load_image(bytes(data)).mode == "RGB"
 
 
+@pytest.mark.parametrize("kind", [kind for kind in ("AVIF",) if kind in FORMATS] + ["HEIF"])
+def test_every_damaged_byte_of_a_box_header(kind: str) -> None:
+    """Decoders of these formats raise RuntimeError, which is no OSError."""
+    causes = set()
+    for place in range(300):
+        data = bytearray(SOUND[kind])
+        data[place] ^= 0xFF
+        try:
+            assert load_image(bytes(data)).mode == "RGB"
+        except ImageError as error:
+            causes.add(type(error.__cause__))
+    assert causes  # so the damage was noticed
+
+
 def test_samples_open_and_are_credited() -> None:
     found = vitviz.samples()
-    assert len(found) >= 4
+    assert len(found) >= 6
+    assert found[0].id == "cat"
+    assert len({sample.id for sample in found}) == len(found)
     assert {"cat", "coffee", "cat-and-coffee"} <= {sample.id for sample in found}
     for sample in found:
         assert min(load_image(sample.path).size) >= 224
-        assert sample.credit
+        assert re.search(r"CC0 1\.0|CC BY 2\.0|public domain", sample.credit)
+        assert re.search(r"from scikit-(image|learn)$", sample.credit)
+        assert sample.title
         assert sample.alt.endswith(".")
     folder = found[0].path.parent
     assert {path.name for path in folder.glob("*.jpg")} == {s.path.name for s in found}
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 1_500_000
