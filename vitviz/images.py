@@ -84,7 +84,7 @@ def _read(source: str | Path | bytes | BinaryIO) -> bytes:
         else:
             data = source if isinstance(source, bytes) else source.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: an impossible path, a closed file
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise ImageError(f"The file cannot be read: {reason}.") from error
     if len(data) > MAX_BYTES:
         raise ImageError(TOO_LARGE)
