@@ -83,7 +83,7 @@ def side_by_side(left: Image.Image, right: Image.Image, side: int = 600) -> Imag
         last = picture.crop((0, picture.height - 1, width, picture.height))
         half.paste(last.resize((width, side - bottom)), (0, bottom))
         half.paste(picture, (0, top))
-        half = half.filter(ImageFilter.GaussianBlur(12))
+        half = half.filter(ImageFilter.GaussianBlur(48))
         half.paste(picture, (0, top))
         canvas.paste(half, (x, 0))
     return canvas

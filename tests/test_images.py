@@ -162,6 +162,12 @@ def test_a_photo_with_damaged_exif_still_opens_upright() -> None:
         np.testing.assert_allclose(corners(image)[0], WHITE if turned else RED, atol=12)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIF"])
+def test_a_photo_with_unreadable_exif_opens_as_it_is_stored(kind: str) -> None:
+    data = encode(quarters(), kind, exif=b"Exif\0\0no TIFF header", quality=95)
+    assert_quarters(load_image(data), tolerance=25)
+
+
 def test_cmyk() -> None:
     assert_quarters(load_image(encode(quarters().convert("CMYK"), "JPEG", quality=95)))
 
@@ -324,6 +330,13 @@ class TestRefused:
         "data", [b"", b"text", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS-Adobe-3.0 EPSF"]
     )
     def test_not_an_image(self, data: bytes) -> None:
+        with pytest.raises(ImageError, match="not an image that can be opened here; use JPEG"):
+            load_image(data)
+
+    @pytest.mark.parametrize("kind", ["PPM", "TGA", "ICO", "PCX", "EPS"])
+    def test_sound_pictures_of_formats_not_offered(self, kind: str) -> None:
+        data = encode(quarters(), kind)
+        assert Image.open(io.BytesIO(data)).size == (64, 64)  # Pillow itself would open it
         with pytest.raises(ImageError, match="not an image that can be opened here; use JPEG"):
             load_image(data)
 
