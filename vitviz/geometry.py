@@ -27,9 +27,11 @@ def input_box(transform: object, size: tuple[int, int]) -> Box:
     width, height = size
     left, top, right, bottom = 0.0, 0.0, float(width), float(height)  # in the photo's pixels
     for step in _steps(transform):
-        if isinstance(step, v1.Resize):
+        if isinstance(step, v1.Resize) and step.max_size is None:
             width, height = _resized(step, width, height)
-        elif isinstance(step, ResizeKeepRatio) and not step.random_scale_prob:
+        elif isinstance(step, ResizeKeepRatio) and not (
+            step.random_scale_prob or step.random_aspect_prob
+        ):
             width, height = _resized_keeping_ratio(step, width, height)
         elif isinstance(step, (v1.CenterCrop, CenterCropOrPad)):
             rows, cols = step.size

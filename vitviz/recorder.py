@@ -53,7 +53,8 @@ class AttentionCall:
         key = self.key.float()
         if key.shape[1] != query.shape[1]:  # grouped queries share a key head
             key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
-        scores = (query * self.scale) @ key.transpose(-2, -1)
+        with torch.autocast(query.device.type, enabled=False):
+            scores = (query * self.scale) @ key.transpose(-2, -1)
         if self.mask is not None:
             scores = _apply_mask(scores, _take_rows(self.mask, rows))
         if self.is_causal:
@@ -93,7 +94,8 @@ def _apply_mask(scores: Tensor, mask: Tensor) -> Tensor:
 
 
 class Recorder(TorchFunctionMode):
-    """Context manager: `calls` lists the attention calls of `module` inside it, in order.
+    """Context manager: `calls` lists the attention calls of `module` inside it, in order, and
+    `altered` the shapes of softmax results that were not multiplied with values as they were.
 
     Attention is either `scaled_dot_product_attention` or a softmax over the last dimension whose
     result is the left operand of the next matrix product. Nothing the model computes is changed.
@@ -102,6 +104,7 @@ class Recorder(TorchFunctionMode):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.calls: list[AttentionCall | SoftmaxCall] = []
+        self.altered: list[tuple[int, ...]] = []
         self._module = module
         self._running: list[str] = []
         self._handles: list[RemovableHandle] = []
@@ -118,6 +121,7 @@ class Recorder(TorchFunctionMode):
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
+        self._forget_softmax()
         for handle in self._handles:
             handle.remove()
 
@@ -142,13 +146,21 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
             self._keep_attention(*args, **kwargs)
-        elif func in MATMUL and self._softmax is not None and args[0] is self._softmax:
-            self.calls.append(SoftmaxCall(self._running[-1], args[0], args[1]))
-            self._softmax = None
+        elif func in MATMUL and self._softmax is not None:
+            weights = self._softmax
+            if args[0] is weights and weights.ndim == 4:
+                self.calls.append(SoftmaxCall(self._running[-1], weights, args[1]))
+                self._softmax = None
         result = func(*args, **kwargs)
         if func in SOFTMAX:
+            self._forget_softmax()
             self._softmax = result
         return result
+
+    def _forget_softmax(self) -> None:
+        if self._softmax is not None:
+            self.altered.append(tuple(self._softmax.shape))
+        self._softmax = None
 
     def _keep_attention(
         self,

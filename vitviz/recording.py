@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Literal
 
 import torch
@@ -136,7 +137,13 @@ class Recording:
             else:
                 weights[self.num_prefix_tokens :] = 1.0 / (rows * cols)
             return weights
-        if not (isinstance(query, tuple) and 0 <= query[0] < rows and 0 <= query[1] < cols):
+        if not (
+            isinstance(query, tuple)
+            and len(query) == 2
+            and all(isinstance(i, Integral) for i in query)
+            and 0 <= query[0] < rows
+            and 0 <= query[1] < cols
+        ):
             raise VitvizError(
                 f"The query {query!r} is not a patch; use “cls” or a row from 0 to {rows - 1} "
                 f"and a column from 0 to {cols - 1}."
@@ -195,7 +202,7 @@ def record(vit: Vit, photo: Image.Image) -> Recording:
         logits = vit.module(pixels[None])[0]
         seconds = time.perf_counter() - start
     grid, prefix, has_class_token = _tokens(vit, pixels)
-    layers, pool = _sort_calls(vit, recorder.calls, prefix, prefix + grid[0] * grid[1])
+    layers, pool = _sort_calls(vit, recorder, prefix, prefix + grid[0] * grid[1])
     if getattr(vit.module, "num_classes", 1) == 0:
         logits = logits.new_empty(0)
     return Recording(vit, pixels, logits, layers, pool, grid, prefix, has_class_token, box, seconds)
@@ -213,13 +220,23 @@ def _tokens(vit: Vit, pixels: Tensor) -> tuple[tuple[int, int], int, bool]:
 
 
 def _sort_calls(
-    vit: Vit, calls: list[AttentionCall | SoftmaxCall], prefix: int, tokens: int
+    vit: Vit, recorder: Recorder, prefix: int, tokens: int
 ) -> tuple[tuple[AttentionCall | SoftmaxCall, ...], AttentionCall | SoftmaxCall | None]:
     """The layers' self-attention over all tokens, and the pooling head's call if there is one."""
+    calls, all_or_patches = recorder.calls, (tokens, tokens - prefix)
+    altered = any(
+        len(shape) > 2 and shape[-1] in all_or_patches and shape[-2] in all_or_patches
+        for shape in recorder.altered
+    )
     layers = [call for call in calls if call.shape[0] == 1 and call.shape[2:] == (tokens, tokens)]
     others = [call for call in calls if call not in layers]
-    pools = [c for c in others if c.shape[2] < tokens and c.shape[3] in (tokens, tokens - prefix)]
-    if not layers or len({call.module for call in layers}) < len(layers) or others != pools[:1]:
+    pools = [c for c in others if c.shape[2] < tokens and c.shape[3] in all_or_patches]
+    if (
+        altered
+        or not layers
+        or len({call.module for call in layers}) < len(layers)
+        or others != pools[:1]
+    ):
         raise ModelError(
             f"The attention of {vit.name} is not one map over all tokens in each layer, so it "
             "cannot be shown here; choose a plain Vision Transformer (ViT, DeiT, DINO, BEiT, EVA)."

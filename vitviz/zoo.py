@@ -15,7 +15,6 @@ from typing import Any
 import huggingface_hub
 import timm
 from PIL import Image
-from safetensors import SafetensorError
 from timm.data import (
     ImageNetInfo,
     create_transform,
@@ -31,6 +30,7 @@ __all__ = ["BUNDLED", "MODELS_DIR", "Vit", "bundled_models", "from_module", "loa
 MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
 BUNDLED = "vit_small_patch14_photos246"
 PROBE_SECONDS = 5.0
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 UNUSABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # what timm raises for it
 
 Transform = Callable[[Image.Image], Tensor]
@@ -66,10 +66,14 @@ def load_model(name: str | Path | None = None) -> Vit:
         ModelUnavailable: if the weights are not here and the model hub does not answer.
     """
     name = BUNDLED if name is None else name
-    for folder in (MODELS_DIR / name, Path(name)):
-        if (folder / "config.json").is_file():
-            return _load_folder(folder)
-    if Path(name).is_dir():
+    try:
+        for folder in (MODELS_DIR / name, Path(name)):
+            if (folder / "config.json").is_file():
+                return _load_folder(folder)
+        is_folder = Path(name).is_dir()
+    except (OSError, ValueError):  # too long, or a character that no path may have
+        is_folder = False
+    if is_folder:
         raise ModelError(f"{name} has no config.json; a model folder needs it beside the weights.")
     if not timm.is_model(str(name)):
         raise ModelError(
@@ -122,7 +126,7 @@ def _labels(module: nn.Module, config: Mapping[str, Any]) -> list[str]:
         described = config.get("label_descriptions") or {}
         return [described.get(name, name) for name in names]
     subset = infer_imagenet_subset(module)
-    if subset is None:
+    if subset is None or getattr(module, "num_classes", None) == 0:
         return []
     info = ImageNetInfo(subset)
     return [info.index_to_description(i) for i in range(info.num_classes())]
@@ -131,18 +135,21 @@ def _labels(module: nn.Module, config: Mapping[str, Any]) -> list[str]:
 def _load_folder(folder: Path) -> Vit:
     try:
         module = timm.create_model(f"local-dir:{folder}", pretrained=True)
-    except (*UNUSABLE, SafetensorError) as error:
+        return from_module(module, name=folder.name)
+    except Exception as error:  # timm checks little of a config, so anything may come of a bad one
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"The model in {folder} cannot be loaded: {reason}") from error
-    return from_module(module, name=folder.name)
 
 
 def _load_pretrained(name: str) -> Vit:
-    config = timm.get_pretrained_cfg(name)
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:  # an unknown tag
+        raise ModelError(f"There is no model called “{name}”: {error}") from error
     if config is None or not config.has_weights:
         raise ModelUnavailable(f"timm has no pretrained weights for {name}; choose another model.")
     weights = _cached_weights(config.hf_hub_id)
-    if weights is None and not _hub_answers():
+    if weights is None and not _hub_has(config.hf_hub_id):
         raise ModelUnavailable(
             f"The weights of {name} are not on this machine and the model hub cannot be reached; "
             "load it once where there is a network, or copy its folder to models/."
@@ -157,24 +164,31 @@ def _load_pretrained(name: str) -> Vit:
 
 def _cached_weights(repository: str | None) -> Path | None:
     """The weights in the hub's cache on this machine, found without asking the hub."""
-    for file in ("model.safetensors", "pytorch_model.bin"):
+    for file in WEIGHTS:
         found = repository and huggingface_hub.try_to_load_from_cache(repository, file)
         if isinstance(found, str):
             return Path(found)
     return None
 
 
-def _hub_answers() -> bool:
-    """Whether the model hub answers within a few seconds. Looking a name up can block for longer
+def _hub_has(repository: str | None) -> bool:
+    """Whether the model hub offers the weights within a few seconds: timm and the hub's client
+    would try again and again for most of a minute. Looking a name up can block for longer
     than any time limit given to it, hence the thread."""
+    if repository is None:
+        return False
     answered = threading.Event()
 
     def ask() -> None:
-        try:
-            huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=5)
-        except Exception:  # whatever the network stack raises, it did not answer
-            return
-        answered.set()
+        for file in WEIGHTS:
+            try:
+                url = huggingface_hub.hf_hub_url(repository, file)
+                reply = huggingface_hub.get_session().head(url, timeout=5)
+            except Exception:  # whatever the network stack raises, it did not answer
+                return
+            if reply.status_code < 400:
+                answered.set()
+                return
 
     threading.Thread(target=ask, daemon=True).start()
     return answered.wait(PROBE_SECONDS)

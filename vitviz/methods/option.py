@@ -25,7 +25,11 @@ class Number:
 
     def check(self, rec: Recording, value: Any) -> float:
         del rec
-        if isinstance(value, (int, float)) and self.low <= value <= self.high:
+        if (
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and self.low <= value <= self.high
+        ):
             return float(value)
         raise MethodError(f"{self.title} must be from {self.low} to {self.high}, not {value!r}.")
 
@@ -53,7 +57,7 @@ class Layer:
     default: int
 
     def check(self, rec: Recording, value: Any) -> int:
-        if isinstance(value, int) and -rec.num_layers <= value < rec.num_layers:
+        if type(value) is int and -rec.num_layers <= value < rec.num_layers:
             return value % rec.num_layers
         raise MethodError(f"{self.title} must be from 0 to {rec.num_layers - 1}, not {value!r}.")
 
@@ -67,7 +71,7 @@ class Head:
 
     def check(self, rec: Recording, value: Any) -> int | None:
         heads = min(rec.num_heads(layer) for layer in range(rec.num_layers))
-        if value is None or (isinstance(value, int) and 0 <= value < heads):
+        if value is None or (type(value) is int and 0 <= value < heads):
             return value
         raise MethodError(f"{self.title} must be from 0 to {heads - 1} or None, not {value!r}.")
 

@@ -63,6 +63,8 @@ def add_identity(matrix: Tensor, rows: slice, weight: float) -> Tensor:
     """These rows of n((1−w) · matrix + w · I), where n divides each row by its sum."""
     mixed = (1 - weight) * matrix
     mixed.diagonal(rows.start or 0).add_(weight)
+    empty = mixed.sum(dim=-1) == 0  # min of heads that share nothing: the token keeps to itself
+    mixed.diagonal(rows.start or 0).masked_fill_(empty, 1.0)
     return mixed / mixed.sum(dim=-1, keepdim=True)
 
 
