@@ -17,7 +17,7 @@ from torchvision.transforms.functional import to_pil_image
 import vitviz
 from vitviz.geometry import input_box
 from vitviz.heatmap import Box
-from vitviz.overlay import COLORMAPS, color_bar, colorize, mark_patch, overlay, show_input
+from vitviz.overlay import COLORMAPS, colorize, mark_patch, overlay, show_input
 
 SHUFFLED = [[3.0, 0.0, 5.0], [1.0, 4.0, 2.0]]  # 2 × 3, every value once
 
@@ -218,13 +218,6 @@ def test_a_heatmap_follows_a_larger_copy_of_the_photo() -> None:
     assert larger.box == (37.5, 12.5, 112.5, 112.5)
     assert larger.values is heat.values
     assert heat.range == larger.range == (0.0, 5.0)
-
-
-def test_colour_bar_runs_from_the_lowest_to_the_highest_colour() -> None:
-    bar = color_bar("viridis", width=101, height=4)
-    assert bar.size == (101, 4)
-    for x, position in ((0, 0.0), (50, 0.5), (100, 1.0)):
-        assert bar.getpixel((x, 2)) == tuple(colour_of(position, "viridis"))
 
 
 def test_colorize_keeps_the_shape() -> None:

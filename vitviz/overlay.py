@@ -16,7 +16,7 @@ from vitviz.geometry import mean_and_std
 from vitviz.heatmap import Heatmap
 from vitviz.recording import Recording
 
-__all__ = ["COLORMAPS", "color_bar", "colorize", "mark_patch", "overlay", "show_input"]
+__all__ = ["COLORMAPS", "colorize", "mark_patch", "overlay", "show_input"]
 
 COLORMAPS = ("inferno", "viridis", "magma", "plasma", "cividis")
 """Offered first; every name matplotlib knows works. All five are perceptually uniform."""
@@ -113,9 +113,3 @@ def show_input(rec: Recording, scale: int = 3) -> Image.Image:
         y = round(row * picture.height / rows)
         draw.line((0, y, picture.width, y), fill="white")
     return picture
-
-
-def color_bar(colormap: str, width: int = 256, height: int = 8) -> Image.Image:
-    """The colour map from lowest to highest, as a strip."""
-    ramp = np.linspace(0, 1, width, dtype=np.float32)[None].repeat(height, axis=0)
-    return Image.fromarray(colorize(ramp, colormap, (0.0, 1.0)))

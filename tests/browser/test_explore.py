@@ -111,6 +111,14 @@ def test_the_picture_downloads_in_the_photos_own_size(page: Page, server: str) -
     assert picture.size == Image.open(vitviz.samples()[0].path).size
 
 
+def test_the_models_input_is_drawn_when_asked_for(page: Page, server: str) -> None:
+    open_page(page, server)
+    drawn = page.get_by_role("img", name="Its own input: 224 × 224 px in 16 × 16 patches.")
+    expect(drawn).to_have_count(0)
+    page.get_by_text("What the model was given").click()
+    expect(drawn).to_be_visible()
+
+
 @pytest.mark.parametrize("width", [390, 768, 1280])
 def test_nothing_sticks_out_of_the_screen(page: Page, server: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
@@ -28,7 +26,7 @@ def value_rollout(rec: Recording, query: Query, *, start: int, residual: float) 
         norms = moved_norms(rec.attention_rows(layer, rows), products[layer])
         return norms / norms.sum(dim=-1, keepdim=True)
 
-    return flow(rec, query, partial(mixing), start=start, residual=residual)
+    return flow(rec, query, mixing, start=start, residual=residual)
 
 
 def moved_norms(attention: Tensor, products: Tensor) -> Tensor:

@@ -179,7 +179,6 @@ def show_map(
         alpha=alpha,
         smooth=smooth,
         scale=heat.range,
-        own_scale=True,
         alt=f"{alt} {METHODS[method].title} from {'the class token' if query == 'cls' else query}.",
         key="patch_map",
         on_query=pin_query,
@@ -222,7 +221,10 @@ def downloads(
 def model_input(rec: Recording) -> None:
     """What the model was given, with its patch grid."""
     rows, cols = rec.grid
-    with st.expander("What the model was given", icon=":material/grid_on:"):
+    details = st.expander(
+        "What the model was given", icon=":material/grid_on:", key="input", on_change="rerun"
+    )
+    if details.open:  # drawn only when somebody looks
         height, width = rec.pixels.shape[1:]
         text = f"Its own input: {width} × {height} px in {rows} × {cols} patches."
-        st.image(show_input(rec), caption=text, alt=text, width=448)
+        details.image(show_input(rec), caption=text, alt=text, width=448)

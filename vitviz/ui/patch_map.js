@@ -32,9 +32,7 @@ function currentMap(state) {
   const low = rows.low[index]
   const step = (rows.high[index] - low) / 255
   const row = Float32Array.from(rows.levels.subarray(index * count, (index + 1) * count), (v) => low + v * step)
-  return state.ownScale
-    ? { values: row, low, high: rows.high[index] }
-    : { values: row, low: scale[0], high: scale[1] }
+  return { values: row, low, high: rows.high[index] }
 }
 
 function paintMap(state, map) {

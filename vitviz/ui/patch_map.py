@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vitviz.heatmap import Heatmap
 from vitviz.overlay import colorize
 from vitviz.recording import Recording
-from vitviz.ui.session import Session, as_jpeg
+from vitviz.ui.session import Session
 
 _FOLDER = Path(__file__).parent
 _COMPONENT = st.components.v2.component(
@@ -35,7 +35,6 @@ def patch_map(
     alpha: float,
     smooth: bool,
     scale: tuple[float, float],
-    own_scale: bool,
     alt: str,
     key: str,
     on_query: Callable[[], None],
@@ -46,17 +45,15 @@ def patch_map(
     Args:
         rows: where each patch looks, (patches, patches), to explore without the server; None for
             a method that would have to compute it.
-        scale: values of the lowest and highest colour for `heat`; explored rows use it too unless
-            `own_scale`.
+        scale: values of the lowest and highest colour for `heat`; an explored row has its own.
     """
     data: dict[str, Any] = {
-        "photo": "data:image/jpeg;base64," + _text(as_jpeg(session.preview)),
+        "photo": "data:image/jpeg;base64," + _text(session.jpeg),
         "size": session.preview.size,
         "box": [session.factor * edge for edge in heat.box],
         "grid": heat.values.shape,
         "values": _text(heat.values),
         "scale": scale,
-        "ownScale": own_scale,
         "rows": None if rows is None else quantised(rows),
         "palette": _text(colorize(np.linspace(0, 1, 256, dtype=np.float32), colormap, (0, 1))),
         "alpha": alpha,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 
 import streamlit as st
@@ -27,6 +28,13 @@ class Session:
     preview: Image.Image
     factor: float  # preview pixels per photo pixel
     rec: Recording
+
+    @cached_property
+    def jpeg(self) -> bytes:
+        """The preview for the browser, encoded once."""
+        buffer = BytesIO()
+        self.preview.save(buffer, "JPEG", quality=88)
+        return buffer.getvalue()
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model …")
@@ -60,10 +68,3 @@ def analyse(data: bytes, model_name: str) -> Session:
     session = Session(key, data, preview, preview.width / photo.width, rec)
     st.session_state["session"] = session
     return session
-
-
-def as_jpeg(picture: Image.Image) -> bytes:
-    """A picture as JPEG bytes for the browser."""
-    buffer = BytesIO()
-    picture.save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
