@@ -25,7 +25,7 @@ def outputs(model: torch.nn.Module, data: Photos) -> torch.Tensor:
     """What the model returns for every photo, float32, (photos, classes or width)."""
     was_training = model.training
     model.eval()
-    batches = [model(images) for images, _ in DataLoader(data, 32)]
+    batches = [model(images) for images, *_ in DataLoader(data, 32)]
     model.train(was_training)
     return torch.cat(batches)
 

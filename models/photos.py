@@ -79,25 +79,43 @@ def eval_transform(size: int) -> v2.Compose:
     )
 
 
-def sharp_shares(table: pd.DataFrame, rate: float) -> pd.DataFrame:
-    """How to draw photos so that sharpness tells nothing about the class.
+def view_shares(table: pd.DataFrame, rate: float) -> pd.DataFrame:
+    """How often to draw each photo, and how often to show it as a thumbnail.
 
-    Every class is drawn equally often and shows a sharp view at the same `rate`. Columns, one row
-    a photo: `weight` to draw it with, `blunt` the chance that it is shown as a thumbnail.
-    A class's sharp photos make up between `rate` and half of its draws (all, if it has no
-    thumbnails), each counting four times as much as a thumbnail in between.
+    Thumbnail views show every class equally often; a class's sharp photos give up to half of its
+    own (all, if it has no thumbnails). Sharp views are `rate` of all views and show a class in
+    proportion to the square root of its number of sharp photos, so the few that most classes have
+    are not repeated without end. Columns, one row a photo: `weight`, which sums to 1, and `blunt`,
+    the chance that the photo is shown as a thumbnail.
     """
     sharp = table.image.map(short_side) > SMALL
     sharps = sharp.groupby(table.label).transform("sum")
     thumbs = (~sharp).groupby(table.label).transform("sum")
-    share = (4 * sharps / (4 * sharps + thumbs)).clip(rate, 0.5)
-    share = share.where(thumbs > 0, 1.0).where(sharps > 0, 0.0)
-    weight = (share / sharps).where(sharp, (1 - share) / thumbs)
-    return pd.DataFrame({"weight": weight, "blunt": (1 - rate / share).where(sharp, 0.0)})
+    shown_blunt = (1 - rate) / table.label.nunique()
+    shown_sharp = rate * sharps**0.5 / sharps.groupby(table.label).first().pow(0.5).sum()
+    from_sharp = (4 * sharps / (4 * sharps + thumbs)).clip(upper=0.5).where(thumbs > 0, 1.0)
+    views = (shown_sharp + shown_blunt * from_sharp).where(sharp, shown_blunt * (1 - from_sharp))
+    weight = views / sharps.where(sharp, thumbs)
+    blunt_chance = (shown_blunt * from_sharp / views).where(sharp, 0.0)
+    return pd.DataFrame({"weight": weight, "blunt": blunt_chance})
 
 
-class Photos(Dataset[tuple[torch.Tensor, int]]):
-    """One row of the table as (normalised tensor (3, size, size), class position).
+def log_priors(table: pd.DataFrame, shares: pd.DataFrame) -> torch.Tensor:
+    """Log of each class's share of the thumbnail views and of the sharp views, (2, classes).
+
+    Added to the logits in training (logit adjustment, Menon et al. 2021), they keep the model
+    from learning that a sharp photo is likelier of a class with many sharp photos.
+    """
+    thumbnail = table.image.map(short_side) <= SMALL
+    sharp_views = (shares.weight * (1 - shares.blunt)).where(~thumbnail, 0.0)
+    views = pd.DataFrame({"blunt": shares.weight - sharp_views, "sharp": sharp_views})
+    by_class = torch.tensor(views.groupby(table.label).sum().to_numpy().T, dtype=torch.float32)
+    by_class = by_class.clamp_min(1e-6)  # a class that is never shown sharp
+    return (by_class / by_class.sum(1, keepdim=True)).log()
+
+
+class Photos(Dataset[tuple[torch.Tensor, int, bool]]):
+    """One row of the table as (normalised tensor (3, size, size), class position, seen sharp).
 
     `blunt_chance`, one number a photo, is how often it is first reduced to a thumbnail.
     """
@@ -118,8 +136,9 @@ class Photos(Dataset[tuple[torch.Tensor, int]]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int, bool]:
         image = decode(self.images[index])
-        if random.random() < self.blunt_chance[index]:
+        sharp = min(image.size) > SMALL and random.random() >= self.blunt_chance[index]
+        if min(image.size) > SMALL and not sharp:
             image = blunt(image)
-        return self.transform(image), self.targets[index]
+        return self.transform(image), self.targets[index], sharp

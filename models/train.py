@@ -20,7 +20,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from evaluate import accuracy_by_source
-from photos import Photos, read_table, sharp_shares, train_transform
+from photos import Photos, log_priors, read_table, train_transform, view_shares
 from safetensors.torch import load_file, save_file
 from timm.optim import param_groups_layer_decay
 from timm.utils import ModelEmaV3
@@ -138,13 +138,13 @@ class Run:
             group["params"] = [new if p is old else p for p in group["params"]]
         self.optimizer.state.pop(old, None)
 
-    def step(self, images: torch.Tensor, targets: torch.Tensor) -> float:
+    def step(self, images: torch.Tensor, targets: torch.Tensor, log_prior: torch.Tensor) -> float:
         scale = learning_rate(self.work(self.seen) / self.work(self.total), self.args.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = self.args.lr * scale * group["lr_scale"]
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.model(images)
-        loss = F.cross_entropy(logits.float(), targets, label_smoothing=0.1)
+        loss = F.cross_entropy(logits.float() + log_prior, targets, label_smoothing=0.1)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 3.0)
         self.optimizer.step()
@@ -154,15 +154,16 @@ class Run:
 
     def stage(self, size: int, rate: float, until: int) -> None:
         batch = self.args.batch if size < 200 else self.args.batch // 2
-        shares = sharp_shares(self.table, rate)
+        shares = view_shares(self.table, rate)
+        priors = log_priors(self.table, shares)
         transform = train_transform(size, self.args.min_area)
         data = Photos(self.table, self.classes, transform, shares.blunt.tolist())
         sampler = WeightedRandomSampler(shares.weight.tolist(), until - self.seen + batch)
         loader = DataLoader(data, batch, sampler=sampler, num_workers=1, drop_last=True)
         self.model.train()
         start, first, losses = time.time(), self.seen, []
-        for images, targets in loader:
-            losses.append(self.step(images, targets))
+        for images, targets, sharp in loader:
+            losses.append(self.step(images, targets, priors[sharp.long()]))
             self.seen += len(images)
             if len(losses) == 50:
                 rate = (time.time() - start) / (self.seen - first) * 1000
@@ -216,7 +217,7 @@ def main() -> None:
     parser.add_argument("--frozen", type=int, default=4, help="blocks that stay fixed")
     parser.add_argument("--min-area", type=float, default=0.35)
     parser.add_argument(
-        "--sharp", type=float, nargs="+", default=[0.1, 0.2], help="rate of sharp views, by stage"
+        "--sharp", type=float, nargs="+", default=[0.3, 0.6], help="rate of sharp views, by stage"
     )
     Run(parser.parse_args()).run()
 

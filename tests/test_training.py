@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import zipfile
@@ -98,13 +99,47 @@ def test_the_schedule_warms_up_and_falls() -> None:
     assert train.learning_rate(1.0, 0.1) == pytest.approx(0.01)
 
 
-def test_sharpness_tells_nothing_about_the_class(folder: Path) -> None:
+def test_views_are_shared_out_as_promised(folder: Path) -> None:
     table = photos.read_table(folder)
-    shares = photos.sharp_shares(table, rate=0.2)
+    shares = photos.view_shares(table, rate=0.3)
+    blunt = (shares.weight * shares.blunt).groupby(table.label).sum()
     sharp = table.image.map(photos.short_side) > photos.SMALL
     seen_sharp = (shares.weight * (1 - shares.blunt)).where(sharp, 0.0).groupby(table.label).sum()
-    assert shares.weight.groupby(table.label).sum().tolist() == pytest.approx([1, 1, 1])
-    assert seen_sharp.tolist() == pytest.approx([0.2, 0.2, 0.0])  # cow has no sharp photo
+    # Ant has four sharp photos and bee one: square roots 2 and 1. Cow has none.
+    assert seen_sharp.tolist() == pytest.approx([0.2, 0.1, 0.0])
+    thumbs = shares.weight.where(~sharp, 0.0).groupby(table.label).sum()
+    assert (blunt + thumbs).tolist() == pytest.approx([0.7 / 3] * 3)
+    # Bee's one sharp photo counts as four of its thumbnails would, but at most half.
+    assert blunt.tolist() == pytest.approx([0.7 / 3, 0.7 / 6, 0.0])
+
+
+def test_log_priors_are_the_frequencies_of_the_views(folder: Path) -> None:
+    table = photos.read_table(folder)
+    shares = photos.view_shares(table, rate=0.3)
+    data = photos.Photos(table, [0, 1, 2], photos.train_transform(14, 1.0), shares.blunt.tolist())
+    torch.manual_seed(0)
+    drawn = torch.multinomial(torch.tensor(shares.weight.tolist()), 3000, replacement=True)
+    counts = torch.zeros(2, 3)
+    for index in drawn.tolist():
+        _, target, sharp = data[index]
+        counts[int(sharp), target] += 1
+    seen = counts / counts.sum(1, keepdim=True)
+    torch.testing.assert_close(photos.log_priors(table, shares).exp(), seen, atol=0.04, rtol=0)
+
+
+def test_the_prior_is_added_to_the_logits() -> None:
+    """A model that knows nothing has the least loss when its logits need not tell the prior."""
+    run = object.__new__(train.Run)
+    run.model = torch.nn.Linear(2, 3)
+    torch.nn.init.zeros_(run.model.weight)
+    torch.nn.init.zeros_(run.model.bias)
+    run.optimizer = torch.optim.SGD([{"params": run.model.parameters(), "lr_scale": 1.0}], lr=0.0)
+    run.ema = train.ModelEmaV3(run.model)
+    run.args = argparse.Namespace(lr=0.0, warmup=0.5)
+    run.stages, run.total, run.seen = [(14, 8)], 8, 0
+    images, targets = torch.ones(10, 2), torch.tensor([0] * 8 + [1] * 2)
+    prior = torch.tensor([0.8, 0.2, 1e-6]).log().expand(10, 3)
+    assert run.step(images, targets, prior) < run.step(images, targets, torch.zeros(10, 3))
 
 
 def test_blunting_takes_the_detail_away() -> None:
