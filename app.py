@@ -1,10 +1,16 @@
 """Streamlit entry: page configuration and navigation."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from vitviz.ui import explore
 
-st.set_page_config("Vitviz", page_icon=":material/visibility:", layout="wide")
+LOGO = Path(__file__).parent / "assets" / "logo.svg"
+
+st.set_page_config("Vitviz", page_icon=str(LOGO), layout="wide")
+# Streamlit has no setting for the empty band above a page's title.
+st.html("<style>.stMainBlockContainer { padding-top: 3.2rem }</style>")
 st.navigation(
     [st.Page(explore.page, title="Explore", icon=":material/visibility:", default=True)],
     position="top",

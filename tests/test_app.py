@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -44,9 +45,23 @@ def test_a_sample_is_analysed_when_the_page_opens(forwards: list[int]) -> None:
     assert not app.exception
     assert len(forwards) == 1
     best = recording(app).predictions[0]
-    shown = [element.proto.text for element in app.get("progress")]
-    assert shown[0] == f"{best.label} · {best.probability:.1%}"
-    assert len(shown) == 5
+    [shown] = [e.proto.body for e in app.get("html") if "predictions" in e.proto.body]
+    assert f"<span>{best.label}</span><b>{best.probability:.1%}</b>" in shown
+    assert shown.count("<li>") == 5
+
+
+def test_labels_are_shown_as_they_are() -> None:
+    """A class name of somebody's own model is not markup."""
+    app = opened()
+    rec = recording(app)
+    label = rec.vit.labels[rec.predictions[0].index]
+    renamed = [f"<b>{name}" if name == label else name for name in rec.vit.labels]
+    held = app.session_state["session"]
+    vit = replace(rec.vit, labels=tuple(renamed))
+    app.session_state["session"] = replace(held, rec=replace(rec, vit=vit))
+    app.run()
+    [shown] = [e.proto.body for e in app.get("html") if "predictions" in e.proto.body]
+    assert f"&lt;b&gt;{label}" in shown
 
 
 def test_changing_a_control_never_runs_the_model_again(forwards: list[int]) -> None:
@@ -56,15 +71,34 @@ def test_changing_a_control_never_runs_the_model_again(forwards: list[int]) -> N
     app.pills(key="attention_head").set_value("2").run()
     app.text_input(key="query").set_value("5,7").run()
     app.slider(key="strength").set_value(0.9).run()
+    app.toggle(key="shared").set_value(True).run()
+    for view in ("Layers of this head", "All layers and heads"):
+        app.segmented_control(key="view").set_value(view).run()
     assert not app.exception
     assert len(forwards) == 1
 
 
 def test_another_photo_runs_it_once(forwards: list[int]) -> None:
     app = opened()
-    app.pills(key="sample").set_value("coffee").run()
+    app.session_state["photo"] = "coffee"
+    app.run()
     assert len(forwards) == 2
     assert recording(app).predictions[0].label == "espresso"
+
+
+def test_a_link_opens_its_photo_layer_head_and_query() -> None:
+    app = opened(sample="coffee", attention_layer="3", attention_head="2", query="5,7")
+    assert recording(app).predictions[0].label == "espresso"
+    assert app.slider(key="attention_layer").value == 3
+    assert app.pills(key="attention_head").value == "2"
+    assert app.text_input(key="query").value == "5,7"
+
+
+@pytest.mark.parametrize("sample", ["own", "no-such", "../../etc/passwd", ""])
+def test_a_link_to_no_sample_opens_the_first(sample: str) -> None:
+    app = opened(sample=sample)
+    assert not app.exception
+    assert app.session_state["session"].data == vitviz.samples()[0].path.read_bytes()
 
 
 def test_an_upload_replaces_the_sample() -> None:
@@ -73,6 +107,30 @@ def test_an_upload_replaces_the_sample() -> None:
     app.file_uploader(key="upload").upload("cup.jpg", coffee.path.read_bytes(), "image/jpeg").run()
     assert not app.exception
     assert recording(app).predictions[0].label == "espresso"
+
+
+def test_an_upload_survives_a_look_at_a_sample_and_is_forgotten_when_removed() -> None:
+    app = opened()
+    coffee = next(s for s in vitviz.samples() if s.id == "coffee").path.read_bytes()
+    app.file_uploader(key="upload").upload("cup.jpg", coffee, "image/jpeg").run()
+    app.session_state["photo"] = "rocket"
+    app.run()
+    assert app.session_state["session"].data != coffee
+    app.session_state["photo"] = "own"
+    app.run()
+    assert app.session_state["session"].data == coffee
+    app.file_uploader(key="upload").set_value([]).run()
+    assert "own" not in app.session_state
+    assert app.session_state["session"].data != coffee
+
+
+def test_a_bad_upload_leaves_the_last_photo_on_the_page() -> None:
+    app = opened()
+    coffee = next(s for s in vitviz.samples() if s.id == "coffee").path.read_bytes()
+    app.file_uploader(key="upload").upload("cup.jpg", coffee, "image/jpeg").run()
+    app.file_uploader(key="upload").upload("bad.jpg", b"text", "image/jpeg").run()
+    assert len(app.error) == 1
+    assert app.session_state["session"].data == coffee
 
 
 @pytest.mark.parametrize(

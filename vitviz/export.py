@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from vitviz.heatmap import Heatmap
+from vitviz.recording import Recording
 
-__all__ = ["write_npz", "write_png"]
+__all__ = ["write_attention", "write_npz", "write_png"]
 
 AXES = """values: heatmap, float32 (rows, cols), one value a patch, row 0 at the top.
 box: (left, top, right, bottom) of the photo, in its pixels, that the grid covers.
 method: the explanation's id."""
+
+ATTENTION_AXES = """attention_<layer>: attention after the softmax, float32 (heads, queries, keys).
+    Rows sum to 1. Queries and keys are the tokens: first num_prefix_tokens that are no patches
+    (class token, distillation token, registers), then the patches row by row from the top left.
+grid: rows and columns of patches.
+num_prefix_tokens: how many tokens come before the patches.
+box: (left, top, right, bottom) of the photo, in its pixels, that the grid covers.
+labels, probabilities: the predictions, most probable first.
+model: its name."""
 
 
 def write_png(picture: Image.Image, file: Path | BinaryIO) -> None:
@@ -27,3 +37,21 @@ def write_npz(heat: Heatmap, file: Path | BinaryIO) -> None:
     np.savez_compressed(
         file, values=heat.values, box=np.array(heat.box), method=heat.method, readme=AXES
     )
+
+
+def write_attention(rec: Recording, file: Path | BinaryIO) -> None:
+    """Write every attention map of a recording, one array a layer, as a NumPy archive that
+    explains its axes in its entry `readme`."""
+    arrays: dict[str, Any] = {
+        f"attention_{layer}": rec.attention(layer).numpy() for layer in range(rec.num_layers)
+    }
+    arrays |= {
+        "grid": rec.grid,
+        "num_prefix_tokens": rec.num_prefix_tokens,
+        "box": rec.box,
+        "labels": [prediction.label for prediction in rec.predictions],
+        "probabilities": [prediction.probability for prediction in rec.predictions],
+        "model": rec.vit.name,
+        "readme": ATTENTION_AXES,
+    }
+    np.savez(file, **arrays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import matplotlib
 import numpy as np
@@ -16,7 +17,7 @@ from vitviz.geometry import mean_and_std
 from vitviz.heatmap import Heatmap
 from vitviz.recording import Recording
 
-__all__ = ["COLORMAPS", "colorize", "mark_patch", "overlay", "show_input"]
+__all__ = ["COLORMAPS", "colorize", "mark_patch", "overlay", "shared_scale", "show_input"]
 
 COLORMAPS = ("inferno", "viridis", "magma", "plasma", "cividis")
 """Offered first; every name matplotlib knows works. All five are perceptually uniform."""
@@ -80,6 +81,12 @@ def colorize(
     position = np.clip((values - low) / ((high - low) or 1.0), 0, 1)
     rgba: NDArray[np.uint8] = matplotlib.colormaps[colormap](position, bytes=True)
     return rgba[..., :3]
+
+
+def shared_scale(maps: Iterable[Heatmap]) -> tuple[float, float]:
+    """One scale for maps that are compared: from 0 to the value that 99.5 % of all patches do
+    not exceed. The few above it have the last colour; a single one would leave the rest dark."""
+    return 0.0, float(np.quantile(np.concatenate([heat.values.ravel() for heat in maps]), 0.995))
 
 
 def mark_patch(picture: Image.Image, heat: Heatmap, patch: tuple[int, int]) -> Image.Image:

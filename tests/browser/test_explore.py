@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 
@@ -30,9 +31,30 @@ def pixels(canvas: Locator) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(canvas.screenshot())).convert("RGB")).astype(int)
 
 
+def coffee() -> bytes:
+    return next(s.path for s in vitviz.samples() if s.id == "coffee").read_bytes()
+
+
 def upload(page: Page, path: Path) -> None:
     page.get_by_role("button", name="Your own photo").click()
     page.locator("input[type=file]").set_input_files(path)
+
+
+def bring(page: Page, event: str, data: bytes, kind: str = "image/jpeg") -> None:
+    """Paste or drop a file on the page."""
+    page.evaluate(
+        """([event, data, kind]) => {
+            const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0))
+            const carried = new DataTransfer()
+            carried.items.add(new File([bytes], "brought.jpg", { type: kind }))
+            const how = { bubbles: true, cancelable: true }
+            document.body.dispatchEvent(
+                event === "paste"
+                    ? new ClipboardEvent("paste", { ...how, clipboardData: carried })
+                    : new DragEvent("drop", { ...how, dataTransfer: carried }))
+        }""",
+        [event, b64encode(data).decode(), kind],
+    )
 
 
 def test_opens_with_a_sample_analysed(page: Page, server: str) -> None:
@@ -44,9 +66,48 @@ def test_opens_with_a_sample_analysed(page: Page, server: str) -> None:
 def test_an_uploaded_photo_is_analysed(page: Page, server: str, tmp_path: Path) -> None:
     open_page(page, server)
     photo = tmp_path / "mine.png"
-    Image.open(next(s.path for s in vitviz.samples() if s.id == "coffee")).save(photo)
+    Image.open(BytesIO(coffee())).save(photo)
     upload(page, photo)
-    expect(page.get_by_text("espresso", exact=False).first).to_be_visible()
+    expect(page.get_by_text("espresso", exact=True)).to_be_visible()
+    # A sample in between does not lose it.
+    page.get_by_role("button", name="Rocket").click()
+    expect(page.get_by_text("espresso", exact=True)).to_have_count(0)
+    page.get_by_role("button", name="Your photo").click()
+    expect(page.get_by_text("espresso", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("event", ["paste", "drop"])
+def test_a_photo_is_brought_to_the_page(page: Page, server: str, event: str) -> None:
+    open_page(page, server)
+    bring(page, event, coffee())
+    expect(page.get_by_text("espresso", exact=True)).to_be_visible()
+
+
+def test_a_large_photo_is_pasted_whole(page: Page, server: str) -> None:
+    """24 MB, just under the limit; and one over it gets its sentence."""
+    open_page(page, server)
+    bring(page, "paste", coffee().ljust(24 * 2**20, b"\0"))
+    expect(page.get_by_text("espresso", exact=True)).to_be_visible()
+    bring(page, "paste", coffee().ljust(26 * 2**20, b"\0"))
+    expect(page.get_by_text("larger than 25 MB")).to_be_visible()
+
+
+def test_the_camera_takes_a_photo(page: Page, server: str) -> None:
+    open_page(page, server)
+    page.get_by_role("button", name="Your own photo").click()
+    page.get_by_role("radio", name="Camera").click()
+    page.wait_for_function("document.querySelector('video')?.readyState === 4")
+    page.get_by_role("button", name="Take Photo").click()
+    expect(page.get_by_role("button", name="Your photo")).to_be_visible()
+
+
+def test_an_address_inside_is_refused(page: Page, server: str) -> None:
+    open_page(page, server)
+    page.get_by_role("button", name="Your own photo").click()
+    page.get_by_role("radio", name="Web address").click()
+    page.get_by_label("Address of a photo").fill(f"{server}/favicon.png")
+    page.get_by_role("button", name="Get the photo").click()
+    expect(page.get_by_text("inside a private network")).to_be_visible()
 
 
 def test_a_bad_file_gets_one_sentence(page: Page, server: str, tmp_path: Path) -> None:
@@ -58,8 +119,16 @@ def test_a_bad_file_gets_one_sentence(page: Page, server: str, tmp_path: Path) -
     expect(page.get_by_text("Traceback")).to_have_count(0)
 
 
+def test_nothing_is_fetched_from_elsewhere(page: Page, server: str) -> None:
+    """A classroom without a network sees the same page."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    open_page(page, server)
+    assert [url for url in asked if not url.startswith((server, "blob:", "data:"))] == []
+
+
 def test_a_click_on_a_patch_makes_it_the_query(page: Page, server: str) -> None:
-    canvas = open_page(page, f"{server}/?sample=Cat+and+coffee&method=Attention")
+    canvas = open_page(page, f"{server}/?sample=cat-and-coffee&method=Attention")
     before = pixels(canvas)
     box = canvas.bounding_box()
     assert box is not None
@@ -74,7 +143,7 @@ def test_a_click_on_a_patch_makes_it_the_query(page: Page, server: str) -> None:
 
 
 def test_hovering_explores_without_the_server(page: Page, server: str) -> None:
-    canvas = open_page(page, f"{server}/?sample=Cat+and+coffee&method=Attention")
+    canvas = open_page(page, f"{server}/?sample=cat-and-coffee&method=Attention")
     before = pixels(canvas)
     page.context.set_offline(True)
     canvas.hover(position={"x": 100, "y": 250})
@@ -94,29 +163,75 @@ def test_arrow_keys_move_the_query(page: Page, server: str) -> None:
 
 
 def test_layer_and_head_change_the_map(page: Page, server: str) -> None:
-    canvas = open_page(page, f"{server}/?method=Attention")
+    canvas = open_page(page, server)
     seen = [pixels(canvas)]
-    for address in ("attention_layer=2", "attention_layer=2&attention_head=4"):
-        canvas = open_page(page, f"{server}/?method=Attention&{address}")
-        seen.append(pixels(canvas))
+    page.get_by_role("slider", name="Layer").focus()
+    page.keyboard.press("Home")
+    page.wait_for_url(re.compile("attention_layer=0"))
+    page.wait_for_selector(IDLE)
+    seen.append(pixels(canvas))
+    page.get_by_role("radiogroup", name="Head").get_by_text("4", exact=True).click()
+    page.wait_for_url(re.compile("attention_head=4"))
+    page.wait_for_selector(IDLE)
+    seen.append(pixels(canvas))
     assert np.abs(seen[0] - seen[1]).mean() > 1
     assert np.abs(seen[1] - seen[2]).mean() > 1
 
 
+def test_a_click_on_the_sheet_opens_its_layer_and_head(page: Page, server: str) -> None:
+    canvas = open_page(page, server)
+    before = pixels(canvas)
+    expect(page.locator(".map-sheet button")).to_have_count(7)
+    page.get_by_role("radio", name="All layers and heads").click()
+    expect(page.locator(".map-sheet button")).to_have_count(84)
+    page.get_by_role("button", name="Layer 4, head 2").click()
+    page.wait_for_url(re.compile("attention_layer=4&attention_head=2"))
+    expect(page.get_by_role("button", name="Layer 4, head 2")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    page.evaluate("window.scrollTo(0, 0)")
+    assert np.abs(pixels(canvas) - before).mean() > 1
+
+
+def test_one_scale_is_the_same_for_every_layer(page: Page, server: str) -> None:
+    def ends(address: str) -> list[str]:
+        open_page(page, f"{server}/?{address}")
+        return [page.locator(f".patch-map .{end}").inner_text() for end in ("low", "high")]
+
+    first, last = ends("attention_layer=0&shared=true"), ends("attention_layer=11&shared=true")
+    assert [end.removeprefix("≥ ") for end in first] == [end.removeprefix("≥ ") for end in last]
+    assert first[0] == "0.0000"
+    assert ends("attention_layer=0") != ends("attention_layer=11")
+
+
+def downloaded(page: Page, name: str) -> Path:
+    page.get_by_role("button", name="Download").click()
+    with page.expect_download() as started:
+        page.get_by_role("button", name=name).click()
+    return Path(started.value.path())
+
+
 def test_the_picture_downloads_in_the_photos_own_size(page: Page, server: str) -> None:
     open_page(page, server)
-    with page.expect_download() as started:
-        page.get_by_role("button", name="Picture (PNG)").click()
-    picture = Image.open(started.value.path())
+    picture = Image.open(downloaded(page, "This picture"))
     assert picture.size == Image.open(vitviz.samples()[0].path).size
+
+
+def test_the_figure_and_the_numbers_download(page: Page, server: str) -> None:
+    open_page(page, server)
+    figure = Image.open(downloaded(page, "All heads and layers"))
+    assert min(figure.size) > 1000
+    open_page(page, server)
+    with np.load(downloaded(page, "All attention maps")) as arrays:
+        assert arrays["attention_11"].shape == (6, 257, 257)
+        np.testing.assert_allclose(arrays["attention_3"].sum(axis=-1), 1, atol=1e-5)
+        assert "Rows sum to 1" in str(arrays["readme"])
 
 
 def test_the_models_input_is_drawn_when_asked_for(page: Page, server: str) -> None:
     open_page(page, server)
-    drawn = page.get_by_role("img", name="Its own input: 224 × 224 px in 16 × 16 patches.")
-    expect(drawn).to_have_count(0)
-    page.get_by_text("What the model was given").click()
-    expect(drawn).to_be_visible()
+    page.get_by_role("button", name="The model’s input").click()
+    expect(page.get_by_role("img", name="224 × 224 px in 16 × 16 patches")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [390, 768, 1280])

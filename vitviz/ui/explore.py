@@ -2,71 +2,58 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+import html
 from typing import Any
 
 import streamlit as st
 
-from vitviz.errors import ImageError, VitvizError
-from vitviz.export import write_npz, write_png
+from vitviz.errors import VitvizError
 from vitviz.heatmap import Heatmap
-from vitviz.images import load_image, samples
 from vitviz.methods import METHODS, explain
+from vitviz.methods.attention import head_maps
 from vitviz.methods.option import Choice, Head, Layer, Number
-from vitviz.overlay import COLORMAPS, mark_patch, overlay, show_input
+from vitviz.overlay import COLORMAPS, shared_scale, show_input
 from vitviz.recording import Query, Recording
+from vitviz.ui.browser import FOLDER
+from vitviz.ui.downloads import downloads
+from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.patch_map import patch_map, patch_rows
-from vitviz.ui.session import Session, analyse
+from vitviz.ui.photo_picker import Photo, as_code, choose_photo
+from vitviz.ui.session import Look, Session, analyse
 from vitviz.zoo import bundled_models
 
-FILES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif"]
 URL: Any = "query-params"
+HEADS, LAYERS, BOTH = "Heads of this layer", "Layers of this head", "All layers and heads"
 
 
 def page() -> None:
     """Photo and predictions first, then the map with its controls."""
     st.title("See what a Vision Transformer looks at", anchor=False)
-    data, name, alt = choose_photo()
+    photo = choose_photo()
     try:
-        session = analyse(data, bundled_models()[0])
-    except ImageError as error:
-        st.error(f"{as_code(name)}: {error}", icon=":material/broken_image:")
-        return
+        session = analyse(photo.data, bundled_models()[0])
     except VitvizError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(f"{as_code(photo.name)}: {error}", icon=":material/error:")
         return
     show, ask = st.columns([3, 2], gap="large")
     with ask:
         predictions(session.rec)
         method, query, options = map_controls(session.rec)
-        colormap, alpha, smooth = appearance()
     with show:
-        show_map(session, method, query, options, (colormap, alpha, smooth), alt, name)
-    model_input(session.rec)
-
-
-def choose_photo() -> tuple[bytes, str, str]:
-    """The photo's bytes, its name and its description: an upload, or one of the samples."""
-    offered = {sample.id: sample for sample in samples()}
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.pills(
-            "Photo",
-            list(offered),
-            format_func=lambda key: offered[key].title,
-            default=next(iter(offered)),
-            required=True,
-            key="sample",
-            bind=URL,
-        )
-        with st.popover("Your own photo", icon=":material/upload:"):
-            upload = st.file_uploader("Upload a photo", FILES, key="upload")
-            st.caption(
-                "It is analysed on this server, and neither stored nor shown to anyone else."
-            )
-    if upload is not None:
-        return upload.getvalue(), upload.name, "Your photo"
-    sample = offered[chosen]
-    return sample.path.read_bytes(), sample.id, sample.alt
+        picture, buttons = st.container(), st.container(horizontal=True)
+    with buttons:
+        look, shared = appearance(method)
+    maps = [head_maps(session.rec, layer, query) for layer in range(session.rec.num_layers)]
+    scale = shared_scale(h for of_layer in maps for h in of_layer.values()) if shared else None
+    with picture:
+        heat = show_map(session, photo, method, query, options, look, scale)
+    with buttons:
+        if heat:
+            downloads(session, heat, maps, query, look, scale, f"{photo.name}_{method}")
+        if st.button("The model’s input", icon=":material/grid_on:"):
+            model_input(session.rec)
+    if method == "attention":
+        show_sheet(session, maps, look, scale, options["layer"], options["head"])
 
 
 def predictions(rec: Recording) -> None:
@@ -74,10 +61,16 @@ def predictions(rec: Recording) -> None:
     st.subheader("What it sees", anchor=False)
     if not rec.predictions:
         st.info("This model has no classifier, so there are no predictions; its maps are exact.")
-    for prediction in rec.predictions[:5]:
-        st.progress(prediction.probability, f"{prediction.label} · {prediction.probability:.1%}")
+        return
+    rows = "".join(
+        f"<li><span>{html.escape(p.label)}</span><b>{p.probability:.1%}</b>"
+        f'<i style="width:{p.probability:.1%}"></i></li>'
+        for p in rec.predictions[:5]
+    )
+    style = (FOLDER / "predictions.css").read_text()
+    st.html(f'<style>{style}</style><ol class="predictions">{rows}</ol>')
     st.caption(
-        f"{rec.vit.name} · {rec.seconds * 1000:.0f} ms · knows {len(rec.predictions)} classes"
+        f"{rec.vit.name}, which knows {len(rec.predictions)} classes, in {rec.seconds:.2f} s"
     )
 
 
@@ -96,14 +89,21 @@ def map_controls(rec: Recording) -> tuple[str, Query, dict[str, Any]]:
     )
     st.caption(METHODS[method].question)
     options = {name: control(rec, method, name) for name in METHODS[method].options}
-    text = st.text_input(
-        "Query",
-        placeholder="cls",
-        key="query",
-        bind=URL,
-        help="The token that looks: click a patch, or type its row and column such as 5,7; "
-        "leave it empty (or cls) for the class token.",
-    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input(
+            "Query",
+            placeholder="class token",
+            key="query",
+            bind=URL,
+            help="The token that looks: click a patch, or type its row and column such as 5,7; "
+            "leave it empty (or cls) for the class token.",
+        )
+        st.button(
+            "Class token",
+            icon=":material/undo:",
+            on_click=lambda: st.session_state.update(query=""),
+            disabled=not text,
+        )
     return method, parse_query(rec, text), options
 
 
@@ -112,12 +112,15 @@ def control(rec: Recording, method: str, name: str) -> Any:
     option = METHODS[method].options[name]
     key = f"{method}_{name}"
     if isinstance(option, Layer):
-        first = option.default % rec.num_layers
-        return st.slider(option.title, 0, rec.num_layers - 1, first, key=key, bind=URL)
+        last = rec.num_layers - 1
+        # Streamlit warns of a default beside a value that a click on the sheet has set.
+        first = None if key in st.session_state else option.default % rec.num_layers
+        return st.slider(option.title, 0, last, first, key=key, bind=URL)
     if isinstance(option, Head):
         heads = ["mean", *map(str, range(rec.num_heads(0)))]
-        head = st.pills(option.title, heads, default="mean", required=True, key=key, bind=URL)
-        return None if head == "mean" else int(head)
+        chosen = None if key in st.session_state else "mean"
+        head = st.pills(option.title, heads, default=chosen, required=True, key=key, bind=URL)
+        return None if head in (None, "mean") else int(head)
     if isinstance(option, Choice):
         return st.segmented_control(
             option.title, option.choices, default=option.default, required=True, key=key, bind=URL
@@ -139,53 +142,54 @@ def parse_query(rec: Recording, text: str) -> Query:
     return row, col
 
 
-def as_code(text: str) -> str:
-    """A visitor's words shown as they are: no Markdown, no links."""
-    return f"`{text.replace('`', '’')}`"
-
-
-def appearance() -> tuple[str, float, bool]:
-    """Colour map, strength and smoothing."""
+def appearance(method: str) -> tuple[Look, bool]:
+    """How maps are drawn, and whether all heads and layers share one scale."""
     with st.popover("Appearance", icon=":material/palette:"):
         colormap = st.selectbox("Colour map", COLORMAPS, key="colours", bind=URL)
         alpha = st.slider("Strength", 0.0, 1.0, 0.6, 0.05, key="strength", bind=URL)
         smooth = st.toggle("Smooth", True, key="smooth", bind=URL)
-    return colormap, alpha, smooth
+        shared = st.toggle(
+            "One scale for all heads and layers",
+            key="shared",
+            bind=URL,
+            disabled=method != "attention",
+            help="Off: every map uses all colours, from its own smallest to its own largest value. "
+            "On: the same colour is the same value everywhere.",
+        )
+    return Look(colormap, alpha, smooth), shared and method == "attention"
 
 
 def show_map(
     session: Session,
+    photo: Photo,
     method: str,
     query: Query,
     options: dict[str, Any],
-    look: tuple[str, float, bool],
-    alt: str,
-    name: str,
-) -> None:
-    """The photo under its heatmap, and the downloads."""
+    look: Look,
+    scale: tuple[float, float] | None,
+) -> Heatmap | None:
+    """The photo under its heatmap; None where the method does not apply."""
     rec = session.rec
     try:
         heat = explain(rec, method, query, **options)
     except VitvizError as error:
         st.warning(str(error), icon=":material/block:")
-        return
-    colormap, alpha, smooth = look
+        return None
+    token = "class token" if query == "cls" else f"patch in row {query[0]}, column {query[1]}"
     patch_map(
         session,
         heat,
         patch_rows(rec, options["layer"], options["head"]) if method == "attention" else None,
+        look,
         query=None if query == "cls" else query,
-        colormap=colormap,
-        alpha=alpha,
-        smooth=smooth,
-        scale=heat.range,
-        alt=f"{alt} {METHODS[method].title} from {'the class token' if query == 'cls' else query}.",
+        scale=scale,
+        alt=f"{photo.alt} {METHODS[method].title} from the {token}.",
         key="patch_map",
         on_query=pin_query,
     )
     if not rec.has_class_token:
         st.caption(f"This model has no class token: “cls” stands for {rec.cls_means}.")
-    downloads(session, heat, query, look, f"{name.rsplit('.', 1)[0]}_{method}")
+    return heat
 
 
 def pin_query() -> None:
@@ -194,37 +198,72 @@ def pin_query() -> None:
     st.session_state["query"] = "" if query == "cls" else query
 
 
-def downloads(
-    session: Session, heat: Heatmap, query: Query, look: tuple[str, float, bool], name: str
+def show_sheet(
+    session: Session,
+    maps: list[dict[int | None, Heatmap]],
+    look: Look,
+    scale: tuple[float, float] | None,
+    layer: int,
+    head: int | None,
 ) -> None:
-    """The overlay in the photo's own size and the numbers; made when asked for."""
+    """Other heads and layers from the same query; a click opens one."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.subheader("Every head, every layer", anchor=False)
+        view = st.segmented_control(
+            "Show",
+            [HEADS, LAYERS, BOTH],
+            default=HEADS,
+            required=True,
+            key="view",
+            bind=URL,
+            label_visibility="collapsed",
+        )
+    shown = [
+        (at_layer, of_head)
+        for of_head in maps[layer]
+        for at_layer in range(len(maps))
+        if (view != HEADS or at_layer == layer) and (view != LAYERS or of_head == head)
+    ]
+    panels = [
+        panel(maps, at_layer, of_head, view, (at_layer, of_head) == (layer, head))
+        for at_layer, of_head in shown
+    ]
+    map_sheet(
+        session,
+        panels,
+        look,
+        columns=len(maps) if view == BOTH else 0,
+        scale=scale,
+        alt=view,
+        key="sheet",
+        on_open=open_panel,
+    )
 
-    def png() -> bytes:
-        photo = load_image(session.data)
-        picture = overlay(photo, heat, look[0], look[1], smooth=look[2])
-        if query != "cls":
-            picture = mark_patch(picture, heat, query)
-        buffer = BytesIO()
-        write_png(picture, buffer)
-        return buffer.getvalue()
 
-    def npz() -> bytes:
-        buffer = BytesIO()
-        write_npz(heat, buffer)
-        return buffer.getvalue()
-
-    with st.container(horizontal=True):
-        st.download_button("Picture (PNG)", png, f"{name}.png", icon=":material/download:")
-        st.download_button("Numbers (NPZ)", npz, f"{name}.npz", icon=":material/download:")
+def panel(
+    maps: list[dict[int | None, Heatmap]], layer: int, head: int | None, view: str, chosen: bool
+) -> Panel:
+    """One small map of the sheet."""
+    name = "mean" if head is None else str(head)
+    short = {
+        HEADS: "mean of heads" if head is None else f"head {head}",
+        LAYERS: f"layer {layer}",
+        BOTH: f"{layer} · {name}",
+    }
+    long = f"Layer {layer}, {'mean of its heads' if head is None else f'head {head}'}"
+    return Panel(f"{layer},{name}", short[view], long, maps[layer][head], chosen)
 
 
+def open_panel() -> None:
+    """A click on a small map opens its layer and head."""
+    layer, head = st.session_state["sheet"].open.split(",")
+    st.session_state.update(attention_layer=int(layer), attention_head=head)
+
+
+@st.dialog("All that the model sees")
 def model_input(rec: Recording) -> None:
     """What the model was given, with its patch grid."""
     rows, cols = rec.grid
-    details = st.expander(
-        "What the model was given", icon=":material/grid_on:", key="input", on_change="rerun"
-    )
-    if details.open:  # drawn only when somebody looks
-        height, width = rec.pixels.shape[1:]
-        text = f"Its own input: {width} × {height} px in {rows} × {cols} patches."
-        details.image(show_input(rec), caption=text, alt=text, width=448)
+    height, width = rec.pixels.shape[1:]
+    text = f"{width} × {height} px in {rows} × {cols} patches"
+    st.image(show_input(rec), caption=text, alt=text, width="stretch")

@@ -6,17 +6,26 @@ import hashlib
 import threading
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 
 import streamlit as st
 from PIL import Image
 
 from vitviz.images import load_image
 from vitviz.recording import Recording, record
+from vitviz.ui.browser import jpeg
 from vitviz.zoo import Vit, load_model
 
 PREVIEW_SIDE = 1024  # px; screens need no more, and a redraw costs what its pixels cost
 FORWARDS_AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Look:
+    """How maps are drawn."""
+
+    colormap: str
+    alpha: float
+    smooth: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +41,7 @@ class Session:
     @cached_property
     def jpeg(self) -> bytes:
         """The preview for the browser, encoded once."""
-        buffer = BytesIO()
-        self.preview.save(buffer, "JPEG", quality=88)
-        return buffer.getvalue()
+        return jpeg(self.preview)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model …")

@@ -25,14 +25,14 @@ function decode(data) {
 
 // The map to draw: the hovered patch's own row, or the pinned one. → {values, low, high}
 function currentMap(state) {
-  const { hover, rows, values, scale, rowCount, colCount } = state
+  const { hover, rows, values, scale, own_scale: ownScale, rowCount, colCount } = state
   if (!hover || !rows) return { values, low: scale[0], high: scale[1] }
   const count = rowCount * colCount
   const index = hover[0] * colCount + hover[1]
   const low = rows.low[index]
   const step = (rows.high[index] - low) / 255
   const row = Float32Array.from(rows.levels.subarray(index * count, (index + 1) * count), (v) => low + v * step)
-  return { values: row, low, high: rows.high[index] }
+  return ownScale ? { values: row, low, high: rows.high[index] } : { values: row, low: scale[0], high: scale[1] }
 }
 
 function paintMap(state, map) {
@@ -87,7 +87,8 @@ const number = (value) => (value >= 0.001 || value === 0 ? value.toFixed(4) : va
 function describe(state, map) {
   const { root, hover, query, rows, palette } = state
   root.querySelector(".low").textContent = number(map.low)
-  root.querySelector(".high").textContent = number(map.high)
+  const above = map.values.some((value) => value > map.high * 1.000001)
+  root.querySelector(".high").textContent = (above ? "≥ " : "") + number(map.high)
   const bar = root.querySelector(".bar").getContext("2d")
   const strip = bar.createImageData(256, 1)
   for (let i = 0; i < 256; i++) {
@@ -99,7 +100,7 @@ function describe(state, map) {
   if (hover) {
     const value = state.values[hover[0] * state.colCount + hover[1]]
     text.push(`${where(hover)}: ${number(value)}`)
-    if (rows) text.push("showing where this patch looks")
+    if (rows) text.push("now showing where this patch looks")
   } else {
     text.push(query ? `from the patch in ${where(query)}` : "from the class token")
   }
@@ -166,15 +167,15 @@ export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".patch-map")
   const canvas = root.querySelector("canvas")
-  const state = (root.state ??= { root, canvas, image: new Image(), hover: null })
+  const state = (root.state ??= { root, canvas, image: new Image(), shown: null, hover: null })
   Object.assign(state, decode(data), { pin: setTriggerValue })
   canvas.setAttribute("aria-label", data.alt)
   canvas.style.aspectRatio = `${data.size[0]} / ${data.size[1]}`
   listen(state)
-  if (state.image.src === data.photo && state.image.complete) {
+  state.image.onload = () => draw(state)
+  if (state.shown !== data.photo) {
+    state.shown = state.image.src = data.photo
+  } else if (state.image.complete) {
     draw(state)
-  } else {
-    state.image.onload = () => draw(state)
-    state.image.src = data.photo
   }
 }

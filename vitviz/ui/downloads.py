@@ -1,0 +1,70 @@
+"""Files to take away, made when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import BinaryIO
+
+import streamlit as st
+
+from vitviz.export import write_attention, write_npz, write_png
+from vitviz.figure import grid_figure
+from vitviz.heatmap import Heatmap
+from vitviz.images import load_image
+from vitviz.overlay import mark_patch, overlay
+from vitviz.recording import Query
+from vitviz.ui.session import Look, Session
+
+
+def downloads(
+    session: Session,
+    heat: Heatmap,
+    maps: list[dict[int | None, Heatmap]],
+    query: Query,
+    look: Look,
+    scale: tuple[float, float] | None,
+    name: str,
+) -> None:
+    """The picture in the photo's own size, the figure of all heads, and the numbers."""
+
+    def picture(file: BinaryIO) -> None:
+        photo = load_image(session.data)
+        drawn = overlay(photo, heat, look.colormap, look.alpha, smooth=look.smooth, scale=scale)
+        write_png(drawn if query == "cls" else mark_patch(drawn, heat, query), file)
+
+    def figure(file: BinaryIO) -> None:
+        layers = [f"layer {layer}" for layer in range(len(maps))]
+        heads = ["mean" if head is None else f"head {head}" for head in maps[0]]
+        drawn = grid_figure(
+            session.preview,
+            [[heat.scaled(session.factor) for heat in of_layer.values()] for of_layer in maps],
+            layers,
+            heads,
+            colormap=look.colormap,
+            alpha=look.alpha,
+            smooth=look.smooth,
+            scale=scale,
+        )
+        drawn.savefig(file, format="png", dpi=150)
+
+    with st.popover("Download", icon=":material/download:"):
+        offer("This picture (PNG)", picture, f"{name}.png")
+        offer("This map's numbers (NPZ)", lambda file: write_npz(heat, file), f"{name}.npz")
+        offer("All heads and layers (PNG)", figure, f"{name}_heads.png")
+        offer(
+            "All attention maps (NPZ)",
+            lambda file: write_attention(session.rec, file),
+            f"{name}_attention.npz",
+        )
+
+
+def offer(label: str, write: Callable[[BinaryIO], None], name: str) -> None:
+    """A button that makes the file when it is pressed."""
+
+    def content() -> bytes:
+        buffer = BytesIO()
+        write(buffer)
+        return buffer.getvalue()
+
+    st.download_button(label, content, name, type="tertiary", on_click="ignore")

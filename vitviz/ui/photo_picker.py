@@ -1,0 +1,164 @@
+"""Choosing a photo: a sample, or one's own from a file, the camera, the clipboard or an address."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from dataclasses import dataclass
+
+import streamlit as st
+
+from vitviz.errors import ImageError
+from vitviz.fetch import fetch_image
+from vitviz.images import MAX_BYTES, TOO_LARGE, load_image, samples
+from vitviz.ui.browser import component, thumbnail
+
+FILES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif"]
+THUMB = 112  # px
+OWN = "own"
+_component = component("photo_gallery")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """The chosen photo: its file, its name and a description for those who do not see it."""
+
+    data: bytes
+    name: str
+    alt: str
+    thumb: str
+
+
+@st.cache_data
+def sample_photos() -> dict[str, tuple[str, Photo]]:
+    """The samples by id, with their titles."""
+    return {
+        sample.id: (
+            sample.title,
+            Photo(
+                sample.path.read_bytes(),
+                sample.id,
+                sample.alt,
+                thumbnail(load_image(sample.path), THUMB),
+            ),
+        )
+        for sample in samples()
+    }
+
+
+def choose_photo() -> Photo:
+    """The gallery with its menu for one's own photo, and what is chosen in it."""
+    offered = sample_photos()
+    own: Photo | None = st.session_state.get(OWN)
+    chosen = st.session_state.get("photo", st.query_params.get("sample"))
+    if chosen not in offered and not (chosen == OWN and own):
+        chosen = next(iter(offered))
+    photos = [{"id": key, "title": title, "thumb": p.thumb} for key, (title, p) in offered.items()]
+    if own:
+        photos.insert(0, {"id": OWN, "title": "Your photo", "thumb": own.thumb})
+    with st.container(horizontal=True, vertical_alignment="center", key="photos"):
+        own_photo_menu()
+        _component(
+            data={"photos": photos, "chosen": chosen, "max_bytes": MAX_BYTES},
+            key="gallery",
+            on_picked_change=lambda: pick(st.session_state["gallery"].picked),
+            on_brought_change=take_brought,
+        )
+    if error := st.session_state.get("photo_error"):
+        st.error(error, icon=":material/broken_image:")
+    return own if own and chosen == OWN else offered[chosen][1]
+
+
+def own_photo_menu() -> None:
+    """File, camera or web address."""
+    with st.popover("Your own photo", icon=":material/add_a_photo:", key="menu"):
+        source = st.segmented_control(
+            "From",
+            ["File", "Camera", "Web address"],
+            default="File",
+            required=True,
+            label_visibility="collapsed",
+            key="source",
+        )
+        if source == "File":
+            st.file_uploader("Upload a photo", FILES, key="upload", on_change=take_upload)
+        elif source == "Camera":
+            st.camera_input("Take a photo", key="camera", on_change=take_picture)
+        else:
+            take_from_address()
+        st.caption(
+            "You can also paste or drop a photo anywhere on this page. It is analysed on this "
+            "server, and neither stored nor shown to anyone else."
+        )
+
+
+def take_upload() -> None:
+    """The uploaded file; taking it away in the uploader takes it away everywhere."""
+    upload = st.session_state["upload"]
+    if upload is None:
+        forget()
+    else:
+        take(upload.getvalue(), upload.name)
+
+
+def take_picture() -> None:
+    picture = st.session_state["camera"]
+    if picture is None:
+        forget()
+    else:
+        take(picture.getvalue(), "camera.jpg")
+
+
+def take_brought() -> None:
+    """What was pasted or dropped on the page."""
+    file = st.session_state["gallery"].brought
+    if file["data"] is None:
+        st.session_state["photo_error"] = f"{as_code(file['name'])}: {TOO_LARGE}"
+    else:
+        take(b64decode(file["data"]), file["name"])
+
+
+def take_from_address() -> None:
+    with st.form("address", border=False):
+        url = st.text_input("Address of a photo", placeholder="https://", key="url")
+        if not st.form_submit_button("Get the photo", icon=":material/download:"):
+            return
+    try:
+        with st.spinner("Getting the photo …"):
+            data = fetch_image(url)
+    except ImageError as error:
+        st.error(str(error), icon=":material/link_off:")
+        return
+    take(data, url.rstrip("/").rsplit("/", 1)[-1])
+    st.rerun()
+
+
+def take(data: bytes, name: str) -> None:
+    """Make these bytes the visitor's photo; a file that is none changes nothing but says so."""
+    try:
+        thumb = thumbnail(load_image(data), THUMB)
+    except ImageError as error:
+        st.session_state["photo_error"] = f"{as_code(name)}: {error}"
+        return
+    st.session_state[OWN] = Photo(data, name, "Your photo.", thumb)
+    pick(OWN)
+
+
+def pick(photo: str) -> None:
+    """Choose a photo of the gallery; a sample goes into the link, one's own photo cannot."""
+    st.session_state["photo"] = photo
+    st.session_state.pop("photo_error", None)
+    if photo == OWN:
+        st.query_params.pop("sample", None)
+    else:
+        st.query_params["sample"] = photo
+
+
+def forget() -> None:
+    """Keep nothing of the visitor's own photo."""
+    st.session_state.pop(OWN, None)
+    st.session_state.pop("photo", None)
+
+
+def as_code(text: str) -> str:
+    """A visitor's words shown as they are: no Markdown, no links."""
+    return f"`{text.replace('`', '’')}`"
