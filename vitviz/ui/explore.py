@@ -43,7 +43,7 @@ def page() -> None:
         picture, buttons = st.container(), st.container(horizontal=True)
     with buttons:
         look, shared = appearance(method)
-    maps = [head_maps(session.rec, layer, query) for layer in range(session.rec.num_layers)]
+    maps = all_maps(session, query)
     scale = shared_scale(h for of_layer in maps for h in of_layer.values()) if shared else None
     with picture:
         heat = show_map(session, photo, method, query, options, look, scale)
@@ -54,6 +54,16 @@ def page() -> None:
             model_input(session.rec)
     if method == "attention":
         show_sheet(session, maps, look, scale, options["layer"], options["head"])
+
+
+def all_maps(session: Session, query: Query) -> list[dict[int | None, Heatmap]]:
+    """Every layer's heads from this query, kept until the query or the photo changes."""
+    held = st.session_state.get("maps")
+    if held is None or held[0] != (session.key, query):
+        rec = session.rec
+        maps = [head_maps(rec, layer, query) for layer in range(rec.num_layers)]
+        st.session_state["maps"] = held = ((session.key, query), maps)
+    return held[1]
 
 
 def predictions(rec: Recording) -> None:

@@ -1,0 +1,77 @@
+"""The README's screenshot and animation, taken from a running app.
+
+make run &
+python assets/make_screenshots.py http://localhost:8501
+"""
+
+from __future__ import annotations
+
+import sys
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+OUT = Path(__file__).parent / "screenshots"
+IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
+FRAME = (760, 540)  # px of the animation
+
+
+def settle(page: Page) -> None:
+    page.wait_for_timeout(500)
+    page.wait_for_selector(IDLE)
+    page.wait_for_timeout(700)
+
+
+def animation(page: Page) -> list[Image.Image]:
+    """Hovering over the photo, a click, and a few layers."""
+    frames: list[Image.Image] = []
+
+    def take() -> None:
+        frames.append(Image.open(BytesIO(page.screenshot())).convert("RGB"))
+
+    canvas = page.locator(".patch-map > canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+    for x, y in ((0.42, 0.36), (0.46, 0.38), (0.5, 0.42), (0.55, 0.5), (0.6, 0.56), (0.65, 0.55)):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        page.wait_for_timeout(150)
+        take()
+    page.mouse.down()
+    page.mouse.up()
+    settle(page)
+    take()
+    for layer in ("Layer 8, head 3", "Layer 5, head 1", "Layer 2, head 4"):
+        page.get_by_role("button", name=layer).click()
+        settle(page)
+        page.evaluate("window.scrollTo(0, 0)")
+        take()
+    return frames
+
+
+def main(address: str) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
+        )
+        page = browser.new_page(viewport={"width": 1280, "height": 1080})
+        page.goto(f"{address}/?attention_layer=8")
+        page.wait_for_selector(".map-sheet canvas")
+        settle(page)
+        page.screenshot(path=OUT / "explore.png")
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.goto(f"{address}/?view=All+layers+and+heads&attention_layer=8")
+        page.wait_for_selector(".map-sheet canvas")
+        settle(page)
+        frames = [frame.resize(FRAME) for frame in animation(page)]
+        browser.close()
+    still = frames[0].quantize(128)
+    rest = [frame.quantize(128) for frame in frames[1:]]
+    still.save(
+        OUT / "explore.gif", save_all=True, append_images=rest, duration=900, loop=0, optimize=True
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
