@@ -28,7 +28,7 @@ class Photo:
     thumb: str
 
 
-@st.cache_data
+@st.cache_data(show_spinner=False)
 def sample_photos() -> dict[str, tuple[str, Photo]]:
     """The samples by id, with their titles."""
     return {
