@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -56,7 +58,7 @@ def reference_rollout(
         for i in range(tokens):
             patches = [j for j in range(prefix, tokens) if j != i]
             smallest = sorted(patches, key=lambda j, i=i: fused[i, j])
-            for j in smallest[: int(discard * (tokens - prefix))]:
+            for j in smallest[: int(Fraction(str(discard)) * (tokens - prefix))]:
                 fused[i, j] = 0.0
         mixed = (1 - residual) * fused + residual * np.eye(tokens)
         for i in range(tokens):
@@ -202,9 +204,28 @@ def test_discarding_in_parts_is_discarding_at_once(
 ) -> None:
     whole = discard_smallest(matrix, slice(None), ratio, prefix)
     assert torch.equal(discard_smallest(matrix[3:6], slice(3, 6), ratio, prefix), whole[3:6])
-    assert int((whole == 0).sum(-1).max()) <= int(ratio * (7 - prefix))
+    assert int((whole == 0).sum(-1).max()) <= Fraction(str(ratio)) * (7 - prefix)
     assert torch.equal(whole[:, :prefix], matrix[:, :prefix])
     assert torch.equal(whole.diagonal(), matrix.diagonal())
+
+
+def test_every_whole_percent_of_a_hundred_patches_is_that_many() -> None:
+    matrix = torch.rand(2, 102) + 0.5
+    for percent in range(96):
+        kept = discard_smallest(matrix, slice(100, 102), float(f"0.{percent:02}"), 2)
+        assert (kept == 0).sum(-1).tolist() == [percent] * 2
+
+
+@pytest.mark.parametrize("method", ["rollout", "value_rollout"])
+@pytest.mark.parametrize("residual", [0.0, 0.5])
+def test_a_token_that_may_look_nowhere_keeps_to_itself(method: str, residual: float) -> None:
+    rec = by_hand([[[[0.0, 0.0], [0.5, 0.5]]]], (1, 1), 1)
+    rec.vit.module.proj = torch.nn.Linear(3, 3, bias=False)
+    layers = (replace(rec.layers[0], value=torch.ones(1, 1, 2, 3)),)
+    rec = replace(rec, layers=layers)
+    assert vitviz.explain(rec, method, residual=residual).values.tolist() == [[0.0]]
+    from_patch = vitviz.explain(rec, method, (0, 0), residual=residual)
+    assert from_patch.values.item() == pytest.approx(0.5 + residual / 2)
 
 
 @given(st.integers(1, 200), st.integers(0, 199))
