@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -87,6 +88,31 @@ class TestExactness:
             if rec.has_class_token:
                 row = rec.attention_row(layer, "cls")
                 torch.testing.assert_close(row, attention[:, 0], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_model_of_another_float_type(
+    vit: vitviz.Vit, photo: Image.Image, dtype: torch.dtype, fused: bool
+) -> None:
+    """Its own numbers come out, and maps that agree with them to its own precision."""
+    set_fused(vit.module, fused)
+    module = vit.module.to(dtype)
+    with inputs_of_projections(module) as joined:
+        rec = vitviz.record(vit, photo)
+    with torch.no_grad():
+        plain = module(vit.transform(photo)[None].to(dtype))[0]
+    assert torch.equal(rec.logits, plain[: len(rec.logits)])
+    precision = max(8 * torch.finfo(dtype).eps, 64 * torch.finfo(torch.float32).eps)
+    for layer, call in enumerate(rec.layers):
+        attention = rec.attention(layer)
+        assert attention.dtype == torch.float32
+        ours = (attention @ call.value[0].float()).transpose(0, 1).flatten(1)
+        theirs = joined[f"{call.module}.proj"][0].float()
+        atol = precision * float(call.value.abs().max())
+        torch.testing.assert_close(ours, theirs, atol=atol, rtol=precision)
+    for method in vitviz.METHODS:
+        assert vitviz.explain(rec, method).values.dtype == np.float32
 
 
 def test_tokens_of_every_family(vit: vitviz.Vit, photo: Image.Image, family: str) -> None:
@@ -243,6 +269,21 @@ class TestAttentionCall:
         mask.fill_diagonal_(True)
         added = torch.zeros(6, 6, dtype=torch.float64).masked_fill(~mask, -torch.inf)
         self.check(self.call(mask=mask), added)
+
+    @pytest.mark.parametrize("kind", [torch.bool, torch.float32])
+    def test_a_query_that_may_look_nowhere(self, kind: torch.dtype) -> None:
+        allowed = torch.rand(6, 6, generator=torch.Generator().manual_seed(0)) > 0.4
+        allowed[:, 0] = True
+        allowed[2] = False
+        added = torch.zeros(6, 6).masked_fill(~allowed, -torch.inf)
+        mask = allowed if kind == torch.bool else added
+        call = self.call(mask=mask)
+        attended = nn.functional.scaled_dot_product_attention(
+            call.query, call.key, call.value, attn_mask=mask, scale=call.scale
+        )
+        assert (attended[:, :, 2] == 0).all()
+        torch.testing.assert_close(call.rows(slice(None)) @ call.value, attended)
+        assert (call.rows(slice(2, 3)) == 0).all()
 
     def test_causal(self) -> None:
         added = torch.full((6, 6), -torch.inf, dtype=torch.float64).triu(1)
