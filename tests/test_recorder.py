@@ -1,12 +1,11 @@
-"""What is recorded is what the model computed, and the model is left as it was."""
+"""What is recorded is what the model computed."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -15,11 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import vitviz
-from vitviz.recorder import AttentionCall, Recorder, SoftmaxCall
-
-
-def count_hooks(module: nn.Module) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules())
+from vitviz.recorder import AttentionCall, SoftmaxCall
 
 
 @contextmanager
@@ -89,6 +84,52 @@ class TestExactness:
                 torch.testing.assert_close(row, attention[:, 0], atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_pooling_heads_map_at_values_is_what_it_computed(
+    photo: Image.Image, fused: bool
+) -> None:
+    module = random_module("siglip")
+    set_fused(module, fused)
+    seen: list[Tensor] = []
+    module.attn_pool.proj.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    rec = vitviz.record(vitviz.from_module(module), photo)
+    assert rec.pool is not None
+    ours = rec.pool.rows(slice(None))[0] @ rec.pool.value[0]
+    torch.testing.assert_close(ours.transpose(0, 1).flatten(1), seen[0][0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_model_of_another_float_type(
+    vit: vitviz.Vit, photo: Image.Image, dtype: torch.dtype, fused: bool
+) -> None:
+    """Its own numbers come out, and maps that agree with them to its own precision."""
+    set_fused(vit.module, fused)
+    module = vit.module.to(dtype)
+    with inputs_of_projections(module) as joined:
+        rec = vitviz.record(vit, photo)
+    with torch.no_grad():
+        plain = module(vit.transform(photo)[None].to(dtype))[0]
+    assert torch.equal(rec.logits, plain[: len(rec.logits)])
+    precision = max(8 * torch.finfo(dtype).eps, 64 * torch.finfo(torch.float32).eps)
+    for layer, call in enumerate(rec.layers):
+        attention = rec.attention(layer)
+        assert attention.dtype == torch.float32
+        ours = (attention @ call.value[0].float()).transpose(0, 1).flatten(1)
+        theirs = joined[f"{call.module}.proj"][0].float()
+        atol = precision * float(call.value.abs().max())
+        torch.testing.assert_close(ours, theirs, atol=atol, rtol=precision)
+    for method in vitviz.METHODS:
+        assert vitviz.explain(rec, method).values.dtype == np.float32
+
+
+def test_maps_do_not_depend_on_the_callers_autocast(photo: Image.Image) -> None:
+    rec = vitviz.record(vitviz.from_module(random_module("vit")), photo)
+    alone = rec.attention(1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(rec.attention(1), alone)
+
+
 def test_tokens_of_every_family(vit: vitviz.Vit, photo: Image.Image, family: str) -> None:
     rec = vitviz.record(vit, photo)
     expected = {
@@ -120,6 +161,13 @@ def test_without_a_class_token_cls_is_what_the_classifier_reads(photo: Image.Ima
     assert weights.std() > 0.001
 
 
+def test_unfused_attention_is_recorded_as_computed(photo: Image.Image) -> None:
+    module = random_module("vit")
+    set_fused(module, False)
+    rec = vitviz.record(vitviz.from_module(module), photo)
+    assert all(isinstance(call, SoftmaxCall) for call in rec.layers)
+
+
 def test_a_row_never_builds_the_map(
     vit: vitviz.Vit, photo: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,147 +197,6 @@ def test_memory_grows_linearly_with_tokens() -> None:
 
     tokens = {size: (size // 16) ** 2 + 1 for size in (64, 256)}
     assert kept(256) / kept(64) == pytest.approx(tokens[256] / tokens[64])
-
-
-class TestLeavesNothingBehind:
-    def test_no_hook_after_success(self, vit: vitviz.Vit, photo: Image.Image) -> None:
-        before = count_hooks(vit.module)
-        vitviz.record(vit, photo)
-        assert count_hooks(vit.module) == before
-
-    def test_no_hook_after_an_error_in_the_forward(
-        self, vit: vitviz.Vit, photo: Image.Image, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        before = count_hooks(vit.module)
-
-        def broken(*_: object, **__: object) -> None:
-            raise RuntimeError("in the middle")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(vit.module.blocks[1].mlp, "forward", broken)
-            with pytest.raises(RuntimeError, match="in the middle"):
-                vitviz.record(vit, photo)
-        assert count_hooks(vit.module) == before
-        assert vitviz.record(vit, photo).num_layers == 3
-
-    def test_recording_outside_the_context_stops(self) -> None:
-        module = random_module("vit")
-        with Recorder(module) as recorder, torch.no_grad():
-            module(torch.zeros(1, 3, 64, 96))
-        calls = len(recorder.calls)
-        with torch.no_grad():
-            module(torch.zeros(1, 3, 64, 96))
-        assert len(recorder.calls) == calls == 3
-
-
-@pytest.mark.parametrize("fused", [True, False])
-def test_sixteen_threads_share_one_model(fused: bool) -> None:
-    vit = vitviz.from_module(random_module("vit"))
-    set_fused(vit.module, fused)
-    photos = [make_photo(seed) for seed in range(16)]
-    alone = [vitviz.record(vit, photo) for photo in photos]
-    barrier = threading.Barrier(16)
-
-    def together(photo: Image.Image) -> vitviz.Recording:
-        barrier.wait()
-        for _ in range(4):
-            vitviz.record(vit, photo)
-        return vitviz.record(vit, photo)
-
-    with ThreadPoolExecutor(16) as pool:
-        shared = list(pool.map(together, photos))
-    assert len({tuple(rec.logits.tolist()) for rec in alone}) == 16
-    for one, other in zip(alone, shared, strict=True):
-        assert torch.equal(one.logits, other.logits)
-        assert [c.module for c in one.layers] == [c.module for c in other.layers]
-        for layer in range(one.num_layers):
-            assert torch.equal(one.attention(layer), other.attention(layer))
-    assert count_hooks(vit.module) == 0
-
-
-class TestAttentionCall:
-    """Against a softmax written out in float64."""
-
-    def call(self, **changes: object) -> AttentionCall:
-        torch.manual_seed(1)
-        query, key, value = torch.randn(3, 1, 4, 6, 8).unbind(0)
-        given = {"mask": None, "scale": 0.3, "is_causal": False, **changes}
-        return AttentionCall("m", query, given.pop("key", key), value, **given)
-
-    def expected(self, call: AttentionCall, added: Tensor | float = 0.0) -> Tensor:
-        key = call.key.double().repeat_interleave(4 // call.key.shape[1], 1)
-        scores = torch.einsum("bhqd,bhkd->bhqk", call.query.double(), key) * call.scale + added
-        weights = scores.exp()
-        return (weights / weights.sum(-1, keepdim=True)).float()
-
-    def check(self, call: AttentionCall, added: Tensor | float = 0.0) -> None:
-        full = self.expected(call, added)
-        torch.testing.assert_close(call.rows(slice(None)), full)
-        torch.testing.assert_close(call.rows(slice(2, 4)), full[:, :, 2:4])
-
-    def test_plain_with_its_own_scale(self) -> None:
-        self.check(self.call())
-
-    def test_additive_mask_with_a_row_for_each_query(self) -> None:
-        mask = torch.randn(1, 4, 6, 6)
-        self.check(self.call(mask=mask), mask.double())
-
-    def test_additive_mask_of_one_row(self) -> None:
-        mask = torch.randn(1, 1, 1, 6)
-        self.check(self.call(mask=mask), mask.double())
-
-    def test_boolean_mask(self) -> None:
-        mask = torch.rand(6, 6) > 0.4
-        mask.fill_diagonal_(True)
-        added = torch.zeros(6, 6, dtype=torch.float64).masked_fill(~mask, -torch.inf)
-        self.check(self.call(mask=mask), added)
-
-    def test_causal(self) -> None:
-        added = torch.full((6, 6), -torch.inf, dtype=torch.float64).triu(1)
-        self.check(self.call(is_causal=True), added)
-
-    def test_grouped_queries(self) -> None:
-        self.check(self.call(key=torch.randn(1, 2, 6, 8)))
-
-    def test_a_scale_given_to_the_primitive_is_kept(self) -> None:
-        class Scaled(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.child = nn.Sequential(nn.Identity())
-
-            def forward(self, x: Tensor) -> Tensor:
-                return nn.functional.scaled_dot_product_attention(x, x, x, scale=0.7)
-
-        module = Scaled()
-        x = torch.randn(1, 2, 5, 4)
-        with Recorder(module) as recorder:
-            output = module(x)
-        [call] = recorder.calls
-        assert isinstance(call, AttentionCall)
-        torch.testing.assert_close(call.rows(slice(None)) @ x, output)
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments"),
-    [
-        ("swin_tiny_patch4_window7_224", {"depths": (1, 1, 1, 1)}),
-        ("cait_xxs24_224", {"depth": 2}),
-        ("resnet18", {}),
-    ],
-)
-def test_a_model_without_global_maps_is_refused(
-    name: str, arguments: dict[str, object], photo: Image.Image
-) -> None:
-    vit = vitviz.from_module(timm.create_model(name, **arguments))
-    with pytest.raises(vitviz.ModelError, match="cannot be"):
-        vitviz.record(vit, photo)
-
-
-def test_unfused_attention_is_recorded_as_computed(photo: Image.Image) -> None:
-    module = random_module("vit")
-    set_fused(module, False)
-    rec = vitviz.record(vitviz.from_module(module), photo)
-    assert all(isinstance(call, SoftmaxCall) for call in rec.layers)
 
 
 def test_every_family_is_tried() -> None:

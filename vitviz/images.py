@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -11,7 +12,8 @@ from typing import BinaryIO
 import numpy as np
 import pillow_heif
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError, features
+from PIL.PngImagePlugin import PngImageFile
 
 from vitviz.errors import ImageError
 
@@ -37,21 +39,25 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 EIGHT_OF_SIXTEEN_BITS = np.rint(np.arange(2**16) / 257).astype(np.uint8)
+PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # a colour profile's kind of colours
+
+Source = str | Path | bytes | bytearray | memoryview | BinaryIO
 
 NOT_AN_IMAGE = (
     "This is not an image that can be opened here; "
     "use JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC."
 )
+TEXT = "The file is open as text; open it as binary, with mode “rb”."
 BROKEN = "The image is broken or cut off; save or send it again."
 TOO_LARGE = f"The file is larger than {MAX_BYTES >> 20} MB; save a smaller copy."
 TOO_MANY_PIXELS = f"The image has more than {MAX_PIXELS // 10**6} megapixels; save a smaller copy."
 
 
-def load_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
-    """Open a photo as an upright RGB image.
+def load_image(source: Source) -> Image.Image:
+    """Open a photo as an upright RGB image, without metadata.
 
-    EXIF orientation is applied, transparency is laid over white, 16-bit grey is scaled to 8 bits,
-    an animation gives its first frame.
+    EXIF orientation is applied, an embedded colour profile is converted to sRGB, transparency is
+    laid over white, 16-bit grey is scaled to 8 bits, an animation gives its first frame.
 
     Args:
         source: path, the file's bytes, or a binary file object, read from where it stands.
@@ -63,6 +69,7 @@ def load_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         _check_size(image)
+        _scale_transparent_colour(image)
         return _to_rgb(_upright(image))
     except ImageError:
         raise
@@ -74,18 +81,24 @@ def load_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
         raise ImageError(BROKEN) from error
 
 
-def _read(source: str | Path | bytes | BinaryIO) -> bytes:
+def _read(source: Source) -> bytes:
     try:
-        if isinstance(source, (str, Path)):
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            data = bytes(source)
+        elif isinstance(source, (str, Path)):
             if Path(source).stat().st_size > MAX_BYTES:
                 raise ImageError(TOO_LARGE)
             with Path(source).open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         else:
-            data = source if isinstance(source, bytes) else source.read(MAX_BYTES + 1)
+            data = source.read(MAX_BYTES + 1)
+    except UnicodeDecodeError as error:
+        raise ImageError(TEXT) from error
     except (OSError, ValueError) as error:  # ValueError: an impossible path, a closed file
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise ImageError(f"The file cannot be read: {reason}.") from error
+    if isinstance(data, str):
+        raise ImageError(TEXT)
     if len(data) > MAX_BYTES:
         raise ImageError(TOO_LARGE)
     return data
@@ -102,6 +115,19 @@ def _check_size(image: Image.Image) -> None:
         )
 
 
+def _scale_transparent_colour(image: Image.Image) -> None:
+    """PNG names its transparent colour in the file's own bits, and Pillow compares it with 8. Of 16
+    bits a channel Pillow keeps the upper 8, so colours that differ in the lower ones are alike."""
+    colour = image.info.get("transparency")
+    if not isinstance(image, PngImageFile) or colour is None or not image.tile:
+        return
+    bits = image.tile[0].args
+    if bits in ("L;2", "L;4"):
+        image.info["transparency"] = colour * (85 if bits == "L;2" else 17)
+    elif bits == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """Turned as EXIF says. `ImageOps.exif_transpose` also rewrites the EXIF data and so fails on
     photos whose other tags are damaged."""
@@ -114,16 +140,49 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB of any mode. Pillow's own conversion saturates more than 8 bits and shows what
-    transparency hides."""
-    if image.mode.startswith("I;16"):
-        grey = EIGHT_OF_SIXTEEN_BITS[np.asarray(image, np.uint16)]
-        return Image.fromarray(grey).convert("RGB")
+    """8-bit sRGB of any mode, over white where it is transparent."""
+    image = _eight_bits(image)
+    if not image.has_transparency_data:
+        rgb = _to_srgb(image)
+    else:
+        image = image.convert("LA" if Image.getmodebase(image.mode) == "L" else "RGBA")
+        white = Image.new("RGB", image.size, "white")
+        rgb = Image.composite(_to_srgb(image), white, image.getchannel("A"))
+    rgb.info.clear()  # saved with the picture, its profile and orientation would apply once more
+    return rgb
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits, or of numbers without a range, in 8; Pillow's own conversion saturates."""
     if image.mode in ("I", "F"):
-        return Image.fromarray(_stretched(np.array(image, np.float64))).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        return Image.fromarray(_stretched(np.array(image, np.float64)))
+    if not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image, np.uint16)
+    grey = Image.fromarray(EIGHT_OF_SIXTEEN_BITS[values])
+    if "transparency" in image.info:
+        grey.putalpha(Image.fromarray(values != image.info["transparency"]).convert("L"))
+    if "icc_profile" in image.info:
+        grey.info["icc_profile"] = image.info["icc_profile"]
+    return grey
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """RGB of any 8-bit mode, its colours as an embedded profile means them.
+
+    A profile that is damaged, or of another kind of colours, is ignored.
+    """
+    if data := image.info.get("icc_profile"):
+        base = "CMYK" if image.mode == "CMYK" else Image.getmodebase(image.mode)
+        with suppress(OSError, ImageCms.PyCMSError):
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+            mode = PROFILE_MODES.get(profile.profile.xcolor_space)
+            if mode in (base, "RGB"):
+                srgb = ImageCms.createProfile("sRGB")
+                colours = image.convert(mode)
+                converted = ImageCms.profileToProfile(colours, profile, srgb, outputMode="RGB")
+                assert converted is not None
+                return converted
     return image.convert("RGB")
 
 

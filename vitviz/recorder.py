@@ -48,7 +48,10 @@ class AttentionCall:
         return batch, heads, queries, self.key.shape[-2]
 
     def rows(self, rows: slice) -> Tensor:
-        """Attention after the softmax for these queries, float32 (batch, heads, rows, keys)."""
+        """Attention after the softmax for these queries, float32 (batch, heads, rows, keys).
+
+        A row whose keys are all masked is 0, as in the primitive.
+        """
         query = self.query[:, :, rows].float()
         key = self.key.float()
         if key.shape[1] != query.shape[1]:  # grouped queries share a key head
@@ -61,7 +64,11 @@ class AttentionCall:
             _, _, queries, keys = self.shape
             lower = torch.ones(queries, keys, dtype=torch.bool, device=scores.device).tril()
             scores = _apply_mask(scores, lower[rows])
-        return scores.softmax(dim=-1)
+        weights = scores.softmax(dim=-1)
+        if self.mask is not None:
+            nowhere = scores.amax(dim=-1, keepdim=True) == float("-inf")
+            weights = weights.masked_fill(nowhere, 0.0)  # instead of NaN
+        return weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from typing import Literal
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitviz.errors import ModelError, VitvizError
 from vitviz.geometry import input_box
@@ -46,8 +46,8 @@ class Recording:
 
     Attributes:
         vit: the model, shared and unchanged.
-        pixels: the model's input, (3, height, width), normalised.
-        logits: (classes,), empty for a model without a classifier.
+        pixels: the model's input, (3, height, width), normalised, as the transform made it.
+        logits: (classes,) in the model's own float type, empty without a classifier.
         layers: the self-attention call of each layer.
         pool: the attention-pooling head's call, where the model has one.
         grid: (rows, cols) of the patches.
@@ -189,7 +189,8 @@ def sum_rows(weights: Tensor, rows_of: Callable[[slice], Tensor]) -> Tensor:
 def record(vit: Vit, photo: Image.Image) -> Recording:
     """Run the model once on a photo and keep what its attention was given.
 
-    The model is shared between threads and left as it was, also after an error.
+    The model is shared between threads and left as it was, also after an error. It may be of any
+    float type, such as bfloat16; it is given its own, and maps are computed in float32.
 
     Raises:
         ModelError: if the model's attention is not one map over all tokens in each layer, or if
@@ -199,13 +200,19 @@ def record(vit: Vit, photo: Image.Image) -> Recording:
     pixels = vit.transform(photo)
     with torch.no_grad(), Recorder(vit.module) as recorder:
         start = time.perf_counter()
-        logits = vit.module(pixels[None])[0]
+        logits = vit.module(pixels[None].to(_dtype(vit.module)))[0]
         seconds = time.perf_counter() - start
     grid, prefix, has_class_token = _tokens(vit, pixels)
     layers, pool = _sort_calls(vit, recorder, prefix, prefix + grid[0] * grid[1])
     if getattr(vit.module, "num_classes", 1) == 0:
         logits = logits.new_empty(0)
     return Recording(vit, pixels, logits, layers, pool, grid, prefix, has_class_token, box, seconds)
+
+
+def _dtype(module: nn.Module) -> torch.dtype:
+    """The float type of the module's weights."""
+    types = (p.dtype for p in module.parameters() if p.is_floating_point())
+    return next(types, torch.float32)
 
 
 def _tokens(vit: Vit, pixels: Tensor) -> tuple[tuple[int, int], int, bool]:

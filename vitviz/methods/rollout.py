@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import torch
 from torch import Tensor
@@ -24,8 +25,8 @@ def rollout(
     """Row `query` of Ã_L … Ã_start with Ã = n((1−w) · fuse(A) + w · I): (tokens,), sums to 1.
 
     Abnar & Zuidema 2020; w = `residual` is 0.5 there. `discard` drops that share of each row's
-    patch entries, the smallest ones, before the identity is added; prefix columns and the row's
-    own diagonal stay.
+    patch entries (rounded down), the smallest ones, before the identity is added; prefix columns
+    and the row's own diagonal stay.
     """
 
     def mixing(layer: int, rows: slice) -> Tensor:
@@ -69,8 +70,11 @@ def add_identity(matrix: Tensor, rows: slice, weight: float) -> Tensor:
 
 
 def discard_smallest(matrix: Tensor, rows: slice, ratio: float, prefix: int) -> Tensor:
-    """Zero the smallest patch entries of each row, `ratio` of them, never on the diagonal."""
-    dropped = int(ratio * (matrix.shape[-1] - prefix))
+    """Zero the smallest patch entries of each row, ⌊ratio · patches⌋ of them, never the diagonal.
+
+    The product is that of the ratio as written: 0.29 of 100 is 29, where floats give 28.99….
+    """
+    dropped = int(Decimal(str(ratio)) * (matrix.shape[-1] - prefix))
     if dropped == 0:
         return matrix
     candidates = matrix.clone()

@@ -24,7 +24,8 @@ def value_rollout(rec: Recording, query: Query, *, start: int, residual: float) 
 
     def mixing(layer: int, rows: slice) -> Tensor:
         norms = moved_norms(rec.attention_rows(layer, rows), products[layer])
-        return norms / norms.sum(dim=-1, keepdim=True)
+        total = norms.sum(dim=-1, keepdim=True)
+        return norms / total.clamp_min(torch.finfo(total.dtype).tiny)  # 0 where nothing is moved
 
     return flow(rec, query, mixing, start=start, residual=residual)
 

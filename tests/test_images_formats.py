@@ -1,0 +1,175 @@
+"""Every format and way to give a photo: the same picture, upright."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+import pillow_heif
+import pytest
+from pictures import (
+    BLUE,
+    FORMATS,
+    GREEN,
+    RED,
+    SRGB,
+    WHITE,
+    assert_quarters,
+    corners,
+    encode,
+    quarters,
+    with_orientation,
+)
+from PIL import Image
+
+import vitviz
+from vitviz import ImageError, load_image
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_keeps_its_colours(kind: str) -> None:
+    assert_quarters(load_image(encode(quarters(), kind)))
+
+
+def test_heic() -> None:
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(quarters()).save(buffer, quality=90)
+    assert_quarters(load_image(buffer.getvalue()), tolerance=25)
+
+
+def test_path_bytes_of_any_kind_and_file_are_the_same(tmp_path: Path) -> None:
+    data = encode(quarters(), "PNG")
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        from_file = load_image(file)
+        assert not file.closed
+    same = [path, str(path), bytearray(data), memoryview(data), memoryview(data).cast("b")]
+    for image in (*map(load_image, same), from_file):
+        assert image.tobytes() == load_image(data).tobytes()
+
+
+def test_a_file_object_is_read_from_where_it_stands() -> None:
+    file = io.BytesIO(b"header" + encode(quarters(), "PNG"))
+    file.seek(6)
+    assert_quarters(load_image(file))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_file_open_as_text_is_refused(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(quarters(), "PNG"))
+    with (
+        path.open(encoding=encoding) as file,
+        pytest.raises(ImageError, match=r"^The file is open as text; open it as binary"),
+    ):
+        load_image(file)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF"])
+def test_the_first_of_several_frames(kind: str) -> None:
+    frames = [Image.new("RGB", (20, 20), colour) for colour in (RED, GREEN, BLUE)]
+    data = encode(frames[0], kind, save_all=True, append_images=frames[1:])
+    np.testing.assert_allclose(load_image(data).getpixel((5, 5)), RED, atol=12)
+
+
+# EXIF 2.3, tag 0x0112: where the stored picture's first row and first column belong.
+SIDES = {
+    1: ("top", "left"),
+    2: ("top", "right"),
+    3: ("bottom", "right"),
+    4: ("bottom", "left"),
+    5: ("left", "top"),
+    6: ("right", "top"),
+    7: ("right", "bottom"),
+    8: ("left", "bottom"),
+}
+
+
+def upright_corner(orientation: int, row: int, column: int) -> tuple[bool, bool]:
+    """(is at the bottom, is at the right) of a stored corner once the picture stands upright."""
+    opposite = {"top": "bottom", "bottom": "top", "left": "right", "right": "left"}
+    first_row, first_column = SIDES[orientation]
+    sides = {
+        opposite[first_row] if row else first_row,
+        opposite[first_column] if column else first_column,
+    }
+    return "bottom" in sides, "right" in sides
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in FORMATS if kind not in ("GIF", "BMP")] + ["HEIF"]
+)
+@pytest.mark.parametrize("orientation", SIDES)
+def test_orientation(kind: str, orientation: int) -> None:
+    stored = quarters().resize((96, 64))
+    image = load_image(encode(stored, kind, exif=with_orientation(orientation), quality=95))
+    assert image.size == ((96, 64) if orientation < 5 else (64, 96))
+    found = corners(image)
+    for i, colour in enumerate((RED, GREEN, BLUE, WHITE)):
+        bottom, right = upright_corner(orientation, *divmod(i, 2))
+        np.testing.assert_allclose(found[2 * bottom + right], colour, atol=25)
+
+
+def test_the_main_picture_of_an_mpo() -> None:
+    other = Image.new("RGB", (64, 64), BLUE)
+    data = encode(
+        quarters(),
+        "MPO",
+        save_all=True,
+        append_images=[other],
+        exif=with_orientation(3),
+        quality=95,
+    )
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    np.testing.assert_allclose(corners(load_image(data)), (WHITE, BLUE, GREEN, RED), atol=12)
+
+
+def test_a_photo_with_damaged_exif_still_opens_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0103] = 3, 7
+    sound = exif.tobytes()
+    order = {b"II": "<", b"MM": ">"}[sound[6:8]]
+    short = struct.pack(f"{order}HHI", 0x0103, 3, 1)
+    assert short in sound
+    damaged = sound.replace(
+        short, struct.pack(f"{order}HHI", 0x0103, 2, 1)
+    )  # a number said to be text
+    for data in (damaged, sound[:12]):
+        image = load_image(encode(quarters(), "JPEG", exif=data, quality=95))
+        turned = data is damaged
+        np.testing.assert_allclose(corners(image)[0], WHITE if turned else RED, atol=12)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIF"])
+def test_a_photo_with_unreadable_exif_opens_as_it_is_stored(kind: str) -> None:
+    data = encode(quarters(), kind, exif=b"Exif\0\0no TIFF header", quality=95)
+    assert_quarters(load_image(data), tolerance=25)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_nothing_of_the_metadata_is_kept(kind: str) -> None:
+    """Saved with a picture of the photo, orientation and profile would apply once more."""
+    data = encode(quarters(), kind, exif=with_orientation(6), icc_profile=SRGB)
+    assert {"exif", "icc_profile"} <= Image.open(io.BytesIO(data)).info.keys()
+    assert load_image(data).info == {}
+
+
+def test_samples_open_and_are_credited() -> None:
+    found = vitviz.samples()
+    assert len(found) >= 6
+    assert found[0].id == "cat"
+    assert len({sample.id for sample in found}) == len(found)
+    assert {"cat", "coffee", "cat-and-coffee"} <= {sample.id for sample in found}
+    for sample in found:
+        assert min(load_image(sample.path).size) >= 224
+        assert re.search(r"CC0 1\.0|CC BY 2\.0|public domain", sample.credit)
+        assert re.search(r"from scikit-(image|learn)$", sample.credit)
+        assert sample.title
+        assert sample.alt.endswith(".")
+    folder = found[0].path.parent
+    assert {path.name for path in folder.glob("*.jpg")} == {s.path.name for s in found}
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 1_500_000
