@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vitviz.errors import ModelError, VitvizError
+from vitviz.errors import ImageError, ModelError, VitvizError
 from vitviz.geometry import input_box
 from vitviz.heatmap import Box
 from vitviz.recorder import AttentionCall, Recorder, SoftmaxCall
@@ -195,7 +195,10 @@ def record(vit: Vit, photo: Image.Image) -> Recording:
     Raises:
         ModelError: if the model's attention is not one map over all tokens in each layer, or if
             where its patches lie is not known.
+        ImageError: if the photo is not RGB, as `load_image` makes it.
     """
+    if photo.mode != "RGB":
+        raise ImageError(f"The photo is {photo.mode}, not RGB; open it with vitviz.load_image.")
     box = input_box(vit.transform, photo.size)
     pixels = vit.transform(photo)
     with torch.no_grad(), Recorder(vit.module) as recorder:
