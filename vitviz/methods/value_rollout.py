@@ -26,7 +26,7 @@ def value_rollout(rec: Recording, query: Query, *, start: int, residual: float) 
         norms = moved_norms(rec.attention_rows(layer, rows), products[layer])
         return norms / norms.sum(dim=-1, keepdim=True)
 
-    return flow(rec, query, mixing, start=start, residual=residual)
+    return flow(rec, rec.query_weights(query), mixing, start=start, residual=residual)
 
 
 def moved_norms(attention: Tensor, products: Tensor) -> Tensor:

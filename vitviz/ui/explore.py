@@ -12,7 +12,7 @@ from vitviz.export import write_npz, write_png
 from vitviz.heatmap import Heatmap
 from vitviz.images import load_image, samples
 from vitviz.methods import METHODS, explain
-from vitviz.methods.option import Choice, Head, Layer, Number
+from vitviz.methods.option import Choice, Head, Layer, Whole
 from vitviz.overlay import COLORMAPS, mark_patch, overlay, show_input
 from vitviz.recording import Query, Recording
 from vitviz.ui.patch_map import patch_map, patch_rows
@@ -122,8 +122,8 @@ def control(rec: Recording, method: str, name: str) -> Any:
         return st.segmented_control(
             option.title, option.choices, default=option.default, required=True, key=key, bind=URL
         )
-    assert isinstance(option, Number)
-    return st.slider(option.title, option.low, option.high, option.default, 0.05, key=key, bind=URL)
+    step = 1 if isinstance(option, Whole) else 0.05
+    return st.slider(option.title, option.low, option.high, option.default, step, key=key, bind=URL)
 
 
 def parse_query(rec: Recording, text: str) -> Query:
