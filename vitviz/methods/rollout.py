@@ -38,7 +38,7 @@ def rollout(
     """
     kept = torch.ones(rec.num_tokens)
     if artefacts == "mask":
-        kept[rec.num_prefix_tokens :] -= artefact_patches(rec).flatten()
+        kept[rec.num_prefix_tokens :].masked_fill_(artefact_patches(rec).flatten(), 0.0)
 
     def mixing(layer: int, rows: slice) -> Tensor:
         fused = kept * FUSIONS[fusion](rec.attention_rows(layer, rows))
