@@ -106,7 +106,7 @@ def test_the_gradient_pass_is_the_recorded_one(
     for target in range(5):
         found = gradients(rec, Score(target))
         assert found.score == pytest.approx(float(rec.logits[target]), abs=1e-4)
-        assert found.score == pytest.approx(float(reference.logits[target]), abs=1e-4)
+        assert found.score == pytest.approx(reference.logits[target].item(), abs=1e-4)
         expected = reference.gradients(reference.score(target))
         for layer, attended in enumerate(found.attended):
             ours = map_gradient(rec.layers[layer], attended[None])[0]
@@ -195,6 +195,51 @@ def test_gradcam(vit, photo, target, versus) -> None:
     values = np.array([max(0.0, float(weights @ x)) for x in reference.x[0].detach().numpy()])
     heat = vitviz.explain(rec, "gradcam", target=target, versus=versus)
     agree(heat, reference.patches(values))
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Recording:
+    [sample] = [s for s in vitviz.samples() if s.id == "cat-and-coffee"]
+    return vitviz.record(vitviz.load_model(), vitviz.load_image(sample.path))
+
+
+class TestBundledModel:
+    """On the sample with two subjects: a cat on the left half, a cup of coffee on the right."""
+
+    def test_shared_methods_against_the_reference(self, bundled: Recording) -> None:
+        reference = Reference(bundled)
+        target = bundled.vit.labels.index("espresso")
+        flow, eye = np.eye(bundled.num_tokens), np.eye(bundled.num_tokens)
+        rollout = eye
+        for weighted in reference.weighted(reference.score(target)):
+            flow = flow + weighted @ flow
+            mixed = (weighted + eye) / (weighted + eye).sum(1, keepdims=True)
+            rollout = mixed @ rollout
+        agree(vitviz.explain(bundled, "relevance", target=target), reference.patches(flow[0]))
+        found = vitviz.explain(bundled, "gradient_rollout", target=target)
+        agree(found, reference.patches(rollout[0]))
+        [gradient] = torch.autograd.grad(reference.logits[target], reference.x, retain_graph=True)
+        cam = torch.relu(reference.x[0, 1:] @ gradient[0, 1:].mean(0)).detach().numpy()
+        agree(vitviz.explain(bundled, "gradcam", target=target), cam.reshape(bundled.grid))
+        columns = 0.0
+        for block, attention in zip(reference.blocks, reference.maps, strict=True):
+            score = reference.module.forward_head(reference.module.norm(block))[0, target]
+            [slope] = torch.autograd.grad(score, attention, retain_graph=True)
+            columns = columns + slope[0].clamp(min=0).mean((0, 1)).numpy() / bundled.num_layers
+        agree(vitviz.explain(bundled, "legrad", target=target), reference.patches(columns))
+
+    @pytest.mark.parametrize("method", ["relevance", "gradcam", "gradient_rollout"])
+    def test_each_class_lights_up_its_own_half(self, bundled: Recording, method: str) -> None:
+        cat, coffee = (bundled.vit.labels.index(name) for name in ("Egyptian cat", "espresso"))
+        contrastive = vitviz.METHODS[method].contrastive
+        for versus in (None, coffee) if contrastive else (None,):
+            assert left_share(vitviz.explain(bundled, method, target=cat, versus=versus)) > 0.65
+        for versus in (None, cat) if contrastive else (None,):
+            assert left_share(vitviz.explain(bundled, method, target=coffee, versus=versus)) < 0.35
+
+
+def left_share(heat: vitviz.Heatmap) -> float:
+    return float(heat.values[:, : heat.values.shape[1] // 2].sum() / heat.values.sum())
 
 
 def by_hand(maps: list[Tensor], slopes: list[Tensor]) -> Recording:
