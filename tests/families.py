@@ -52,3 +52,13 @@ def make_photo(seed: int = 0, size: tuple[int, int] = (160, 120)) -> Image.Image
     generator = np.random.default_rng(seed)
     coarse = generator.integers(0, 256, (7, 9, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def random_classifier(family: str, depth: int = 3) -> nn.Module:
+    """The same with a head whose classes differ, also in families that come without one."""
+    module = random_module(family, depth)
+    module.reset_classifier(5)
+    for head in (module.head, getattr(module, "head_dist", None)):
+        if head is not None:
+            nn.init.normal_(head.weight, std=0.5)
+    return module

@@ -60,6 +60,10 @@ def test_a_broken_photo_is_reported_and_the_others_go_on(tmp_path: Path, capsys)
         (["--method", "nonsense"], "There is no method"),
         (["--model", "nonsense"], "There is no model"),
         (["--target", "unicorn"], "no class “unicorn”"),
+        (["--target", "zzzz"], "give a class name or its index"),
+        (["--target", "expreso"], "did you mean “espresso”"),
+        (["--versus", "egyptian cats"], "did you mean “Egyptian cat”"),
+        (["--target", "246"], "no class “246”"),
         (["--out", str(CAT)], "cannot be made"),
     ],
 )
@@ -79,11 +83,32 @@ def test_options_that_do_not_fit_the_model(arguments: list[str], tmp_path: Path,
     assert "99" in capsys.readouterr().out
 
 
+def test_a_class_by_name_against_one_by_index(tmp_path: Path, capsys) -> None:
+    arguments = ["--method", "relevance", "--target", "EGYPTIAN CAT", "--versus", "239"]
+    assert main(["explain", str(CAT), "--out", str(tmp_path), "--json", *arguments]) == 0
+    [result] = json.loads(capsys.readouterr().out)
+    rec = vitviz.record(vitviz.load_model(), vitviz.load_image(CAT))
+    target = rec.vit.labels.index("Egyptian cat")
+    heat = vitviz.explain(rec, "relevance", target=target, versus=239)
+    with np.load(result["values"]) as archive:
+        np.testing.assert_array_equal(archive["values"], heat.values)
+
+
+def test_a_class_where_the_method_has_none_is_reported(tmp_path: Path, capsys) -> None:
+    call = ["explain", str(CAT), "--target", "espresso", "--out", str(tmp_path)]
+    assert main(call) == 2
+    assert "same for every class" in capsys.readouterr().out
+
+
 def test_models_and_methods_list_what_the_library_has(capsys) -> None:
     assert main(["models", "--json"]) == 0
     assert [m["name"] for m in json.loads(capsys.readouterr().out)] == vitviz.bundled_models()
     assert main(["methods", "--json"]) == 0
-    assert [m["id"] for m in json.loads(capsys.readouterr().out)] == list(vitviz.METHODS)
+    listed = json.loads(capsys.readouterr().out)
+    assert [m["id"] for m in listed] == list(vitviz.METHODS)
+    assert all(m["applies_to"].endswith(".") for m in listed)
+    assert main(["methods"]) == 0
+    assert capsys.readouterr().out.count("\n") == len(vitviz.METHODS)
 
 
 def test_the_module_runs_and_shows_progress_on_standard_error_only(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ class TestExplain:
         assert heat.values.shape == rec.grid == (5, 5)
         assert heat.values.dtype == np.float32
         assert heat.box == rec.box
-        assert 0 < heat.values.sum() < 1  # the prefix tokens' share is not drawn
+        if method in ("attention", "rollout", "value_rollout", "gradient_rollout"):
+            assert 0 < heat.values.sum() < 1  # the prefix tokens' share is not drawn
 
     @pytest.mark.parametrize(
         ("method", "query", "target", "options", "says"),

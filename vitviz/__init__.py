@@ -7,6 +7,7 @@ heat = vitviz.explain(rec, "rollout")
 vitviz.overlay(photo, heat).save("rollout.png")
 """
 
+from vitviz.artefacts import artefact_patches
 from vitviz.errors import ImageError, MethodError, ModelError, ModelUnavailable, VitvizError
 from vitviz.heatmap import Heatmap
 from vitviz.images import load_image, samples
@@ -26,6 +27,7 @@ __all__ = [
     "Recording",
     "Vit",
     "VitvizError",
+    "artefact_patches",
     "bundled_models",
     "explain",
     "from_module",

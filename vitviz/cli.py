@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import sys
 from collections.abc import Sequence
@@ -46,7 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     explaining.add_argument("--layer", type=int, help="of method attention; default the last")
     explaining.add_argument("--head", type=int, help="of method attention; default their mean")
     explaining.add_argument("--query", type=_query, default="cls", metavar="cls|ROW,COL")
-    explaining.add_argument("--target", metavar="CLASS", help="class name or index")
+    explaining.add_argument(
+        "--target", metavar="CLASS", help="class name or index; default the top prediction"
+    )
+    explaining.add_argument(
+        "--versus", metavar="CLASS", help="explain the target rather than this class"
+    )
     explaining.add_argument("--out", type=Path, required=True, metavar="DIR")
     explaining.set_defaults(command=_explain)
     models = commands.add_parser("models", help="list the models on this machine")
@@ -75,7 +81,7 @@ def _explain(args: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
             f"There is no method “{args.method}”; choose one of {', '.join(METHODS)}."
         )
     vit = load_model(args.model)
-    target = None if args.target is None else _class_index(vit, args.target)
+    args.target, args.versus = _class_index(vit, args.target), _class_index(vit, args.versus)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -84,9 +90,7 @@ def _explain(args: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
     names = _file_names(args.photos)
     for path, name in zip(tqdm(args.photos, unit="photo", file=sys.stderr), names, strict=True):
         try:
-            results.append(
-                _explain_one(vit, path, target, args.out / f"{name}_{args.method}", args)
-            )
+            results.append(_explain_one(vit, path, args.out / f"{name}_{args.method}", args))
         except VitvizError as error:
             results.append({"photo": path, "error": str(error)})
     return results, any("error" in result for result in results)
@@ -101,13 +105,11 @@ def _file_names(paths: Sequence[str]) -> list[str]:
     ]
 
 
-def _explain_one(
-    vit: Vit, path: str, target: int | None, out: Path, args: argparse.Namespace
-) -> dict[str, Any]:
+def _explain_one(vit: Vit, path: str, out: Path, args: argparse.Namespace) -> dict[str, Any]:
     photo = load_image(path)
     rec = record(vit, photo)
     options = {k: v for k in ("layer", "head") if (v := getattr(args, k)) is not None}
-    heat = explain(rec, args.method, args.query, target, **options)
+    heat = explain(rec, args.method, args.query, args.target, versus=args.versus, **options)
     picture, numbers = Path(f"{out}.png"), Path(f"{out}.npz")
     try:
         write_png(overlay(photo, heat), picture)
@@ -133,14 +135,21 @@ def _top(rec: Recording) -> list[dict[str, Any]]:
     ]
 
 
-def _class_index(vit: Vit, name: str) -> int:
-    """A class by its index or its name, whatever the case."""
+def _class_index(vit: Vit, name: str | None) -> int | None:
+    """A class by its index or its name, whatever the case; None stays None."""
+    if name is None:
+        return None
     names = [label.lower() for label in vit.labels]
-    if name.isdigit() and int(name) < max(len(names), 1):
+    if name.isdecimal() and (not names or int(name) < len(names)):
         return int(name)
     if name.lower() in names:
         return names.index(name.lower())
-    raise VitvizError(f"{vit.name} knows no class “{name}”; give a class name or its index.")
+    close = difflib.get_close_matches(name.lower(), names, n=3)
+    hint = " or ".join(f"“{vit.labels[names.index(found)]}”" for found in close)
+    raise VitvizError(
+        f"{vit.name} knows no class “{name}”; "
+        + (f"did you mean {hint}?" if hint else "give a class name or its index.")
+    )
 
 
 def _models(_: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
@@ -153,8 +162,12 @@ def _methods(_: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
             "id": method.id,
             "title": method.title,
             "question": method.question,
+            "applies_to": method.applies_to,
             "class_specific": method.class_specific,
+            "contrastive": method.contrastive,
+            "has_query": method.has_query,
             "needs_gradient": method.needs_gradient,
+            "slow": method.slow,
             "options": {name: option.title for name, option in method.options.items()},
             "reference": method.reference,
         }
@@ -174,5 +187,5 @@ def _line(row: dict[str, Any]) -> str:
         best = ", ".join(f"{p['label']} {p['probability']:.0%}" for p in row["predictions"][:3])
         return f"{row['photo']}: {best or 'no classes'} → {row['overlay']}"
     if "question" in row:
-        return f"{row['id']:<15} {row['title']}: {row['question']}"
+        return f"{row['id']:<17} {row['title']}: {row['question']}"
     return f"{row['name']}{'  (default)' if row['default'] else ''}"

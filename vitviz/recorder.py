@@ -9,7 +9,7 @@ thread: other threads may run the same model at the same time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,17 +101,27 @@ def _apply_mask(scores: Tensor, mask: Tensor) -> Tensor:
 
 
 class Recorder(TorchFunctionMode):
-    """Context manager: `calls` lists the attention calls of `module` inside it, in order, and
-    `altered` the shapes of softmax results that were not multiplied with values as they were.
+    """Context manager that watches `module` run inside it.
 
     Attention is either `scaled_dot_product_attention` or a softmax over the last dimension whose
-    result is the left operand of the next matrix product. Nothing the model computes is changed.
+    result is the left operand of the next matrix product. Nothing the model computes is changed,
+    and what is kept is part of the autograd graph wherever one is being built.
+
+    Attributes:
+        calls: the attention calls, in order.
+        attended: what each of them returned, attention @ values, by its module's name.
+        altered: shapes of softmax results that were not multiplied with values as they were.
+        inputs, outputs: first argument and result of the submodules named in `watch`, by name.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, watch: Collection[str] = ()) -> None:
         super().__init__()
         self.calls: list[AttentionCall | SoftmaxCall] = []
+        self.attended: dict[str, Tensor] = {}
         self.altered: list[tuple[int, ...]] = []
+        self.inputs: dict[str, Any] = {}
+        self.outputs: dict[str, Any] = {}
+        self._watch = watch
         self._module = module
         self._running: list[str] = []
         self._handles: list[RemovableHandle] = []
@@ -133,15 +143,20 @@ class Recorder(TorchFunctionMode):
             handle.remove()
 
     def _entering(self, name: str) -> Callable[..., None]:
-        def enter(*_: Any) -> None:
+        def enter(_: nn.Module, args: tuple[Any, ...]) -> None:
             if threading.get_ident() == self._thread:
                 self._running.append(name)
+                if name in self._watch:
+                    self.inputs[name] = next(iter(args), None)
 
         return enter
 
-    def _leave(self, *_: Any) -> None:
+    def _leave(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        del args
         if threading.get_ident() == self._thread:
-            self._running.pop()
+            name = self._running.pop()
+            if name in self._watch:
+                self.outputs[name] = output
 
     def __torch_function__(
         self,
@@ -151,6 +166,7 @@ class Recorder(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        calls = len(self.calls)
         if func is F.scaled_dot_product_attention:
             self._keep_attention(*args, **kwargs)
         elif func in MATMUL and self._softmax is not None:
@@ -159,6 +175,8 @@ class Recorder(TorchFunctionMode):
                 self.calls.append(SoftmaxCall(self._running[-1], weights, args[1]))
                 self._softmax = None
         result = func(*args, **kwargs)
+        if len(self.calls) > calls:
+            self.attended[self.calls[-1].module] = result
         if func in SOFTMAX:
             self._forget_softmax()
             self._softmax = result

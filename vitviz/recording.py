@@ -6,12 +6,13 @@ row by row, so a clicked patch costs one row and nothing ever holds all layers �
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Integral
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from PIL import Image
@@ -23,10 +24,12 @@ from vitviz.heatmap import Box
 from vitviz.recorder import AttentionCall, Recorder, SoftmaxCall
 from vitviz.zoo import Vit
 
-__all__ = ["Prediction", "Query", "Recording", "record", "sum_rows"]
+__all__ = ["Memo", "Prediction", "Query", "Recording", "block_names", "record", "sum_rows"]
 
 Query = Literal["cls"] | tuple[int, int]
 """The token that looks: "cls", or a patch as (row, column)."""
+
+T = TypeVar("T")
 
 ROWS_AT_ONCE = 64  # rows of a map held at a time: the working set stays near the cache
 
@@ -38,6 +41,27 @@ class Prediction:
     label: str
     index: int
     probability: float
+
+
+class Memo:
+    """The last few results derived from one recording, by key; they go when the recording goes.
+
+    A result that several threads ask for at once is computed once: the others wait.
+    """
+
+    def __init__(self, size: int = 4) -> None:
+        self._size = size
+        self._results: dict[Hashable, Any] = {}  # the most recently used last
+        self._lock = threading.RLock()
+
+    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """The result kept under `key`, computed now if there is none."""
+        with self._lock:
+            result = self._results.pop(key) if key in self._results else compute()
+            self._results[key] = result
+            while len(self._results) > self._size:
+                del self._results[next(iter(self._results))]
+            return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +79,9 @@ class Recording:
         has_class_token: whether the first of them is a class token.
         box: the part of the photo that the grid covers, in its pixels.
         seconds: how long the forward pass took.
+        norms: length of each token's vector after the last block, (tokens,); None where the model
+            does not say which its blocks are.
+        derived: what was computed from this recording and may be asked for again.
     """
 
     vit: Vit
@@ -67,6 +94,8 @@ class Recording:
     has_class_token: bool
     box: Box
     seconds: float
+    norms: Tensor | None = None
+    derived: Memo = field(default_factory=Memo, init=False, repr=False)
 
     @property
     def num_layers(self) -> int:
@@ -151,6 +180,18 @@ class Recording:
         weights[self.num_prefix_tokens + query[0] * cols + query[1]] = 1.0
         return weights
 
+    def score_weights(self, query: Query) -> Tensor:
+        """`query_weights`, except that "cls" is what the classifier reads: (tokens,), sums to 1.
+
+        The two differ in a model that has a class token and yet classifies the average of its
+        patches (BEiT, fine-tuned MAE): its class token's last row has no say in any class.
+        """
+        if query != "cls" or getattr(self.vit.module, "global_pool", None) != "avg":
+            return self.query_weights(query)
+        weights = torch.zeros(self.num_tokens)
+        weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])
+        return weights
+
     def patches(self, tokens: Tensor) -> Tensor:
         """Values of all tokens (…, tokens) → those of the patches in place (…, rows, cols)."""
         return tokens[..., self.num_prefix_tokens :].unflatten(-1, self.grid)
@@ -201,7 +242,8 @@ def record(vit: Vit, photo: Image.Image) -> Recording:
         raise ImageError(f"The photo is {photo.mode}, not RGB; open it with vitviz.load_image.")
     box = input_box(vit.transform, photo.size)
     pixels = vit.transform(photo)
-    with torch.no_grad(), Recorder(vit.module) as recorder:
+    last_block = block_names(vit.module)[-1:]
+    with torch.no_grad(), Recorder(vit.module, watch=last_block) as recorder:
         start = time.perf_counter()
         logits = vit.module(pixels[None].to(_dtype(vit.module)))[0]
         seconds = time.perf_counter() - start
@@ -209,7 +251,19 @@ def record(vit: Vit, photo: Image.Image) -> Recording:
     layers, pool = _sort_calls(vit, recorder, prefix, prefix + grid[0] * grid[1])
     if getattr(vit.module, "num_classes", 1) == 0:
         logits = logits.new_empty(0)
-    return Recording(vit, pixels, logits, layers, pool, grid, prefix, has_class_token, box, seconds)
+    last = recorder.outputs.get("".join(last_block))
+    norms = last[0].norm(dim=-1) if isinstance(last, Tensor) else None
+    return Recording(
+        vit, pixels, logits, layers, pool, grid, prefix, has_class_token, box, seconds, norms
+    )
+
+
+def block_names(module: nn.Module) -> list[str]:
+    """Names of the model's blocks in order; none if it does not keep them as timm's ViTs do."""
+    blocks = getattr(module, "blocks", None)
+    if not isinstance(blocks, (nn.Sequential, nn.ModuleList)):
+        return []
+    return [f"blocks.{name}" for name, _ in blocks.named_children()]
 
 
 def _dtype(module: nn.Module) -> torch.dtype:

@@ -11,7 +11,7 @@ from torch import Tensor
 from vitviz.errors import MethodError
 from vitviz.recording import Recording
 
-__all__ = ["Choice", "Head", "Layer", "Method", "Number", "Option"]
+__all__ = ["Choice", "Head", "Layer", "Method", "Number", "Option", "Whole"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,24 @@ class Number:
         ):
             return float(value)
         raise MethodError(f"{self.title} must be from {self.low} to {self.high}, not {value!r}.")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number from `low` to `high`."""
+
+    title: str
+    default: int
+    low: int
+    high: int
+
+    def check(self, rec: Recording, value: Any) -> int:
+        del rec
+        if type(value) is int and self.low <= value <= self.high:
+            return value
+        raise MethodError(
+            f"{self.title} must be a whole number from {self.low} to {self.high}, not {value!r}."
+        )
 
 
 @dataclass(frozen=True)
@@ -76,7 +94,7 @@ class Head:
         raise MethodError(f"{self.title} must be from 0 to {heads - 1} or None, not {value!r}.")
 
 
-Option = Number | Choice | Layer | Head
+Option = Number | Whole | Choice | Layer | Head
 
 
 @dataclass(frozen=True)
@@ -87,11 +105,17 @@ class Method:
         id: its name in `METHODS`, in links and on the command line.
         title: its name on screen.
         question: the one question it answers.
-        function: (recording, query, **options) → values of all tokens, (tokens,).
+        function: (recording, **arguments) → values of all tokens, (tokens,). The arguments are
+            `query` if it has one, `score` if it is class-specific, `progress` if it is slow, and
+            its options.
         reference: the paper.
         options: its options by name.
         needs_gradient: whether it differentiates the model.
         class_specific: whether the map depends on a class.
+        contrastive: whether it can explain one class against another.
+        has_query: whether a patch can be the one that looks; otherwise only "cls" is taken.
+        slow: whether it runs the model many times, and so reports its progress.
+        applies_to: the models it can be used on.
     """
 
     id: str
@@ -102,6 +126,10 @@ class Method:
     options: Mapping[str, Option] = field(default_factory=dict)
     needs_gradient: bool = False
     class_specific: bool = False
+    contrastive: bool = False
+    has_query: bool = True
+    slow: bool = False
+    applies_to: str = "Every model that can be recorded."
 
     def check(self, rec: Recording, values: Mapping[str, Any]) -> dict[str, Any]:
         """Every option with its given or default value; MethodError if one does not fit."""

@@ -8,6 +8,7 @@ from decimal import Decimal
 import torch
 from torch import Tensor
 
+from vitviz.artefacts import artefact_patches
 from vitviz.recording import Query, Recording, sum_rows
 
 __all__ = ["flow", "rollout"]
@@ -20,37 +21,47 @@ FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def rollout(
-    rec: Recording, query: Query, *, fusion: str, discard: float, start: int, residual: float
+    rec: Recording,
+    query: Query,
+    *,
+    fusion: str,
+    discard: float,
+    artefacts: str,
+    start: int,
+    residual: float,
 ) -> Tensor:
     """Row `query` of Ã_L … Ã_start with Ã = n((1−w) · fuse(A) + w · I): (tokens,), sums to 1.
 
     Abnar & Zuidema 2020; w = `residual` is 0.5 there. `discard` drops that share of each row's
     patch entries (rounded down), the smallest ones, before the identity is added; prefix columns
-    and the row's own diagonal stay.
+    and the row's own diagonal stay. `artefacts`, "keep" or "mask": masked, nothing flows from the
+    patches that `artefact_patches` finds; their columns are zero before the identity is added.
     """
+    kept = torch.ones(rec.num_tokens)
+    if artefacts == "mask":
+        kept[rec.num_prefix_tokens :].masked_fill_(artefact_patches(rec).flatten(), 0.0)
 
     def mixing(layer: int, rows: slice) -> Tensor:
-        fused = FUSIONS[fusion](rec.attention_rows(layer, rows))
+        fused = kept * FUSIONS[fusion](rec.attention_rows(layer, rows))
         return discard_smallest(fused, rows, discard, rec.num_prefix_tokens)
 
-    return flow(rec, query, mixing, start=start, residual=residual)
+    return flow(rec, rec.query_weights(query), mixing, start=start, residual=residual)
 
 
 def flow(
     rec: Recording,
-    query: Query,
+    weights: Tensor,
     mixing: Callable[[int, slice], Tensor],
     *,
     start: int,
     residual: float,
 ) -> Tensor:
-    """A query's weights carried down from the last layer to layer `start`: (tokens,), sums to 1.
+    """A query's `weights` carried down from the last layer to layer `start`: (tokens,), sums to 1.
 
     `mixing` gives rows of a layer's token-to-token weights, (rows, tokens). The product is a row
     vector times one matrix after another, from the left, and each matrix exists a few rows at a
     time: no two (tokens × tokens) matrices are ever multiplied.
     """
-    weights = rec.query_weights(query)
     for layer in reversed(range(start, rec.num_layers)):
 
         def rows_with_residual(rows: slice, layer: int = layer) -> Tensor:

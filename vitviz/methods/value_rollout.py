@@ -27,7 +27,7 @@ def value_rollout(rec: Recording, query: Query, *, start: int, residual: float) 
         total = norms.sum(dim=-1, keepdim=True)
         return norms / total.clamp_min(torch.finfo(total.dtype).tiny)  # 0 where nothing is moved
 
-    return flow(rec, query, mixing, start=start, residual=residual)
+    return flow(rec, rec.query_weights(query), mixing, start=start, residual=residual)
 
 
 def moved_norms(attention: Tensor, products: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from vitviz.errors import VitvizError
 from vitviz.heatmap import Heatmap
 from vitviz.methods import METHODS, explain
 from vitviz.methods.attention import head_maps
-from vitviz.methods.option import Choice, Head, Layer, Number
+from vitviz.methods.option import Choice, Head, Layer, Whole
 from vitviz.overlay import COLORMAPS, shared_scale, show_input
 from vitviz.recording import Query, Recording
 from vitviz.ui.browser import FOLDER
@@ -135,8 +135,8 @@ def control(rec: Recording, method: str, name: str) -> Any:
         return st.segmented_control(
             option.title, option.choices, default=option.default, required=True, key=key, bind=URL
         )
-    assert isinstance(option, Number)
-    return st.slider(option.title, option.low, option.high, option.default, 0.05, key=key, bind=URL)
+    step = 1 if isinstance(option, Whole) else 0.05
+    return st.slider(option.title, option.low, option.high, option.default, step, key=key, bind=URL)
 
 
 def parse_query(rec: Recording, text: str) -> Query:

@@ -1,0 +1,18 @@
+"""The honest baseline: what a map that knows nothing scores."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vitviz.recording import Recording
+
+__all__ = ["random"]
+
+
+def random(rec: Recording, *, seed: int) -> Tensor:
+    """Independent values between 0 and 1, the same for the same seed: (tokens,).
+
+    An explanation that is not better than this explains nothing; Adebayo et al. 2018.
+    """
+    return torch.rand(rec.num_tokens, generator=torch.Generator().manual_seed(seed))

@@ -1,0 +1,72 @@
+"""Ground truth by intervention: hide a part of the photo and see what becomes of the class."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from vitviz.errors import MethodError
+from vitviz.gradients import Score
+from vitviz.progress import Progress, batches
+from vitviz.recording import Recording
+
+__all__ = ["occlusion"]
+
+
+def occlusion(
+    rec: Recording, score: Score, *, window: int, stride: int, progress: Progress
+) -> Tensor:
+    """Drop of the class's probability when windows over a patch turn grey: (tokens,).
+
+    A window of `window` × `window` patches moves by `stride` patches, and also stops at the far
+    edges, so that every patch is hidden at least once. A patch's value is the mean drop over the
+    windows that hide it, 0 where hiding raises the probability. Grey is the model's mean colour,
+    0 after its normalisation. Zeiler & Fergus 2014.
+
+    `progress` is called with the finished share after every few windows; what it raises ends the
+    computation.
+
+    Raises:
+        MethodError: if the stride is larger than the window, which would leave patches out.
+    """
+    if stride > window:
+        raise MethodError(
+            f"A stride of {stride} leaves patches out between windows of {window}; use a stride "
+            f"from 1 to {window}."
+        )
+    hidden = _windows(rec.grid, window, stride)
+    drops = torch.empty(len(hidden))
+    probability = rec.logits.softmax(dim=-1)[score.target]
+    for part in batches(len(hidden), rec.num_tokens, progress):
+        with torch.no_grad():
+            logits = rec.vit.module(_hide(rec, hidden[part]))
+        drops[part] = probability - logits.softmax(dim=-1)[:, score.target]
+    covering = hidden.flatten(1).float()  # (windows, patches)
+    values = (drops @ covering / covering.sum(dim=0)).clamp(min=0)
+    return torch.cat([torch.zeros(rec.num_prefix_tokens), values])
+
+
+def _windows(grid: tuple[int, int], window: int, stride: int) -> Tensor:
+    """Which patches each window hides: boolean (windows, rows, cols)."""
+    rows, cols = (_starts(length, window, stride) for length in grid)
+    hidden = torch.zeros(len(rows) * len(cols), *grid, dtype=torch.bool)
+    for one, (row, col) in zip(hidden, ((r, c) for r in rows for c in cols), strict=True):
+        one[row : row + window, col : col + window] = True
+    return hidden
+
+
+def _starts(length: int, window: int, stride: int) -> list[int]:
+    last = max(length - window, 0)
+    return [*range(0, last, stride), last]
+
+
+def _hide(rec: Recording, hidden: Tensor) -> Tensor:
+    """The model's input with these patches grey: (windows, 3, height, width)."""
+    height, width = rec.pixels.shape[-2:]
+    rows, cols = (
+        math.ceil(side / patches) for side, patches in zip((height, width), rec.grid, strict=True)
+    )
+    pixels = hidden.repeat_interleave(rows, dim=1).repeat_interleave(cols, dim=2)
+    return torch.where(pixels[:, None, :height, :width], 0.0, rec.pixels)
