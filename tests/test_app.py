@@ -11,6 +11,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import vitviz
+from vitviz.ui import explore
 from vitviz.ui import session as ui_session
 
 APP = str(Path(__file__).parent.parent / "app.py")
@@ -66,7 +67,7 @@ def test_labels_are_shown_as_they_are() -> None:
 
 def test_changing_a_control_never_runs_the_model_again(forwards: list[int]) -> None:
     app = opened()
-    app.segmented_control(key="method").set_value("attention").run()
+    app.selectbox(key="method").set_value("attention").run()
     app.slider(key="attention_layer").set_value(3).run()
     app.pills(key="attention_head").set_value("2").run()
     app.text_input(key="query").set_value("5,7").run()
@@ -169,9 +170,35 @@ def test_a_query_that_is_no_patch_is_refused_and_the_page_lives(query: str) -> N
 @pytest.mark.parametrize("method", list(vitviz.METHODS))
 def test_every_method_runs_with_every_option(method: str) -> None:
     app = opened()
-    app.segmented_control(key="method").set_value(method).run()
+    app.selectbox(key="method").set_value(method).run()
     assert not app.exception
     assert not app.warning
     for name in vitviz.METHODS[method].options:
         widgets = [*app.slider, *app.pills, *app.get("button_group")]
         assert any(f"{method}_{name}" == widget.key for widget in widgets), name
+    _, heat = app.session_state["answer"]
+    assert heat.method == method
+
+
+def test_a_class_and_its_rival_are_chosen_by_name() -> None:
+    app = opened(sample="cat-and-coffee", method="Relevance")
+    rec = recording(app)
+    coffee = next(p for p in rec.predictions if p.label == "espresso").index
+    cat = next(p for p in rec.predictions if p.label == "tabby").index
+    app.selectbox(key="target").set_value("espresso").run()
+    app.selectbox(key="versus").set_value("tabby").run()
+    _, shown = app.session_state["answer"]
+    expected = vitviz.explain(rec, "relevance", target=coffee, versus=cat)
+    assert (shown.values == expected.values).all()
+    # The rival becomes the class: it is no rival any more.
+    app.selectbox(key="target").set_value("tabby").run()
+    assert not app.exception
+    assert not app.warning
+    assert app.selectbox(key="versus").value is None
+
+
+def test_a_changed_colour_does_not_repeat_a_slow_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(method="Occlusion")
+    monkeypatch.setattr(explore, "explain", lambda *_, **__: pytest.fail("asked again"))
+    app.selectbox(key="colours").set_value("viridis").run()
+    assert not app.exception

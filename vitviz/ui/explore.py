@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -23,7 +24,18 @@ from vitviz.ui.session import Look, Session, analyse
 from vitviz.zoo import bundled_models
 
 URL: Any = "query-params"
+Scale = tuple[float, float]
 HEADS, LAYERS, BOTH = "Heads of this layer", "Layers of this head", "All layers and heads"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the visitor asks: which method, from which token, for which class."""
+
+    method: str
+    query: Query
+    options: dict[str, Any]
+    classes: dict[str, int]
 
 
 def page() -> None:
@@ -38,22 +50,24 @@ def page() -> None:
     show, ask = st.columns([3, 2], gap="large")
     with ask:
         predictions(session.rec)
-        method, query, options = map_controls(session.rec)
+        question = map_controls(session.rec)
     with show:
         picture, buttons = st.container(), st.container(horizontal=True)
     with buttons:
-        look, shared = appearance(method)
-    maps = all_maps(session, query)
+        look, shared = appearance(question.method)
+    maps = all_maps(session, question.query)
     scale = shared_scale(h for of_layer in maps for h in of_layer.values()) if shared else None
     with picture:
-        heat = show_map(session, photo, method, query, options, look, scale)
+        heat = show_map(session, photo, question, look, scale)
     with buttons:
         if heat:
-            downloads(session, heat, maps, query, look, scale, f"{photo.name}_{method}")
+            name = f"{photo.name}_{question.method}"
+            downloads(session, heat, maps, question.query, look, scale, name)
         if st.button("The model’s input", icon=":material/grid_on:"):
             model_input(session.rec)
-    if method == "attention":
-        show_sheet(session, maps, look, scale, options["layer"], options["head"])
+    if question.method == "attention":
+        layer, head = question.options["layer"], question.options["head"]
+        show_sheet(session, maps, look, scale, layer, head)
 
 
 def all_maps(session: Session, query: Query) -> list[dict[int | None, Heatmap]]:
@@ -84,21 +98,48 @@ def predictions(rec: Recording) -> None:
     )
 
 
-def map_controls(rec: Recording) -> tuple[str, Query, dict[str, Any]]:
-    """Method, query and the method's options."""
+def map_controls(rec: Recording) -> Question:
+    """Method, class, the method's options and the query."""
     st.subheader("Where it looks", anchor=False)
-    method = st.segmented_control(
+    method = st.selectbox(
         "Method",
         list(METHODS),
         format_func=lambda key: METHODS[key].title,
-        default="attention",
-        required=True,
         key="method",
         bind=URL,
-        help="\n".join(f"- **{m.title}**: {m.question} ({m.reference})" for m in METHODS.values()),
     )
-    st.caption(METHODS[method].question)
-    options = {name: control(rec, method, name) for name in METHODS[method].options}
+    chosen = METHODS[method]
+    st.caption(f"{chosen.question} ({chosen.reference})")
+    classes = class_controls(rec, method) if chosen.class_specific else {}
+    options = {name: control(rec, method, name) for name in chosen.options}
+    query = query_control(rec) if chosen.has_query else "cls"
+    return Question(method, query, options, classes)
+
+
+def class_controls(rec: Recording, method: str) -> dict[str, int]:
+    """The class to explain and, where the method compares two, the one it is compared with."""
+    names = {p.label: p.index for p in rec.predictions}
+    if not names:
+        return {}
+    held = st.session_state.get("target")
+    if held is not None and held not in names:  # of another model
+        del st.session_state["target"]
+    first = st.selectbox("Class", list(names), key="target", bind=URL)
+    classes = {"target": names[first]}
+    if METHODS[method].contrastive:
+        others = [name for name in names if name != first]
+        if st.session_state.get("versus") == first:
+            st.session_state["versus"] = None
+        second = st.selectbox(
+            "Rather than", others, None, placeholder="any other class", key="versus", bind=URL
+        )
+        if second is not None:
+            classes["versus"] = names[second]
+    return classes
+
+
+def query_control(rec: Recording) -> Query:
+    """The token that looks."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
             "Query",
@@ -114,7 +155,7 @@ def map_controls(rec: Recording) -> tuple[str, Query, dict[str, Any]]:
             on_click=lambda: st.session_state.update(query=""),
             disabled=not text,
         )
-    return method, parse_query(rec, text), options
+    return parse_query(rec, text)
 
 
 def control(rec: Recording, method: str, name: str) -> Any:
@@ -170,35 +211,54 @@ def appearance(method: str) -> tuple[Look, bool]:
 
 
 def show_map(
-    session: Session,
-    photo: Photo,
-    method: str,
-    query: Query,
-    options: dict[str, Any],
-    look: Look,
-    scale: tuple[float, float] | None,
+    session: Session, photo: Photo, question: Question, look: Look, scale: Scale | None
 ) -> Heatmap | None:
     """The photo under its heatmap; None where the method does not apply."""
-    rec = session.rec
+    rec, method, query = session.rec, METHODS[question.method], question.query
     try:
-        heat = explain(rec, method, query, **options)
+        heat = answer(session, question)
     except VitvizError as error:
         st.warning(str(error), icon=":material/block:")
         return None
     token = "class token" if query == "cls" else f"patch in row {query[0]}, column {query[1]}"
+    by_row = question.method == "attention"
     patch_map(
         session,
         heat,
-        patch_rows(rec, options["layer"], options["head"]) if method == "attention" else None,
+        patch_rows(rec, question.options["layer"], question.options["head"]) if by_row else None,
         look,
         query=None if query == "cls" else query,
         scale=scale,
-        alt=f"{photo.alt} {METHODS[method].title} from the {token}.",
+        alt=f"{photo.alt} {method.title} from the {token}.",
         key="patch_map",
         on_query=pin_query,
     )
-    if not rec.has_class_token:
+    if not method.has_query:
+        st.caption(f"{method.title} explains the class as a whole; it does not start from a patch.")
+    elif not rec.has_class_token:
         st.caption(f"This model has no class token: “cls” stands for {rec.cls_means}.")
+    return heat
+
+
+def answer(session: Session, question: Question) -> Heatmap:
+    """The heatmap, kept until the question or the photo changes.
+
+    A slow method shows how far it is and a button to stop it; any other change stops it too.
+    """
+    asked = (session.key, repr(question))
+    held = st.session_state.get("answer")
+    if held and held[0] == asked:
+        return held[1]
+    place = st.empty()
+    arguments = {**question.options, **question.classes}
+    if METHODS[question.method].slow:
+        with place.container(horizontal=True, vertical_alignment="center"):
+            bar = st.progress(0.0, "Asking the model many times …")
+            st.button("Stop", on_click=lambda: st.session_state.update(method="attention"))
+        arguments["progress"] = lambda share: bar.progress(share, "Asking the model many times …")
+    heat = explain(session.rec, question.method, question.query, **arguments)
+    place.empty()
+    st.session_state["answer"] = (asked, heat)
     return heat
 
 
@@ -212,7 +272,7 @@ def show_sheet(
     session: Session,
     maps: list[dict[int | None, Heatmap]],
     look: Look,
-    scale: tuple[float, float] | None,
+    scale: Scale | None,
     layer: int,
     head: int | None,
 ) -> None:
