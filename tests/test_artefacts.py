@@ -11,7 +11,7 @@ from families import random_module
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from test_methods import by_hand
+from test_rollout import by_hand
 
 import vitviz
 from vitviz.artefacts import attention_received, outlying

@@ -9,7 +9,7 @@ import pytest
 import torch
 from families import random_classifier
 from PIL import Image
-from test_recorder import count_hooks
+from test_recorder_sharing import count_hooks
 
 import vitviz
 from vitviz.progress import TOKENS_AT_ONCE, batches

@@ -119,8 +119,12 @@ def test_a_model_of_another_float_type(
         theirs = joined[f"{call.module}.proj"][0].float()
         atol = precision * float(call.value.abs().max())
         torch.testing.assert_close(ours, theirs, atol=atol, rtol=precision)
-    for method in vitviz.METHODS:
-        assert vitviz.explain(rec, method).values.dtype == np.float32
+    for id, method in vitviz.METHODS.items():
+        if method.class_specific:
+            with pytest.raises(vitviz.MethodError, match=r"float32|no classifier"):
+                vitviz.explain(rec, id)
+        else:
+            assert vitviz.explain(rec, id).values.dtype == np.float32
 
 
 def test_maps_do_not_depend_on_the_callers_autocast(photo: Image.Image) -> None:

@@ -24,7 +24,16 @@ from vitviz.heatmap import Box
 from vitviz.recorder import AttentionCall, Recorder, SoftmaxCall
 from vitviz.zoo import Vit
 
-__all__ = ["Memo", "Prediction", "Query", "Recording", "block_names", "record", "sum_rows"]
+__all__ = [
+    "Memo",
+    "Prediction",
+    "Query",
+    "Recording",
+    "block_names",
+    "float_type",
+    "record",
+    "sum_rows",
+]
 
 Query = Literal["cls"] | tuple[int, int]
 """The token that looks: "cls", or a patch as (row, column)."""
@@ -245,7 +254,7 @@ def record(vit: Vit, photo: Image.Image) -> Recording:
     last_block = block_names(vit.module)[-1:]
     with torch.no_grad(), Recorder(vit.module, watch=last_block) as recorder:
         start = time.perf_counter()
-        logits = vit.module(pixels[None].to(_dtype(vit.module)))[0]
+        logits = vit.module(pixels[None].to(float_type(vit.module)))[0]
         seconds = time.perf_counter() - start
     grid, prefix, has_class_token = _tokens(vit, pixels)
     layers, pool = _sort_calls(vit, recorder, prefix, prefix + grid[0] * grid[1])
@@ -266,7 +275,7 @@ def block_names(module: nn.Module) -> list[str]:
     return [f"blocks.{name}" for name, _ in blocks.named_children()]
 
 
-def _dtype(module: nn.Module) -> torch.dtype:
+def float_type(module: nn.Module) -> torch.dtype:
     """The float type of the module's weights."""
     types = (p.dtype for p in module.parameters() if p.is_floating_point())
     return next(types, torch.float32)

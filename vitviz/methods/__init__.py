@@ -6,6 +6,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import torch
 
 from vitviz.errors import MethodError
 from vitviz.gradients import Score
@@ -18,7 +19,7 @@ from vitviz.methods.option import Choice, Head, Layer, Method, Number, Whole
 from vitviz.methods.rollout import rollout
 from vitviz.methods.value_rollout import value_rollout
 from vitviz.progress import Progress
-from vitviz.recording import Query, Recording
+from vitviz.recording import Query, Recording, float_type
 
 __all__ = ["METHODS", "explain"]
 
@@ -195,6 +196,11 @@ def _score(rec: Recording, method: Method, target: int | None, versus: int | Non
         raise MethodError(
             f"{rec.vit.name} has no classifier, so {method.title} has no class to explain; "
             f"use one of {others}."
+        )
+    if float_type(rec.vit.module) != torch.float32:
+        raise MethodError(
+            f"{rec.vit.name} is not in float32, and {method.title} runs it again with inputs that "
+            "are; convert it with module.float() first."
         )
     target = rec.predictions[0].index if target is None else _class(rec, target)
     if versus is None:
