@@ -14,8 +14,14 @@ RUN if [ -z "$TORCH_INDEX" ]; then \
         echo "Say where processor-only torch wheels are: --build-arg TORCH_INDEX=… (see Dockerfile)"; \
         exit 1; \
     fi
+# torch comes from that index alone: as an extra index, a mistyped address would be passed over
+# without a word and the CUDA build taken instead.
 RUN python3 -m venv /venv \
-    && if [ "$TORCH_INDEX" != default ]; then export PIP_EXTRA_INDEX_URL="$TORCH_INDEX"; fi \
+    && grep '^torch' /build/requirements.txt > /build/torch.txt \
+    && if [ "$TORCH_INDEX" != default ]; then \
+        /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps \
+            --index-url "$TORCH_INDEX" -r /build/torch.txt; \
+    fi \
     && /venv/bin/pip install --no-cache-dir --disable-pip-version-check -r /build/requirements.txt
 
 FROM ${BASE_IMAGE}
@@ -26,6 +32,7 @@ COPY . .
 ENV PATH=/venv/bin:$PATH HOME=/tmp MPLCONFIGDIR=/tmp PYTHONDONTWRITEBYTECODE=1 HF_HUB_OFFLINE=1
 USER 1000:1000
 EXPOSE 8501
+# Without proxies: a proxy set for the container would be asked for 127.0.0.1.
 HEALTHCHECK --start-period=60s --interval=30s --timeout=5s \
-    CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8501/_stcore/health')"]
+    CMD ["python3", "-c", "from urllib.request import *; build_opener(ProxyHandler({})).open('http://127.0.0.1:8501/_stcore/health')"]
 CMD ["streamlit", "run", "app.py", "--server.port=8501"]
