@@ -56,6 +56,12 @@ class TestRefused:
             load_image(encode(Image.new("RGB", size), "PNG"))
         load_image(encode(Image.new("RGB", (14, 14)), "PNG"))
 
+    @pytest.mark.parametrize("size", [(281, 14), (14, 281), (14, 3_500_000)])
+    def test_a_strip(self, size: tuple[int, int]) -> None:
+        with pytest.raises(ImageError, match="more than 20 times"):
+            load_image(png(*size))
+        load_image(encode(Image.new("RGB", (280, 14)), "PNG"))
+
     @pytest.mark.parametrize(
         "data", [b"", b"text", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS-Adobe-3.0 EPSF"]
     )

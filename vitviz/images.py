@@ -22,6 +22,7 @@ __all__ = ["MAX_BYTES", "MAX_PIXELS", "MIN_SIDE", "Sample", "load_image", "sampl
 MAX_BYTES = 25 * 2**20
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 14  # one patch of the bundled model, px
+MAX_RATIO = 20  # of the sides; models enlarge the shorter one to their input, and so the longer
 SAMPLES_DIR = Path(__file__).resolve().parent.parent / "assets" / "samples"
 
 pillow_heif.register_heif_opener()
@@ -112,6 +113,11 @@ def _check_size(image: Image.Image) -> None:
         raise ImageError(
             f"The image is {image.width} × {image.height} px, smaller than one patch; "
             f"use at least {MIN_SIDE} × {MIN_SIDE} px."
+        )
+    if max(image.size) > MAX_RATIO * min(image.size):
+        raise ImageError(
+            f"The image is {image.width} × {image.height} px, more than {MAX_RATIO} times as long "
+            "as wide; crop it."
         )
 
 
