@@ -23,6 +23,7 @@ browser:
 benchmark: .venv/dev.done
 	$(BIN)/python -m benchmarks.recording
 	$(BIN)/python -m benchmarks.methods
+	$(BIN)/python -m benchmarks.app
 
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv || { echo "No virtual environment: apt-get install python3-venv"; exit 1; }

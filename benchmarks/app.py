@@ -33,15 +33,14 @@ from websockets.typing import Subprotocol
 from vitviz.images import samples
 
 ROOT = Path(__file__).parent.parent
+PATIENCE = 60.0  # seconds for a part of a page
+COMPONENTS = ("vitviz_photo_gallery", "vitviz_patch_map", "vitviz_map_sheet")  # of a whole page
 CONTROLS: dict[str, list[dict[str, Any]]] = {
     "Layer": [{"double_array_value": {"data": [layer]}} for layer in range(12)],
     "Head": [{"string_array_value": {"data": [head]}} for head in ("mean", *"012345")],
     "Query": [{"string_value": f"{i % 16},{i * 5 % 16}"} for i in range(16)],
     "Strength": [{"double_array_value": {"data": [i / 20]}} for i in range(21)],
-    "Show": [
-        {"string_array_value": {"data": [view]}}
-        for view in ("Heads of this layer", "All layers and heads", "Layers of this head")
-    ],
+    "Show": [{"string_array_value": {"data": [view]}} for view in ("Heads", "All", "Layers")],
 }
 
 
@@ -75,24 +74,29 @@ class Visitor:
         start = time.perf_counter()
         self.socket.send(message.SerializeToString())
         self.received = 0
+        self.components = 0
         while True:
-            raw = self.socket.recv()
+            raw = self.socket.recv(timeout=PATIENCE)
             assert isinstance(raw, bytes)
             self.received += len(raw)
             answer = ForwardMsg.FromString(raw)
             if answer.WhichOneof("type") == "script_finished":
+                if self.components < len(COMPONENTS):
+                    raise RuntimeError("The page came without its map.")
                 return time.perf_counter() - start
             self.learn(answer)
 
     def learn(self, answer: ForwardMsg) -> None:
-        """Remember the ids of the controls; stop at an error on the page."""
+        """Remember the ids of the controls; stop at an error or a warning on the page."""
         if answer.WhichOneof("type") != "delta":
             return
         element = answer.delta.new_element
         kind = element.WhichOneof("type")
         shown: Any = getattr(element, kind or "", None)
-        if kind == "exception" or (kind == "alert" and "rror" in shown.body):
+        if kind in ("exception", "alert"):
             raise RuntimeError(str(shown))
+        if kind == "bidi_component":
+            self.components += shown.component_name in COMPONENTS
         if getattr(shown, "label", "") in CONTROLS:
             self.widgets[shown.label] = shown.id
 

@@ -11,10 +11,11 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import vitviz
-from vitviz.ui import explore
+from vitviz.ui import explore, photo_picker
 from vitviz.ui import session as ui_session
 
 APP = str(Path(__file__).parent.parent / "app.py")
+COFFEE = next(s.path for s in vitviz.samples() if s.id == "coffee").read_bytes()
 
 
 @pytest.fixture
@@ -35,6 +36,16 @@ def opened(**params: str) -> AppTest:
     for key, value in params.items():
         app.query_params[key] = value
     return app.run()
+
+
+def upload(app: AppTest, data: bytes, name: str = "photo.jpg") -> None:
+    app.file_uploader[0].upload(name, data, "image/jpeg").run()
+
+
+def png(size: tuple[int, int]) -> bytes:
+    buffer = BytesIO()
+    Image.effect_noise(size, 50).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def recording(app: AppTest) -> vitviz.Recording:
@@ -73,7 +84,7 @@ def test_changing_a_control_never_runs_the_model_again(forwards: list[int]) -> N
     app.text_input(key="query").set_value("5,7").run()
     app.slider(key="strength").set_value(0.9).run()
     app.toggle(key="shared").set_value(True).run()
-    for view in ("Layers of this head", "All layers and heads"):
+    for view in ("Layers", "All"):
         app.segmented_control(key="view").set_value(view).run()
     assert not app.exception
     assert len(forwards) == 1
@@ -81,7 +92,7 @@ def test_changing_a_control_never_runs_the_model_again(forwards: list[int]) -> N
 
 def test_another_photo_runs_it_once(forwards: list[int]) -> None:
     app = opened()
-    app.session_state["photo"] = "coffee"
+    app.query_params["sample"] = "coffee"
     app.run()
     assert len(forwards) == 2
     assert recording(app).predictions[0].label == "espresso"
@@ -104,34 +115,44 @@ def test_a_link_to_no_sample_opens_the_first(sample: str) -> None:
 
 def test_an_upload_replaces_the_sample() -> None:
     app = opened()
-    coffee = next(s for s in vitviz.samples() if s.id == "coffee")
-    app.file_uploader(key="upload").upload("cup.jpg", coffee.path.read_bytes(), "image/jpeg").run()
+    upload(app, COFFEE, "cup.jpg")
     assert not app.exception
     assert recording(app).predictions[0].label == "espresso"
 
 
 def test_an_upload_survives_a_look_at_a_sample_and_is_forgotten_when_removed() -> None:
     app = opened()
-    coffee = next(s for s in vitviz.samples() if s.id == "coffee").path.read_bytes()
-    app.file_uploader(key="upload").upload("cup.jpg", coffee, "image/jpeg").run()
-    app.session_state["photo"] = "rocket"
+    upload(app, COFFEE)
+    app.query_params["sample"] = "rocket"
     app.run()
-    assert app.session_state["session"].data != coffee
-    app.session_state["photo"] = "own"
+    assert app.session_state["session"].data != COFFEE
+    del app.query_params["sample"]  # as the gallery does, or going back in the browser
     app.run()
-    assert app.session_state["session"].data == coffee
-    app.file_uploader(key="upload").set_value([]).run()
+    assert app.session_state["session"].data == COFFEE
+    [remove] = [button for button in app.button if button.label == "Remove your photo"]
+    remove.click().run()
     assert "own" not in app.session_state
-    assert app.session_state["session"].data != coffee
+    assert app.session_state["session"].data != COFFEE
+
+
+def test_a_photo_that_was_taken_leaves_the_uploader_empty() -> None:
+    """Whatever becomes of the photo later, the uploader has nothing more to do with it."""
+    app = opened()
+    upload(app, COFFEE)
+    assert not app.file_uploader[0].value
+    upload(app, vitviz.samples()[1].path.read_bytes())
+    assert app.session_state["session"].data == vitviz.samples()[1].path.read_bytes()
 
 
 def test_a_bad_upload_leaves_the_last_photo_on_the_page() -> None:
     app = opened()
-    coffee = next(s for s in vitviz.samples() if s.id == "coffee").path.read_bytes()
-    app.file_uploader(key="upload").upload("cup.jpg", coffee, "image/jpeg").run()
-    app.file_uploader(key="upload").upload("bad.jpg", b"text", "image/jpeg").run()
+    upload(app, COFFEE)
+    upload(app, b"text")
     assert len(app.error) == 1
-    assert app.session_state["session"].data == coffee
+    assert app.session_state["session"].data == COFFEE
+    app.file_uploader[0].set_value([]).run()
+    assert not app.error
+    assert app.session_state["session"].data == COFFEE
 
 
 @pytest.mark.parametrize(
@@ -143,20 +164,41 @@ def test_a_bad_upload_leaves_the_last_photo_on_the_page() -> None:
 )
 def test_a_bad_file_gets_one_sentence(data: bytes, says: str) -> None:
     app = opened()
-    app.file_uploader(key="upload").upload("bad.jpg", data, "image/jpeg").run()
+    upload(app, data, "bad.jpg")
     assert not app.exception
     [error] = app.error
     assert says in error.value
     assert "bad.jpg" in error.value
 
 
-def test_a_tiny_photo_gets_one_sentence() -> None:
-    buffer = BytesIO()
-    Image.new("RGB", (5, 5)).save(buffer, "PNG")
+@pytest.mark.parametrize(
+    ("size", "says"), [((5, 5), "smaller than one patch"), ((14, 281), "more than 20 times")]
+)
+def test_a_photo_of_impossible_size_gets_one_sentence(size: tuple[int, int], says: str) -> None:
     app = opened()
-    app.file_uploader(key="upload").upload("tiny.png", buffer.getvalue(), "image/png").run()
+    upload(app, png(size))
     [error] = app.error
-    assert "smaller than one patch" in error.value
+    assert says in error.value
+
+
+@pytest.mark.parametrize("size", [(14, 14), (14, 280), (1500, 75), (448, 300), (3000, 2000)])
+def test_a_photo_of_any_other_size_is_shown_large_enough(size: tuple[int, int]) -> None:
+    app = opened()
+    upload(app, png(size))
+    assert not app.exception
+    assert not app.error
+    session = app.session_state["session"]
+    assert 448 <= max(session.preview.size) <= 1024
+    assert session.preview.size == pytest.approx([session.factor * side for side in size], abs=0.5)
+
+
+@pytest.mark.parametrize("name", ["a\n\n# b.jpg", "`a` [x](y).jpg", "``", " ", "a" * 300])
+def test_a_file_name_is_shown_as_it_is(name: str) -> None:
+    shown = photo_picker.as_code(name)
+    assert shown.count("`") == 2
+    assert shown[0] == shown[-1] == "`"
+    assert 2 < len(shown) <= 82
+    assert "\n" not in shown
 
 
 @pytest.mark.parametrize("query", ["99,0", "3", "a,b", "<b>", "1,2,3", "-1,0"])
@@ -164,7 +206,7 @@ def test_a_query_that_is_no_patch_is_refused_and_the_page_lives(query: str) -> N
     app = opened()
     app.text_input(key="query").set_value(query).run()
     assert not app.exception
-    assert query in app.warning[0].value
+    assert f"`{query}`" in app.warning[0].value
 
 
 @pytest.mark.parametrize("method", list(vitviz.METHODS))
@@ -190,11 +232,28 @@ def test_a_class_and_its_rival_are_chosen_by_name() -> None:
     _, shown = app.session_state["answer"]
     expected = vitviz.explain(rec, "relevance", target=coffee, versus=cat)
     assert (shown.values == expected.values).all()
+    # On another photo the same class is asked for, not what is most probable there.
+    app.query_params["sample"] = "rocket"
+    app.run()
+    assert app.selectbox(key="target").value == "espresso"
     # The rival becomes the class: it is no rival any more.
     app.selectbox(key="target").set_value("tabby").run()
     assert not app.exception
     assert not app.warning
     assert app.selectbox(key="versus").value is None
+
+
+def test_the_class_follows_the_photo_until_one_is_chosen() -> None:
+    app = opened(sample="cat-and-coffee", method="LeGrad")
+    for sample in ("coffee", "rocket"):
+        app.query_params["sample"] = sample
+        app.run()
+        assert app.selectbox(key="target").value is None
+        _, shown = app.session_state["answer"]
+        top = recording(app).predictions[0]
+        expected = vitviz.explain(recording(app), "legrad", target=top.index)
+        assert (shown.values == expected.values).all()
+        assert top.label in app.selectbox(key="target").proto.placeholder
 
 
 def test_a_changed_colour_does_not_repeat_a_slow_method(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vitviz.heatmap import Heatmap
 from vitviz.overlay import overlay
@@ -37,7 +37,7 @@ def grid_figure(
             gives every panel its own smallest and largest value.
     """
     factor = PIXELS / max(photo.size)
-    small = photo.resize((round(photo.width * factor), round(photo.height * factor)))
+    small = ImageOps.contain(photo, (PIXELS, PIXELS))
     left, top, right, bottom = (round(factor * edge) for edge in maps[0][0].box)
     height = PANEL * (bottom - top) / (right - left)
     figure = Figure(

@@ -69,11 +69,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A desktop page whose script errors fail the test."""
+    """A desktop page; an error of a script or on the console fails the test."""
     errors: list[str] = []
     page = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     page.set_default_timeout(120_000)
     page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     yield page
     page.close()
     assert not errors

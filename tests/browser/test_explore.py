@@ -116,7 +116,7 @@ def test_a_bad_file_gets_one_sentence(page: Page, server: str, tmp_path: Path) -
     bad.write_text("not a photo")
     upload(page, bad)
     expect(page.get_by_text("This is not an image")).to_be_visible()
-    expect(page.get_by_text("Traceback")).to_have_count(0)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
 def test_nothing_is_fetched_from_elsewhere(page: Page, server: str) -> None:
@@ -143,13 +143,15 @@ def test_a_click_on_a_patch_makes_it_the_query(page: Page, server: str) -> None:
 
 
 def test_hovering_explores_without_the_server(page: Page, server: str) -> None:
+    sent: list[object] = []
+    page.on("websocket", lambda socket: socket.on("framesent", sent.append))
     canvas = open_page(page, f"{server}/?sample=cat-and-coffee&method=Attention")
-    before = pixels(canvas)
-    page.context.set_offline(True)
+    before, asked = pixels(canvas), len(sent)
+    assert asked
     canvas.hover(position={"x": 100, "y": 250})
     expect(page.locator(".patch-map output")).to_contain_text("where this patch looks")
     assert np.abs(pixels(canvas) - before).mean() > 1
-    page.context.set_offline(False)
+    assert len(sent) == asked
 
 
 def test_arrow_keys_move_the_query(page: Page, server: str) -> None:
@@ -158,8 +160,11 @@ def test_arrow_keys_move_the_query(page: Page, server: str) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("textbox", name="Query")).to_have_value("5,5")
+    readout = page.locator(".patch-map output")
+    expect(readout).to_contain_text("now showing where this patch looks")
     page.keyboard.press("Escape")
     expect(page.get_by_role("textbox", name="Query")).to_have_value("")
+    expect(readout).to_have_text("from the class token")
 
 
 def test_layer_and_head_change_the_map(page: Page, server: str) -> None:
@@ -182,7 +187,7 @@ def test_a_click_on_the_sheet_opens_its_layer_and_head(page: Page, server: str) 
     canvas = open_page(page, server)
     before = pixels(canvas)
     expect(page.locator(".map-sheet button")).to_have_count(7)
-    page.get_by_role("radio", name="All layers and heads").click()
+    page.get_by_role("radio", name="All", exact=True).click()
     expect(page.locator(".map-sheet button")).to_have_count(84)
     page.get_by_role("button", name="Layer 4, head 2").click()
     page.wait_for_url(re.compile("attention_layer=4&attention_head=2"))
@@ -243,3 +248,65 @@ def test_nothing_sticks_out_of_the_screen(page: Page, server: str, width: int) -
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= width
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_method_without_a_query_takes_no_click(page: Page, server: str) -> None:
+    canvas = open_page(page, f"{server}/?sample=cat-and-coffee&method=LeGrad")
+    readout = page.locator(".patch-map output")
+    expect(readout).to_have_text(re.compile("^for "))
+    canvas.click(position={"x": 100, "y": 100})
+    expect(readout).to_have_text(re.compile(r"row \d+, column \d+: [\d.e-]+ for "))
+    page.mouse.move(0, 0)
+    page.wait_for_selector(IDLE)
+    assert "query" not in page.url
+
+
+def test_a_slow_method_shows_how_far_it_is_and_stops(page: Page, server: str) -> None:
+    open_page(page, f"{server}/?sample=cat&method=Attention")
+    page.get_by_role("combobox", name="Method").click()
+    page.get_by_role("option", name="Occlusion").click()
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("progressbar")).to_have_count(0)
+    page.wait_for_selector(IDLE)
+    expect(page.get_by_text("Where does this head look, in this layer?")).to_be_visible()
+    expect(page.locator(".patch-map output")).to_have_text("from the class token")
+
+
+def test_going_back_brings_the_last_photo_back(page: Page, server: str) -> None:
+    open_page(page, f"{server}/?sample=cat")
+    page.get_by_role("button", name="Rocket").click()
+    page.wait_for_url(re.compile("sample=rocket"))
+    expect(page.get_by_role("button", name="Rocket")).to_have_attribute("aria-pressed", "true")
+    page.go_back()
+    page.wait_for_url(re.compile("sample=cat"))
+    expect(page.get_by_role("button", name="Cat", exact=True)).to_have_attribute(
+        "aria-pressed", "true"
+    )
+
+
+def test_a_photo_that_was_taken_closes_the_menu(page: Page, server: str, tmp_path: Path) -> None:
+    open_page(page, server)
+    photo = tmp_path / "mine.jpg"
+    photo.write_bytes(coffee())
+    upload(page, photo)
+    expect(page.get_by_text("espresso", exact=True)).to_be_visible()
+    expect(page.locator("input[type=file]")).to_have_count(0)
+    page.get_by_role("button", name="Your own photo").click()
+    page.get_by_role("button", name="Remove your photo").click()
+    expect(page.get_by_role("button", name="Your photo")).to_have_count(0)
+    expect(page.get_by_text("espresso", exact=True)).to_have_count(0)
+
+
+def test_arrow_keys_walk_over_the_sheet(page: Page, server: str) -> None:
+    open_page(page, f"{server}/?view=All&attention_layer=3&attention_head=1")
+    pressed = page.get_by_role("button", name="Layer 3, head 1")
+    pressed.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("button", name="Layer 4, head 1")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("button", name="Layer 4, head 2")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("attention_layer=4&attention_head=2"))
+    expect(page.get_by_role("button", name="Layer 4, head 2")).to_be_focused()
+    assert page.locator(".map-sheet button[tabindex='0']").count() == 1

@@ -8,7 +8,7 @@ from torch import Tensor
 from vitviz.heatmap import Heatmap
 from vitviz.recording import Query, Recording
 
-__all__ = ["attention", "head_maps"]
+__all__ = ["all_head_maps", "attention", "head_maps"]
 
 
 def attention(rec: Recording, query: Query, *, layer: int, head: int | None) -> Tensor:
@@ -29,3 +29,8 @@ def head_maps(rec: Recording, layer: int, query: Query) -> dict[int | None, Heat
         None: Heatmap(mean, rec.box, "attention"),
         **{head: Heatmap(values, rec.box, "attention") for head, values in enumerate(maps)},
     }
+
+
+def all_head_maps(rec: Recording, query: Query) -> list[dict[int | None, Heatmap]]:
+    """The same for every layer."""
+    return [head_maps(rec, layer, query) for layer in range(rec.num_layers)]

@@ -12,6 +12,7 @@ from vitviz.export import write_attention, write_npz, write_png
 from vitviz.figure import grid_figure
 from vitviz.heatmap import Heatmap
 from vitviz.images import load_image
+from vitviz.methods.attention import all_head_maps
 from vitviz.overlay import mark_patch, overlay
 from vitviz.recording import Query
 from vitviz.ui.session import Look, Session
@@ -20,13 +21,13 @@ from vitviz.ui.session import Look, Session
 def downloads(
     session: Session,
     heat: Heatmap,
-    maps: list[dict[int | None, Heatmap]],
     query: Query,
     look: Look,
     scale: tuple[float, float] | None,
     name: str,
 ) -> None:
     """The picture in the photo's own size, the figure of all heads, and the numbers."""
+    one = f"{name}_{heat.method}"
 
     def picture(file: BinaryIO) -> None:
         photo = load_image(session.data)
@@ -34,6 +35,7 @@ def downloads(
         write_png(drawn if query == "cls" else mark_patch(drawn, heat, query), file)
 
     def figure(file: BinaryIO) -> None:
+        maps = all_head_maps(session.rec, query)
         layers = [f"layer {layer}" for layer in range(len(maps))]
         heads = ["mean" if head is None else f"head {head}" for head in maps[0]]
         drawn = grid_figure(
@@ -49,9 +51,9 @@ def downloads(
         drawn.savefig(file, format="png", dpi=150)
 
     with st.popover("Download", icon=":material/download:"):
-        offer("This picture (PNG)", picture, f"{name}.png")
-        offer("This map's numbers (NPZ)", lambda file: write_npz(heat, file), f"{name}.npz")
-        offer("All heads and layers (PNG)", figure, f"{name}_heads.png")
+        offer("This picture (PNG)", picture, f"{one}.png")
+        offer("This map's numbers (NPZ)", lambda file: write_npz(heat, file), f"{one}.npz")
+        offer("Attention of all heads and layers (PNG)", figure, f"{name}_attention_heads.png")
         offer(
             "All attention maps (NPZ)",
             lambda file: write_attention(session.rec, file),

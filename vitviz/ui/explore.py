@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import html
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from vitviz.errors import VitvizError
 from vitviz.heatmap import Heatmap
 from vitviz.methods import METHODS, explain
-from vitviz.methods.attention import head_maps
+from vitviz.methods.attention import all_head_maps
 from vitviz.methods.option import Choice, Head, Layer, Whole
 from vitviz.overlay import COLORMAPS, shared_scale, show_input
 from vitviz.recording import Query, Recording
@@ -20,12 +23,17 @@ from vitviz.ui.downloads import downloads
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.patch_map import patch_map, patch_rows
 from vitviz.ui.photo_picker import Photo, as_code, choose_photo
-from vitviz.ui.session import Look, Session, analyse
+from vitviz.ui.session import Look, Session, analyse, turn
 from vitviz.zoo import bundled_models
 
 URL: Any = "query-params"
 Scale = tuple[float, float]
-HEADS, LAYERS, BOTH = "Heads of this layer", "Layers of this head", "All layers and heads"
+HEADS, LAYERS, BOTH = "Heads", "Layers", "All"
+VIEWS = {
+    HEADS: "Every head of this layer.",
+    LAYERS: "This head in every layer.",
+    BOTH: "Columns are layers; rows are the mean of the heads, then each head.",
+}
 
 
 @dataclass(frozen=True)
@@ -48,24 +56,23 @@ def page() -> None:
         st.error(f"{as_code(photo.name)}: {error}", icon=":material/error:")
         return
     show, ask = st.columns([3, 2], gap="large")
-    with ask:
+    with ask, st.container(key="ask"):
         predictions(session.rec)
         question = map_controls(session.rec)
-    with show:
+    with show, st.container(key="show"):
         picture, buttons = st.container(), st.container(horizontal=True)
     with buttons:
         look, shared = appearance(question.method)
-    maps = all_maps(session, question.query)
+    maps = all_maps(session, question.query) if question.method == "attention" else []
     scale = shared_scale(h for of_layer in maps for h in of_layer.values()) if shared else None
     with picture:
         heat = show_map(session, photo, question, look, scale)
     with buttons:
         if heat:
-            name = f"{photo.name}_{question.method}"
-            downloads(session, heat, maps, question.query, look, scale, name)
+            downloads(session, heat, question.query, look, scale, Path(photo.name).stem)
         if st.button("The model’s input", icon=":material/grid_on:"):
             model_input(session.rec)
-    if question.method == "attention":
+    if maps:
         layer, head = question.options["layer"], question.options["head"]
         show_sheet(session, maps, look, scale, layer, head)
 
@@ -74,9 +81,7 @@ def all_maps(session: Session, query: Query) -> list[dict[int | None, Heatmap]]:
     """Every layer's heads from this query, kept until the query or the photo changes."""
     held = st.session_state.get("maps")
     if held is None or held[0] != (session.key, query):
-        rec = session.rec
-        maps = [head_maps(rec, layer, query) for layer in range(rec.num_layers)]
-        st.session_state["maps"] = held = ((session.key, query), maps)
+        st.session_state["maps"] = held = ((session.key, query), all_head_maps(session.rec, query))
     return held[1]
 
 
@@ -117,18 +122,21 @@ def map_controls(rec: Recording) -> Question:
 
 
 def class_controls(rec: Recording, method: str) -> dict[str, int]:
-    """The class to explain and, where the method compares two, the one it is compared with."""
+    """The class to explain, if not the top prediction, and, where the method compares two, the one
+    it is compared with."""
     names = {p.label: p.index for p in rec.predictions}
     if not names:
         return {}
+    top = rec.predictions[0].label
     held = st.session_state.get("target")
     if held is not None and held not in names:  # of another model
         del st.session_state["target"]
-    first = st.selectbox("Class", list(names), key="target", bind=URL)
-    classes = {"target": names[first]}
+    hint = f"{top} (the top prediction)"
+    first = st.selectbox("Class", list(names), None, placeholder=hint, key="target", bind=URL)
+    classes = {"target": names[first]} if first else {}
     if METHODS[method].contrastive:
-        others = [name for name in names if name != first]
-        if st.session_state.get("versus") == first:
+        others = [name for name in names if name != (first or top)]
+        if st.session_state.get("versus") == (first or top):
             st.session_state["versus"] = None
         second = st.selectbox(
             "Rather than", others, None, placeholder="any other class", key="versus", bind=URL
@@ -205,7 +213,7 @@ def appearance(method: str) -> tuple[Look, bool]:
             bind=URL,
             disabled=method != "attention",
             help="Off: every map uses all colours, from its own smallest to its own largest value. "
-            "On: the same colour is the same value everywhere.",
+            "On: the same colour is the same value in every layer and head, from the chosen query.",
         )
     return Look(colormap, alpha, smooth), shared and method == "attention"
 
@@ -215,49 +223,82 @@ def show_map(
 ) -> Heatmap | None:
     """The photo under its heatmap; None where the method does not apply."""
     rec, method, query = session.rec, METHODS[question.method], question.query
+    place, note = st.container(), st.empty()
     try:
-        heat = answer(session, question)
+        heat = answer(session, question, note)
     except VitvizError as error:
-        st.warning(str(error), icon=":material/block:")
+        note.warning(str(error), icon=":material/block:")
         return None
-    token = "class token" if query == "cls" else f"patch in row {query[0]}, column {query[1]}"
     by_row = question.method == "attention"
-    patch_map(
-        session,
-        heat,
-        patch_rows(rec, question.options["layer"], question.options["head"]) if by_row else None,
-        look,
-        query=None if query == "cls" else query,
-        scale=scale,
-        alt=f"{photo.alt} {method.title} from the {token}.",
-        key="patch_map",
-        on_query=pin_query,
-    )
-    if not method.has_query:
-        st.caption(f"{method.title} explains the class as a whole; it does not start from a patch.")
-    elif not rec.has_class_token:
-        st.caption(f"This model has no class token: “cls” stands for {rec.cls_means}.")
+    meaning = meant(rec, question)
+    with place:
+        patch_map(
+            session,
+            heat,
+            patch_rows(rec, question.options["layer"], question.options["head"])
+            if by_row
+            else None,
+            look,
+            query=None if query == "cls" else query,
+            scale=scale,
+            meaning=meaning,
+            alt=f"{photo.alt} {method.title} {meaning}.",
+            key="patch_map",
+            on_query=pin_query if method.has_query else None,
+        )
+    note.caption(how_to_ask(rec, question))
     return heat
 
 
-def answer(session: Session, question: Question) -> Heatmap:
+def meant(rec: Recording, question: Question) -> str:
+    """What the numbers of the map tell, after the name of the method."""
+    method, query = METHODS[question.method], question.query
+    words = []
+    if method.class_specific:
+        labels = {p.index: p.label for p in rec.predictions}
+        words.append(f"for {labels[question.classes.get('target', rec.predictions[0].index)]}")
+        if "versus" in question.classes:
+            words.append(f"rather than {labels[question.classes['versus']]}")
+    if method.has_query and query == "cls":
+        words.append(f"from {rec.cls_means}")
+    elif method.has_query:
+        words.append(f"from the patch in row {query[0]}, column {query[1]}")
+    return " ".join(words)
+
+
+def how_to_ask(rec: Recording, question: Question) -> str:
+    """One line below the photo: what a click does."""
+    method = METHODS[question.method]
+    if not method.has_query:
+        whole = "explains the class as a whole" if method.class_specific else "asks for no token"
+        return f"{method.title} {whole}; it does not start from a patch."
+    if not rec.has_class_token:
+        return f"This model has no class token: “cls” stands for {rec.cls_means}."
+    if question.method == "attention":
+        return "Hover over a patch to see where it looks; click to keep it, click again to let go."
+    return "Click a patch to start from it; click again for the class token."
+
+
+def answer(session: Session, question: Question, place: DeltaGenerator) -> Heatmap:
     """The heatmap, kept until the question or the photo changes.
 
-    A slow method shows how far it is and a button to stop it; any other change stops it too.
+    A slow method shows in `place` how far it is and a button to stop it; any other change stops it
+    too.
     """
     asked = (session.key, repr(question))
     held = st.session_state.get("answer")
     if held and held[0] == asked:
         return held[1]
-    place = st.empty()
+    method = METHODS[question.method]
     arguments = {**question.options, **question.classes}
-    if METHODS[question.method].slow:
+    if method.slow:
         with place.container(horizontal=True, vertical_alignment="center"):
             bar = st.progress(0.0, "Asking the model many times …")
             st.button("Stop", on_click=lambda: st.session_state.update(method="attention"))
         arguments["progress"] = lambda share: bar.progress(share, "Asking the model many times …")
-    heat = explain(session.rec, question.method, question.query, **arguments)
-    place.empty()
+    runs_the_model = method.slow or method.needs_gradient
+    with turn() if runs_the_model else nullcontext():
+        heat = explain(session.rec, question.method, question.query, **arguments)
     st.session_state["answer"] = (asked, heat)
     return heat
 
@@ -278,16 +319,17 @@ def show_sheet(
 ) -> None:
     """Other heads and layers from the same query; a click opens one."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.subheader("Every head, every layer", anchor=False)
+        st.subheader("Heads and layers", anchor=False)
         view = st.segmented_control(
             "Show",
-            [HEADS, LAYERS, BOTH],
+            list(VIEWS),
             default=HEADS,
             required=True,
             key="view",
             bind=URL,
             label_visibility="collapsed",
         )
+        st.caption(VIEWS[view], width="content")
     shown = [
         (at_layer, of_head)
         for of_head in maps[layer]
@@ -304,7 +346,7 @@ def show_sheet(
         look,
         columns=len(maps) if view == BOTH else 0,
         scale=scale,
-        alt=view,
+        alt=VIEWS[view],
         key="sheet",
         on_open=open_panel,
     )

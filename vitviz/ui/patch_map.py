@@ -24,9 +24,10 @@ def patch_map(
     *,
     query: tuple[int, int] | None,
     scale: tuple[float, float] | None,
+    meaning: str,
     alt: str,
     key: str,
-    on_query: Callable[[], None],
+    on_query: Callable[[], None] | None,
 ) -> None:
     """Show the photo under its heatmap; `on_query` runs after a click, with the patch as
     `st.session_state[key].query`.
@@ -35,6 +36,8 @@ def patch_map(
         rows: where each patch looks, (patches, patches), to explore without the server; None for
             a method that would have to compute it.
         scale: values of the lowest and highest colour; None gives every map its own.
+        meaning: what the numbers tell, such as "from the class token".
+        on_query: None for a method that does not start from a patch: a click does nothing.
     """
     data: dict[str, Any] = {
         "photo": address(session.jpeg, key),
@@ -49,9 +52,11 @@ def patch_map(
         "alpha": look.alpha,
         "smooth": look.smooth,
         "query": query,
+        "takes_query": on_query is not None,
+        "meaning": meaning,
         "alt": alt,
     }
-    _component(data=data, key=key, on_query_change=on_query)
+    _component(data=data, key=key, on_query_change=on_query or (lambda: None))
 
 
 def patch_rows(rec: Recording, layer: int, head: int | None) -> NDArray[np.float32]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from base64 import b64decode
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -46,17 +48,20 @@ def sample_photos() -> dict[str, tuple[str, Photo]]:
 
 
 def choose_photo() -> Photo:
-    """The gallery with its menu for one's own photo, and what is chosen in it."""
+    """The gallery with its menu for one's own photo, and what is chosen in it.
+
+    The address says which sample it is; without one it is the visitor's own photo.
+    """
     offered = sample_photos()
     own: Photo | None = st.session_state.get(OWN)
-    chosen = st.session_state.get("photo", st.query_params.get("sample"))
-    if chosen not in offered and not (chosen == OWN and own):
-        chosen = next(iter(offered))
+    chosen = st.query_params.get("sample")
+    if chosen not in offered:
+        chosen = OWN if own else next(iter(offered))
     photos = [{"id": key, "title": title, "thumb": p.thumb} for key, (title, p) in offered.items()]
     if own:
         photos.insert(0, {"id": OWN, "title": "Your photo", "thumb": own.thumb})
     with st.container(horizontal=True, vertical_alignment="center", key="photos"):
-        own_photo_menu()
+        own_photo_menu(own)
         _component(
             data={"photos": photos, "chosen": chosen, "max_bytes": MAX_BYTES},
             key="gallery",
@@ -68,9 +73,12 @@ def choose_photo() -> Photo:
     return own if own and chosen == OWN else offered[chosen][1]
 
 
-def own_photo_menu() -> None:
-    """File, camera or web address."""
-    with st.popover("Your own photo", icon=":material/add_a_photo:", key="menu"):
+def own_photo_menu(own: Photo | None) -> None:
+    """File, camera or web address. A photo that was taken closes the menu and empties it."""
+    taken = st.session_state.get("taken", 0)
+    with st.popover(
+        "Your own photo", icon=":material/add_a_photo:", key=f"menu{taken}", on_change="rerun"
+    ):
         source = st.segmented_control(
             "From",
             ["File", "Camera", "Web address"],
@@ -80,32 +88,26 @@ def own_photo_menu() -> None:
             key="source",
         )
         if source == "File":
-            st.file_uploader("Upload a photo", FILES, key="upload", on_change=take_upload)
+            key = f"upload{taken}"
+            st.file_uploader("Upload a photo", FILES, key=key, on_change=take_file, args=[key])
         elif source == "Camera":
-            st.camera_input("Take a photo", key="camera", on_change=take_picture)
+            key = f"camera{taken}"
+            st.camera_input("Take a photo", key=key, on_change=take_file, args=[key])
         else:
             take_from_address()
         st.caption(
             "You can also paste or drop a photo anywhere on this page. It is analysed on this "
             "server, and neither stored nor shown to anyone else."
         )
+        if own:
+            st.button("Remove your photo", icon=":material/delete:", on_click=forget)
 
 
-def take_upload() -> None:
-    """The uploaded file; taking it away in the uploader takes it away everywhere."""
-    upload = st.session_state["upload"]
-    if upload is None:
-        forget()
-    else:
-        take(upload.getvalue(), upload.name)
-
-
-def take_picture() -> None:
-    picture = st.session_state["camera"]
-    if picture is None:
-        forget()
-    else:
-        take(picture.getvalue(), "camera.jpg")
+def take_file(key: str) -> None:
+    """The uploaded file, or the camera's picture."""
+    st.session_state.pop("photo_error", None)
+    if file := st.session_state[key]:
+        take(file.getvalue(), file.name)
 
 
 def take_brought() -> None:
@@ -128,7 +130,7 @@ def take_from_address() -> None:
     except ImageError as error:
         st.error(str(error), icon=":material/link_off:")
         return
-    take(data, url.rstrip("/").rsplit("/", 1)[-1])
+    take(data, Path(urlsplit(url).path).name or "photo")
     st.rerun()
 
 
@@ -140,12 +142,12 @@ def take(data: bytes, name: str) -> None:
         st.session_state["photo_error"] = f"{as_code(name)}: {error}"
         return
     st.session_state[OWN] = Photo(data, name, "Your photo.", thumb)
+    st.session_state["taken"] = st.session_state.get("taken", 0) + 1
     pick(OWN)
 
 
 def pick(photo: str) -> None:
     """Choose a photo of the gallery; a sample goes into the link, one's own photo cannot."""
-    st.session_state["photo"] = photo
     st.session_state.pop("photo_error", None)
     if photo == OWN:
         st.query_params.pop("sample", None)
@@ -155,10 +157,10 @@ def pick(photo: str) -> None:
 
 def forget() -> None:
     """Keep nothing of the visitor's own photo."""
-    st.session_state.pop(OWN, None)
-    st.session_state.pop("photo", None)
+    for key in (OWN, "session", "maps", "answer", "photo_error"):
+        st.session_state.pop(key, None)
 
 
 def as_code(text: str) -> str:
-    """A visitor's words shown as they are: no Markdown, no links."""
-    return f"`{text.replace('`', '’')}`"
+    """A visitor's words shown as they are, on one line: no Markdown, no links."""
+    return f"`{' '.join(text.replace('`', '’').split())[:80] or '…'}`"

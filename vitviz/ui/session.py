@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import streamlit as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vitviz.images import load_image
 from vitviz.recording import Recording, record
 from vitviz.ui.browser import jpeg
 from vitviz.zoo import Vit, load_model
 
-PREVIEW_SIDE = 1024  # px; screens need no more, and a redraw costs what its pixels cost
+PREVIEW_SIDES = (448, 1024)  # px of the longer side, at least and at most
 FORWARDS_AT_ONCE = 2
 
 
@@ -51,7 +51,8 @@ def model(name: str) -> Vit:
 
 
 @st.cache_resource
-def _forwards() -> threading.BoundedSemaphore:
+def turn() -> threading.BoundedSemaphore:
+    """Held by whoever decodes a photo or runs the model; the others wait."""
     return threading.BoundedSemaphore(FORWARDS_AT_ONCE)
 
 
@@ -66,12 +67,12 @@ def analyse(data: bytes, model_name: str) -> Session:
     if isinstance(held, Session) and held.key == key:
         return held
     vit = model(model_name)
-    with st.spinner("Looking at the photo …"):
+    with st.spinner("Looking at the photo …"), turn():
         photo = load_image(data)
-        with _forwards():
-            rec = record(vit, photo)
-        preview = photo.copy()
-        preview.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS)
-    session = Session(key, data, preview, preview.width / photo.width, rec)
+        rec = record(vit, photo)
+        least, most = PREVIEW_SIDES
+        side = min(max(*photo.size, least), most)
+        preview = ImageOps.contain(photo, (side, side), Image.Resampling.LANCZOS)
+    session = Session(key, data, preview, side / max(photo.size), rec)
     st.session_state["session"] = session
     return session

@@ -24,6 +24,7 @@ function panel(map, image, data, open) {
   button.title = map.title
   button.setAttribute("aria-label", map.title)
   button.setAttribute("aria-pressed", String(map.chosen))
+  button.dataset.id = map.id
   button.onclick = () => open(map.id)
   const canvas = document.createElement("canvas")
   ;[canvas.width, canvas.height] = data.size
@@ -35,7 +36,7 @@ function panel(map, image, data, open) {
 }
 
 function draw(root, image, data, open) {
-  const focused = [...root.children].indexOf(root.getRootNode().activeElement)
+  const focused = root.getRootNode().activeElement?.dataset?.id
   const scrolled = root.scrollLeft
   root.style.gridTemplateColumns = data.columns
     ? `repeat(${data.columns}, minmax(3.4rem, 1fr))`
@@ -43,7 +44,29 @@ function draw(root, image, data, open) {
   const panels = data.maps.map((map) => panel(map, image, data, open))
   root.replaceChildren(...panels)
   root.scrollLeft = scrolled
-  if (focused >= 0) panels[focused]?.focus({ preventScroll: true })
+  walk(root, panels, panels.findIndex((panel) => panel.dataset.id === focused))
+}
+
+// The sheet is one stop of the tab key; arrow keys walk over its panels.
+function walk(root, panels, focused) {
+  const pressed = panels.findIndex((panel) => panel.ariaPressed === "true")
+  const go = (index, old) => {
+    if (!panels[index]) return
+    if (panels[old]) panels[old].tabIndex = -1
+    panels[index].tabIndex = 0
+    panels[index].focus({ preventScroll: old < 0 })
+  }
+  panels.forEach((panel) => (panel.tabIndex = -1))
+  if (focused >= 0) go(focused, -1)
+  else panels[Math.max(0, pressed)].tabIndex = 0
+  root.onkeydown = (event) => {
+    const across = getComputedStyle(root).gridTemplateColumns.split(" ").length
+    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across }
+    const at = panels.findIndex((panel) => panel.tabIndex === 0)
+    if (!steps[event.key]) return
+    event.preventDefault()
+    go(at + steps[event.key], at)
+  }
 }
 
 export default function (component) {

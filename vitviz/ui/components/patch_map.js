@@ -85,7 +85,7 @@ function draw(state) {
 const number = (value) => (value >= 0.001 || value === 0 ? value.toFixed(4) : value.toExponential(1))
 
 function describe(state, map) {
-  const { root, hover, query, rows, palette } = state
+  const { root, hover, rows, meaning, palette } = state
   root.querySelector(".low").textContent = number(map.low)
   const above = map.values.some((value) => value > map.high * 1.000001)
   root.querySelector(".high").textContent = (above ? "≥ " : "") + number(map.high)
@@ -95,16 +95,13 @@ function describe(state, map) {
     strip.data.set([palette[3 * i], palette[3 * i + 1], palette[3 * i + 2], 255], 4 * i)
   }
   bar.putImageData(strip, 0, 0)
-  const where = (patch) => `row ${patch[0]}, column ${patch[1]}`
-  const text = []
+  let text = meaning
   if (hover) {
     const value = state.values[hover[0] * state.colCount + hover[1]]
-    text.push(`${where(hover)}: ${number(value)}`)
-    if (rows) text.push("now showing where this patch looks")
-  } else {
-    text.push(query ? `from the patch in ${where(query)}` : "from the class token")
+    text = `row ${hover[0]}, column ${hover[1]}: ${number(value)} ${meaning}`
+    if (rows) text += " · now showing where this patch looks"
   }
-  root.querySelector("output").textContent = text.join(" · ")
+  root.querySelector("output").textContent = text
 }
 
 // The patch under a pointer, or null beside the grid. The canvas is letterboxed to the right and
@@ -142,7 +139,7 @@ function listen(state) {
   }
   const pin = (patch) => {
     clearTimeout(state.timer)
-    state.pin("query", patch ? patch.join(",") : "cls")
+    if (state.takes_query) state.pin("query", patch ? patch.join(",") : "cls")
   }
   canvas.onpointermove = (event) => event.pointerType === "touch" || hover(patchAt(state, event))
   canvas.onpointerleave = () => hover(null)
@@ -152,7 +149,10 @@ function listen(state) {
     if (patch) pin(String(patch) === String(state.query) ? null : patch)
   }
   canvas.onkeydown = (event) => {
-    if (event.key === "Escape") return pin(null)
+    if (event.key === "Escape") {
+      hover(null)
+      return pin(null)
+    }
     if (event.key === "Enter" && state.hover) return pin(state.hover)
     const patch = moved(state, event.key)
     if (!patch) return
@@ -170,6 +170,7 @@ export default function (component) {
   const state = (root.state ??= { root, canvas, image: new Image(), shown: null, hover: null })
   Object.assign(state, decode(data), { pin: setTriggerValue })
   canvas.setAttribute("aria-label", data.alt)
+  canvas.style.cursor = data.takes_query ? "crosshair" : "default"
   canvas.style.aspectRatio = `${data.size[0]} / ${data.size[1]}`
   listen(state)
   state.image.onload = () => draw(state)

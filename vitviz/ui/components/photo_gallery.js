@@ -7,6 +7,7 @@ function thumbnail(photo, chosen, pick) {
   button.title = photo.title
   button.setAttribute("aria-label", photo.title)
   button.setAttribute("aria-pressed", String(photo.id === chosen))
+  button.dataset.id = photo.id
   button.onclick = () => pick(photo.id)
   const image = document.createElement("img")
   image.alt = ""
@@ -32,13 +33,14 @@ function listen(maxBytes, report) {
   }
   const overUploader = (event) =>
     event.composedPath().some((node) => node.dataset?.testid === "stFileUploaderDropzone")
+  const ours = (event) => event.dataTransfer?.types.includes("Files") && !overUploader(event)
   const over = (event) => {
-    if (!overUploader(event)) event.preventDefault()
+    if (ours(event)) event.preventDefault()
   }
   const drop = (event) => {
-    if (overUploader(event)) return
+    if (!ours(event)) return
     event.preventDefault()
-    const file = event.dataTransfer?.files[0]
+    const file = event.dataTransfer.files[0]
     if (file) send(file, maxBytes, report)
   }
   const listeners = { paste, dragover: over, drop }
@@ -54,8 +56,8 @@ export default function (component) {
   const buttons = data.photos.map((photo) =>
     thumbnail(photo, data.chosen, (id) => setTriggerValue("picked", id)),
   )
-  const focused = [...root.children].indexOf(root.getRootNode().activeElement)
+  const focused = root.getRootNode().activeElement?.dataset?.id
   root.replaceChildren(...buttons)
-  if (focused >= 0) buttons[focused]?.focus()
+  buttons.find((button) => button.dataset.id === focused)?.focus()
   return listen(data.max_bytes, (file) => setTriggerValue("brought", file))
 }
