@@ -9,8 +9,7 @@ from vitviz.ui import explore
 LOGO = Path(__file__).parent / "assets" / "logo.svg"
 
 st.set_page_config("Vitviz", page_icon=str(LOGO), layout="wide")
-# Streamlit has no setting for the empty band above a page's title.
-st.html("<style>.stMainBlockContainer { padding-top: 3.2rem }</style>")
+st.html(Path(explore.__file__).with_name("page.css"))
 st.navigation(
     [st.Page(explore.page, title="Explore", icon=":material/visibility:", default=True)],
     position="top",

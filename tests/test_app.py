@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -57,8 +58,9 @@ def test_a_sample_is_analysed_when_the_page_opens(forwards: list[int]) -> None:
     assert not app.exception
     assert len(forwards) == 1
     best = recording(app).predictions[0]
-    [shown] = [e.proto.body for e in app.get("html") if "predictions" in e.proto.body]
-    assert f"<span>{best.label}</span><b>{best.probability:.1%}</b>" in shown
+    [shown] = [e.proto.body for e in app.get("html") if "<ol" in e.proto.body]
+    assert f"<li><span>{best.label}</span>" in shown
+    assert f"<b>{best.probability:.1%}</b></li>" in shown
     assert shown.count("<li>") == 5
 
 
@@ -72,7 +74,7 @@ def test_labels_are_shown_as_they_are() -> None:
     vit = replace(rec.vit, labels=tuple(renamed))
     app.session_state["session"] = replace(held, rec=replace(rec, vit=vit))
     app.run()
-    [shown] = [e.proto.body for e in app.get("html") if "predictions" in e.proto.body]
+    [shown] = [e.proto.body for e in app.get("html") if "<ol" in e.proto.body]
     assert f"&lt;b&gt;{label}" in shown
 
 
@@ -261,3 +263,11 @@ def test_a_changed_colour_does_not_repeat_a_slow_method(monkeypatch: pytest.Monk
     monkeypatch.setattr(explore, "explain", lambda *_, **__: pytest.fail("asked again"))
     app.selectbox(key="colours").set_value("viridis").run()
     assert not app.exception
+
+
+def test_the_stylesheet_has_the_colours_of_the_theme() -> None:
+    root = Path(APP).parent
+    theme = (root / ".streamlit" / "config.toml").read_text()
+    colours = re.findall(r"#[0-9a-f]{6}", (root / "vitviz" / "ui" / "page.css").read_text())
+    assert colours
+    assert all(colour in theme for colour in colours)

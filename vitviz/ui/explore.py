@@ -18,7 +18,6 @@ from vitviz.methods.attention import all_head_maps
 from vitviz.methods.option import Choice, Head, Layer, Whole
 from vitviz.overlay import COLORMAPS, shared_scale, show_input
 from vitviz.recording import Query, Recording
-from vitviz.ui.browser import FOLDER
 from vitviz.ui.downloads import downloads
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.patch_map import patch_map, patch_rows
@@ -56,17 +55,21 @@ def page() -> None:
         st.error(f"{as_code(photo.name)}: {error}", icon=":material/error:")
         return
     show, ask = st.columns([3, 2], gap="large")
-    with ask, st.container(key="ask"):
+    with ask:
         predictions(session.rec)
         question = map_controls(session.rec)
-    with show, st.container(key="show"):
-        picture, buttons = st.container(), st.container(horizontal=True)
+    with show:
+        picture, note = st.container(key="picture"), st.empty()
+        buttons = st.container(horizontal=True)
     with buttons:
         look, shared = appearance(question.method)
     maps = all_maps(session, question.query) if question.method == "attention" else []
     scale = shared_scale(h for of_layer in maps for h in of_layer.values()) if shared else None
-    with picture:
-        heat = show_map(session, photo, question, look, scale)
+    heat = answer(session, question, note)
+    if heat:
+        with picture:
+            show_map(session, photo, heat, question, look, scale)
+        note.caption(how_to_ask(session.rec, question))
     with buttons:
         if heat:
             downloads(session, heat, question.query, look, scale, Path(photo.name).stem)
@@ -92,12 +95,11 @@ def predictions(rec: Recording) -> None:
         st.info("This model has no classifier, so there are no predictions; its maps are exact.")
         return
     rows = "".join(
-        f"<li><span>{html.escape(p.label)}</span><b>{p.probability:.1%}</b>"
-        f'<i style="width:{p.probability:.1%}"></i></li>'
+        f'<li><span>{html.escape(p.label)}</span><i style="width:{p.probability:.1%}"></i>'
+        f"<b>{p.probability:.1%}</b></li>"
         for p in rec.predictions[:5]
     )
-    style = (FOLDER / "predictions.css").read_text()
-    st.html(f'<style>{style}</style><ol class="predictions">{rows}</ol>')
+    st.html(f'<ol class="predictions">{rows}</ol>')
     st.caption(
         f"{rec.vit.name}, which knows {len(rec.predictions)} classes, in {rec.seconds:.2f} s"
     )
@@ -114,7 +116,7 @@ def map_controls(rec: Recording) -> Question:
         bind=URL,
     )
     chosen = METHODS[method]
-    st.caption(f"{chosen.question} ({chosen.reference})")
+    st.caption(chosen.question, help=chosen.reference)
     classes = class_controls(rec, method) if chosen.class_specific else {}
     options = {name: control(rec, method, name) for name in chosen.options}
     query = query_control(rec) if chosen.has_query else "cls"
@@ -219,35 +221,29 @@ def appearance(method: str) -> tuple[Look, bool]:
 
 
 def show_map(
-    session: Session, photo: Photo, question: Question, look: Look, scale: Scale | None
-) -> Heatmap | None:
-    """The photo under its heatmap; None where the method does not apply."""
+    session: Session,
+    photo: Photo,
+    heat: Heatmap,
+    question: Question,
+    look: Look,
+    scale: Scale | None,
+) -> None:
+    """The photo under its heatmap."""
     rec, method, query = session.rec, METHODS[question.method], question.query
-    place, note = st.container(), st.empty()
-    try:
-        heat = answer(session, question, note)
-    except VitvizError as error:
-        note.warning(str(error), icon=":material/block:")
-        return None
     by_row = question.method == "attention"
     meaning = meant(rec, question)
-    with place:
-        patch_map(
-            session,
-            heat,
-            patch_rows(rec, question.options["layer"], question.options["head"])
-            if by_row
-            else None,
-            look,
-            query=None if query == "cls" else query,
-            scale=scale,
-            meaning=meaning,
-            alt=f"{photo.alt} {method.title} {meaning}.",
-            key="patch_map",
-            on_query=pin_query if method.has_query else None,
-        )
-    note.caption(how_to_ask(rec, question))
-    return heat
+    patch_map(
+        session,
+        heat,
+        patch_rows(rec, question.options["layer"], question.options["head"]) if by_row else None,
+        look,
+        query=None if query == "cls" else query,
+        scale=scale,
+        meaning=meaning,
+        alt=f"{photo.alt} {method.title} {meaning}.",
+        key="patch_map",
+        on_query=pin_query if method.has_query else None,
+    )
 
 
 def meant(rec: Recording, question: Question) -> str:
@@ -275,14 +271,15 @@ def how_to_ask(rec: Recording, question: Question) -> str:
     if not rec.has_class_token:
         return f"This model has no class token: “cls” stands for {rec.cls_means}."
     if question.method == "attention":
-        return "Hover over a patch to see where it looks; click to keep it, click again to let go."
-    return "Click a patch to start from it; click again for the class token."
+        return "Hover over a patch to see where it looks; click or tap to keep it."
+    return "Click or tap a patch to start from it, and again for the class token."
 
 
-def answer(session: Session, question: Question, place: DeltaGenerator) -> Heatmap:
-    """The heatmap, kept until the question or the photo changes.
+def answer(session: Session, question: Question, note: DeltaGenerator) -> Heatmap | None:
+    """The heatmap, kept until the question or the photo changes; None, and why in `note`, where the
+    method does not apply.
 
-    A slow method shows in `place` how far it is and a button to stop it; any other change stops it
+    A slow method shows in `note` how far it is and a button to stop it; any other change stops it
     too.
     """
     asked = (session.key, repr(question))
@@ -292,13 +289,17 @@ def answer(session: Session, question: Question, place: DeltaGenerator) -> Heatm
     method = METHODS[question.method]
     arguments = {**question.options, **question.classes}
     if method.slow:
-        with place.container(horizontal=True, vertical_alignment="center"):
+        with note.container(horizontal=True, vertical_alignment="center"):
             bar = st.progress(0.0, "Asking the model many times …")
             st.button("Stop", on_click=lambda: st.session_state.update(method="attention"))
         arguments["progress"] = lambda share: bar.progress(share, "Asking the model many times …")
     runs_the_model = method.slow or method.needs_gradient
-    with turn() if runs_the_model else nullcontext():
-        heat = explain(session.rec, question.method, question.query, **arguments)
+    try:
+        with turn() if runs_the_model else nullcontext():
+            heat = explain(session.rec, question.method, question.query, **arguments)
+    except VitvizError as error:
+        note.warning(str(error), icon=":material/block:")
+        return None
     st.session_state["answer"] = (asked, heat)
     return heat
 
