@@ -109,7 +109,8 @@ class Recorder(TorchFunctionMode):
 
     Attributes:
         calls: the attention calls, in order.
-        attended: what each of them returned, attention @ values, by its module's name.
+        attended: what each of them returned, attention @ values, by its module's name, where an
+            autograd graph is being built; otherwise keeping it would only take memory.
         altered: shapes of softmax results that were not multiplied with values as they were.
         inputs, outputs: first argument and result of the submodules named in `watch`, by name.
     """
@@ -175,7 +176,7 @@ class Recorder(TorchFunctionMode):
                 self.calls.append(SoftmaxCall(self._running[-1], weights, args[1]))
                 self._softmax = None
         result = func(*args, **kwargs)
-        if len(self.calls) > calls:
+        if len(self.calls) > calls and result.requires_grad:
             self.attended[self.calls[-1].module] = result
         if func in SOFTMAX:
             self._forget_softmax()
