@@ -24,9 +24,10 @@ def artefact_patches(rec: Recording) -> Tensor:
     """Which patches are artefacts: boolean (rows, cols).
 
     A patch is one if its vector after the last block is outlyingly long, see `outlying`; or if it
-    absorbs attention, receiving more than 10 times an equal share in the last layer. The authors
-    put the first threshold where one model's histogram of lengths has its gap; the rule here is
-    theirs with a gap that is found for any model.
+    absorbs attention, receiving more than 10 times an equal share in some layer. The authors put
+    the first threshold where one model's histogram of lengths has its gap; the rule here is theirs
+    with a gap that is found for any model. The second rule is ours, for what absorbs attention
+    without being long at the end: one such patch in one layer is enough to dominate rollout.
 
     Raises:
         MethodError: if the model does not say which its blocks are.
@@ -36,8 +37,13 @@ def artefact_patches(rec: Recording) -> Tensor:
             f"{rec.vit.name} does not say which its blocks are, so artefact tokens cannot be "
             "told; keep them."
         )
-    absorbing = attention_received(rec) > ABSORBED
-    return outlying(rec.patches(rec.norms)) | rec.patches(absorbing)
+    lengths = rec.patches(rec.norms)
+
+    def find() -> Tensor:
+        received = [rec.patches(attention_received(rec, i)) for i in range(rec.num_layers)]
+        return outlying(lengths) | (torch.stack(received) > ABSORBED).any(dim=0)
+
+    return rec.derived.get("artefacts", find)
 
 
 def outlying(lengths: Tensor) -> Tensor:
@@ -51,14 +57,14 @@ def outlying(lengths: Tensor) -> Tensor:
     return lengths > median + DEVIATIONS * torch.maximum(deviation, SMALLEST_DEVIATION * median)
 
 
-def attention_received(rec: Recording) -> Tensor:
-    """Attention each token gets from the others in the last layer: (tokens,); 1 is an equal share.
+def attention_received(rec: Recording, layer: int) -> Tensor:
+    """Attention each token gets from the others in a layer: (tokens,); 1 is an equal share.
 
     Mean over heads and over the tokens that look, each leaving itself out.
     """
 
     def from_others(rows: slice) -> Tensor:
-        attention = rec.attention_rows(rec.num_layers - 1, rows).mean(dim=0)
+        attention = rec.attention_rows(layer, rows).mean(dim=0)
         attention.diagonal(rows.start).zero_()
         return attention
 

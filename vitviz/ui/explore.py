@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from vitviz.artefacts import artefact_patches
 from vitviz.errors import VitvizError
 from vitviz.heatmap import Heatmap
 from vitviz.methods import METHODS, explain
@@ -27,6 +28,7 @@ from vitviz.zoo import bundled_models
 
 URL: Any = "query-params"
 Scale = tuple[float, float]
+REGISTERS = "[Vision transformers need registers](https://arxiv.org/abs/2309.16588)"
 HEADS, LAYERS, BOTH = "Heads", "Layers", "All"
 VIEWS = {
     HEADS: "Every head of this layer.",
@@ -62,13 +64,15 @@ def page() -> None:
         picture, note = st.container(key="picture"), st.empty()
         buttons = st.container(horizontal=True)
     with buttons:
-        look, shared = appearance(question.method)
+        look, shared, marked = appearance(question.method)
     maps = all_maps(session, question.query) if question.method == "attention" else []
     scale = shared_scale(h for of_layer in maps for h in of_layer.values()) if shared else None
     heat = answer(session, question, note)
     if heat:
+        with show:
+            marks = artefacts(session.rec) if marked else []
         with picture:
-            show_map(session, photo, heat, question, look, scale)
+            show_map(session, photo, heat, question, look, scale, marks)
         note.caption(how_to_ask(session.rec, question))
     with buttons:
         if heat:
@@ -203,8 +207,9 @@ def parse_query(rec: Recording, text: str) -> Query:
     return row, col
 
 
-def appearance(method: str) -> tuple[Look, bool]:
-    """How maps are drawn, and whether all heads and layers share one scale."""
+def appearance(method: str) -> tuple[Look, bool, bool]:
+    """How maps are drawn, whether all heads and layers share one scale, and whether artefact tokens
+    are marked."""
     with st.popover("Appearance", icon=":material/palette:"):
         colormap = st.selectbox("Colour map", COLORMAPS, key="colours", bind=URL)
         alpha = st.slider("Strength", 0.0, 1.0, 0.6, 0.05, key="strength", bind=URL)
@@ -217,7 +222,24 @@ def appearance(method: str) -> tuple[Look, bool]:
             help="Off: every map uses all colours, from its own smallest to its own largest value. "
             "On: the same colour is the same value in every layer and head, from the chosen query.",
         )
-    return Look(colormap, alpha, smooth), shared and method == "attention"
+        marked = st.toggle("Mark artefact tokens", key="artefacts", bind=URL)
+    return Look(colormap, alpha, smooth), shared and method == "attention", marked
+
+
+def artefacts(rec: Recording) -> list[list[int]]:
+    """The artefact tokens as [row, column], with two sentences on what they are."""
+    try:
+        found: list[list[int]] = artefact_patches(rec).nonzero().tolist()
+    except VitvizError as error:
+        st.caption(str(error))
+        return []
+    count = f"{len(found)} artefact token{'' if len(found) == 1 else 's'}"
+    st.caption(
+        f"{count}: patches whose vector is outlyingly long after the last block, or that receive "
+        "more than ten times an equal share of a layer’s attention. They say little about what is "
+        f"in their place on the photo and dominate rollout, which can mask them. See {REGISTERS}."
+    )
+    return found
 
 
 def show_map(
@@ -227,6 +249,7 @@ def show_map(
     question: Question,
     look: Look,
     scale: Scale | None,
+    marks: list[list[int]],
 ) -> None:
     """The photo under its heatmap."""
     rec, method, query = session.rec, METHODS[question.method], question.query
@@ -239,6 +262,7 @@ def show_map(
         look,
         query=None if query == "cls" else query,
         scale=scale,
+        marks=marks,
         meaning=meaning,
         alt=f"{photo.alt} {method.title} {meaning}.",
         key="patch_map",

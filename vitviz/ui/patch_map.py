@@ -24,6 +24,7 @@ def patch_map(
     *,
     query: tuple[int, int] | None,
     scale: tuple[float, float] | None,
+    marks: list[list[int]],
     meaning: str,
     alt: str,
     key: str,
@@ -36,6 +37,7 @@ def patch_map(
         rows: where each patch looks, (patches, patches), to explore without the server; None for
             a method that would have to compute it.
         scale: values of the lowest and highest colour; None gives every map its own.
+        marks: patches to mark with a ring, as [row, column].
         meaning: what the numbers tell, such as "from the class token".
         on_query: None for a method that does not start from a patch: a click does nothing.
     """
@@ -53,6 +55,7 @@ def patch_map(
         "smooth": look.smooth,
         "query": query,
         "takes_query": on_query is not None,
+        "marks": marks,
         "meaning": meaning,
         "alt": alt,
     }

@@ -62,6 +62,19 @@ function outline(context, state, patch, width) {
   }
 }
 
+function ring(context, state, patch, width) {
+  const [left, top, right, bottom] = state.box
+  const w = (right - left) / state.colCount
+  const h = (bottom - top) / state.rowCount
+  for (const [colour, line] of [["#000", 2 * width], ["#fff", width]]) {
+    context.strokeStyle = colour
+    context.lineWidth = line
+    context.beginPath()
+    context.arc(left + (patch[1] + 0.5) * w, top + (patch[0] + 0.5) * h, 0.36 * Math.min(w, h), 0, 7)
+    context.stroke()
+  }
+}
+
 function draw(state) {
   const { canvas, image, size, box } = state
   if (canvas.width !== size[0] || canvas.height !== size[1]) {
@@ -77,6 +90,7 @@ function draw(state) {
   context.drawImage(paintMap(state, map), left, top, right - left, bottom - top)
   context.globalAlpha = 1
   const line = Math.max(1.5, (2 * size[0]) / (canvas.clientWidth || size[0]))
+  for (const patch of state.marks) ring(context, state, patch, line)
   if (state.query) outline(context, state, state.query, line)
   if (state.hover) outline(context, state, state.hover, line)
   describe(state, map)
