@@ -7,6 +7,7 @@ heat = vitviz.explain(rec, "rollout")
 vitviz.overlay(photo, heat).save("rollout.png")
 """
 
+from vitviz import faithfulness
 from vitviz.artefacts import artefact_patches
 from vitviz.errors import ImageError, MethodError, ModelError, ModelUnavailable, VitvizError
 from vitviz.heatmap import Heatmap
@@ -30,6 +31,7 @@ __all__ = [
     "artefact_patches",
     "bundled_models",
     "explain",
+    "faithfulness",
     "from_module",
     "load_image",
     "load_model",

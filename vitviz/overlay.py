@@ -10,14 +10,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
 from vitviz.errors import VitvizError
 from vitviz.geometry import mean_and_std
 from vitviz.heatmap import Heatmap
 from vitviz.recording import Recording
+from vitviz.zoo import Vit
 
-__all__ = ["COLORMAPS", "colorize", "mark_patch", "overlay", "shared_scale", "show_input"]
+__all__ = [
+    "COLORMAPS",
+    "colorize",
+    "input_picture",
+    "mark_patch",
+    "on_photo",
+    "overlay",
+    "shared_scale",
+    "show_input",
+]
 
 COLORMAPS = ("inferno", "viridis", "magma", "plasma", "cividis")
 """Offered first; every name matplotlib knows works. All five are perceptually uniform."""
@@ -48,10 +59,33 @@ def overlay(
     """
     if not 0 <= alpha <= 1:
         raise VitvizError(f"alpha must be from 0 to 1, not {alpha}.")
+    values, (x0, y0, x1, y1) = on_photo(heat, photo.size, smooth=smooth)
+    colours = colorize(values, colormap, scale or heat.range)
+    result = photo.convert("RGB")
+    under = result.crop((x0, y0, x1, y1))
+    result.paste(Image.blend(under, Image.fromarray(colours), alpha), (x0, y0))
+    return result
+
+
+def on_photo(
+    heat: Heatmap, size: tuple[int, int], *, smooth: bool = True
+) -> tuple[NDArray[np.float32], tuple[int, int, int, int]]:
+    """The map in pixels of its photo.
+
+    Args:
+        heat: values and where they lie.
+        size: (width, height) of the photo.
+        smooth: interpolate bilinearly between patch centres, or repeat each patch's value.
+
+    Returns:
+        Values (y1 - y0, x1 - x0) and (x0, y0, x1, y1), the photo's pixels they belong to: those
+        whose centre lies in the box.
+    """
     left, top, right, bottom = heat.box
-    # Pixels whose centre lies in the box; padding can reach beyond the photo.
-    x0, x1 = max(0, math.ceil(left - 0.5)), min(photo.width, math.ceil(right - 0.5))
-    y0, y1 = max(0, math.ceil(top - 0.5)), min(photo.height, math.ceil(bottom - 0.5))
+    width, height = size
+    # Padding can reach beyond the photo.
+    x0, x1 = max(0, math.ceil(left - 0.5)), min(width, math.ceil(right - 0.5))
+    y0, y1 = max(0, math.ceil(top - 0.5)), min(height, math.ceil(bottom - 0.5))
     rows, cols = heat.values.shape
     x_scale, y_scale = cols / (right - left), rows / (bottom - top)
     source = (  # the same pixels in patch units
@@ -61,14 +95,8 @@ def overlay(
         min(rows, (y1 - top) * y_scale),
     )
     resampling = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
-    values = np.asarray(
-        Image.fromarray(heat.values).resize((x1 - x0, y1 - y0), resampling, box=source)
-    )
-    colours = colorize(values, colormap, scale or heat.range)
-    result = photo.convert("RGB")
-    under = result.crop((x0, y0, x1, y1))
-    result.paste(Image.blend(under, Image.fromarray(colours), alpha), (x0, y0))
-    return result
+    values = Image.fromarray(heat.values).resize((x1 - x0, y1 - y0), resampling, box=source)
+    return np.asarray(values), (x0, y0, x1, y1)
 
 
 def colorize(
@@ -104,10 +132,19 @@ def mark_patch(picture: Image.Image, heat: Heatmap, patch: tuple[int, int]) -> I
     return marked
 
 
+def input_picture(vit: Vit, pixels: Tensor) -> Image.Image:
+    """An input of the model, (3, height, width) and normalised, as the RGB picture it stands for.
+
+    Colours that no photo has are clipped.
+    """
+    mean, std = (torch.as_tensor(v)[:, None, None] for v in mean_and_std(vit.transform))
+    picture: Image.Image = to_pil_image((pixels * std + mean).clamp(0, 1))
+    return picture
+
+
 def show_input(rec: Recording, scale: int = 3) -> Image.Image:
     """What the model was given: its own input, enlarged, with the borders of the patches."""
-    mean, std = (torch.as_tensor(v)[:, None, None] for v in mean_and_std(rec.vit.transform))
-    picture: Image.Image = to_pil_image((rec.pixels * std + mean).clamp(0, 1))
+    picture = input_picture(rec.vit, rec.pixels)
     picture = picture.resize(
         (picture.width * scale, picture.height * scale), Image.Resampling.BICUBIC
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
-import torch
 
 from vitviz.errors import MethodError
 from vitviz.gradients import Score
@@ -19,7 +17,8 @@ from vitviz.methods.option import Choice, Head, Layer, Method, Number, Whole
 from vitviz.methods.rollout import rollout
 from vitviz.methods.value_rollout import value_rollout
 from vitviz.progress import Progress
-from vitviz.recording import Query, Recording, float_type
+from vitviz.recording import Query, Recording
+from vitviz.target import check_class, target_class
 
 __all__ = ["METHODS", "explain"]
 
@@ -191,31 +190,14 @@ def explain(
 
 def _score(rec: Recording, method: Method, target: int | None, versus: int | None) -> Score:
     """What a class-specific method explains."""
-    if not rec.predictions:
-        others = ", ".join(m.id for m in METHODS.values() if not m.class_specific)
-        raise MethodError(
-            f"{rec.vit.name} has no classifier, so {method.title} has no class to explain; "
-            f"use one of {others}."
-        )
-    if float_type(rec.vit.module) != torch.float32:
-        raise MethodError(
-            f"{rec.vit.name} is not in float32, and {method.title} runs it again with inputs that "
-            "are; convert it with module.float() first."
-        )
-    target = rec.predictions[0].index if target is None else _class(rec, target)
+    others = ", ".join(m.id for m in METHODS.values() if not m.class_specific)
+    target = target_class(rec, target, method.title, f"use one of {others}")
     if versus is None:
         return Score(target)
     if not method.contrastive:
         pairs = " or ".join(m.id for m in METHODS.values() if m.contrastive)
         raise MethodError(f"{method.title} explains one class, not a pair; use {pairs}.")
-    if _class(rec, versus) == target:
+    versus = check_class(rec, versus)
+    if versus == target:
         raise MethodError("A class cannot be explained against itself; choose two classes.")
-    return Score(target, int(versus))
-
-
-def _class(rec: Recording, index: int) -> int:
-    if isinstance(index, Integral) and type(index) is not bool and 0 <= index < len(rec.logits):
-        return int(index)
-    raise MethodError(
-        f"There is no class {index!r}; this model's classes are 0 to {len(rec.logits) - 1}."
-    )
+    return Score(target, versus)

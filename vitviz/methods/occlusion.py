@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from vitviz.errors import MethodError
 from vitviz.gradients import Score
-from vitviz.progress import Progress, batches
+from vitviz.masking import GREY, read_masked
+from vitviz.progress import Progress
 from vitviz.recording import Recording
 
 __all__ = ["occlusion"]
@@ -37,12 +36,11 @@ def occlusion(
             f"from 1 to {window}."
         )
     hidden = _windows(rec.grid, window, stride)
-    drops = torch.empty(len(hidden))
-    probability = rec.logits.softmax(dim=-1)[score.target]
-    for part in batches(len(hidden), rec.num_tokens, progress):
-        with torch.no_grad():
-            logits = rec.vit.module(_hide(rec, hidden[part]))
-        drops[part] = probability - logits.softmax(dim=-1)[:, score.target]
+
+    def probability(logits: Tensor) -> Tensor:
+        return logits.softmax(dim=-1)[..., score.target]
+
+    drops = probability(rec.logits) - read_masked(rec, hidden, GREY, probability, progress)
     covering = hidden.flatten(1).float()  # (windows, patches)
     values = (drops @ covering / covering.sum(dim=0)).clamp(min=0)
     return torch.cat([torch.zeros(rec.num_prefix_tokens), values])
@@ -60,13 +58,3 @@ def _windows(grid: tuple[int, int], window: int, stride: int) -> Tensor:
 def _starts(length: int, window: int, stride: int) -> list[int]:
     last = max(length - window, 0)
     return [*range(0, last, stride), last]
-
-
-def _hide(rec: Recording, hidden: Tensor) -> Tensor:
-    """The model's input with these patches grey: (windows, 3, height, width)."""
-    height, width = rec.pixels.shape[-2:]
-    rows, cols = (
-        math.ceil(side / patches) for side, patches in zip((height, width), rec.grid, strict=True)
-    )
-    pixels = hidden.repeat_interleave(rows, dim=1).repeat_interleave(cols, dim=2)
-    return torch.where(pixels[:, None, :height, :width], 0.0, rec.pixels)
