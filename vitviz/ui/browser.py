@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def as_text(data: bytes | NDArray[Any]) -> str:
     return b64encode(raw).decode("ascii")
 
 
+@cache
 def palette(colormap: str) -> str:
     """The 256 colours of a colour map, RGB bytes as text."""
     return as_text(colorize(np.linspace(0, 1, 256, dtype=np.float32), colormap, (0, 1)))

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitviz.heatmap import Heatmap
-from vitviz.ui.browser import as_text, component, palette, thumbnail
+from vitviz.ui.browser import address, as_text, component, jpeg, palette
 from vitviz.ui.session import Look, Session
 
-PANEL = 168  # px of a panel's longer side
 _component = component("map_sheet")
 
 
@@ -44,9 +43,6 @@ def map_sheet(
         columns: panels in a row; 0 for as many as fit.
         scale: values of the lowest and highest colour; None gives every map its own.
     """
-    left, top, right, bottom = (round(session.factor * edge) for edge in session.rec.box)
-    photo = session.preview.crop((left, top, right, bottom))
-    photo.thumbnail((PANEL, PANEL))
     maps = [
         {
             "id": panel.id,
@@ -58,8 +54,8 @@ def map_sheet(
         for panel in panels
     ]
     data = {
-        "photo": thumbnail(photo, PANEL),
-        "size": photo.size,
+        "photo": address(jpeg(session.small), key),
+        "size": session.small.size,
         "grid": session.rec.grid,
         "maps": maps,
         "columns": columns,

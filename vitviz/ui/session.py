@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import threading
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from vitviz.ui.browser import jpeg
 from vitviz.zoo import Vit, load_model
 
 PREVIEW_SIDES = (448, 1024)  # px of the longer side, at least and at most
+SMALL_SIDE = 168  # px of a small map's longer side
 FORWARDS_AT_ONCE = 2
 
 
@@ -39,6 +41,13 @@ class Session:
     rec: Recording
 
     @cached_property
+    def small(self) -> Image.Image:
+        """What the model saw of it, for small maps."""
+        left, top, right, bottom = (round(self.factor * edge) for edge in self.rec.box)
+        seen = self.preview.crop((left, top, right, bottom))
+        return ImageOps.contain(seen, (SMALL_SIDE, SMALL_SIDE))
+
+    @cached_property
     def jpeg(self) -> bytes:
         """The preview for the browser, encoded once."""
         return jpeg(self.preview)
@@ -47,7 +56,11 @@ class Session:
 @st.cache_resource(max_entries=2, show_spinner="Loading the model …")
 def model(name: str) -> Vit:
     """The model, loaded once and shared by all visitors."""
-    return load_model(name)
+    vit = load_model(name)
+    # What is alive by now stays for good. Left out of the garbage collector's searches, it makes
+    # them quick, and so frequent enough for visitors' recordings not to pile up.
+    gc.freeze()
+    return vit
 
 
 @st.cache_resource
