@@ -96,6 +96,15 @@ def here_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
         "64:ff9b::7f00:1",
         "2002:7f00:1::",
         "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        "192.0.0.8",
+        "192.88.99.1",
+        "fec0::1",
+        "::7f00:1",
+        "::ffff:0:7f00:1",
+        "64:ff9b:1::1",
+        "5f00::1",
+        "3fff::1",
+        "2001:db8::1",
     ],
 )
 def test_addresses_that_only_the_server_reaches(address: str) -> None:
@@ -154,6 +163,75 @@ def test_redirects_are_followed_and_each_is_checked(site: Site) -> None:
     for path, says in (("inside", "private"), ("file", "not a web"), ("round", "redirects")):
         with pytest.raises(ImageError, match=says):
             fetch.fetch_image(site.url(f"/{path}"))
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_spaces_and_letters_beyond_ascii_are_quoted(site: Site) -> None:
+    site.pages["/a%20photo/%C3%BC.jpg?of=my%20cat"] = answer()
+    site.pages["/old"] = answer(b"", 302, Location="/a photo/%C3%BC.jpg?of=my cat")
+    assert fetch.fetch_image(site.url("/a photo/ü.jpg?of=my cat#top")) == PHOTO
+    assert fetch.fetch_image(site.url("/old")) == PHOTO
+
+
+def say(text: bytes) -> Handle:
+    """An answer that is not HTTP as it should be."""
+    return lambda request: request.wfile.write(text)
+
+
+@pytest.mark.usefixtures("here_is_public")
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"hello",
+        b"HTTP/1.1 none\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 500 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
+        b"HTTP/1.1 302 OK\r\nLocation: http://[\r\n\r\n",
+    ],
+)
+def test_an_answer_that_is_none_is_told(site: Site, text: bytes) -> None:
+    site.pages["/"] = say(text)
+    with pytest.raises(ImageError, match=f"{fetch.NO_ANSWER}|{fetch.NO_ADDRESS}"):
+        fetch.fetch_image(site.url())
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_an_address_may_be_written_in_many_ways(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = resolve_to(monkeypatch, ["127.0.0.1"])
+    site.pages["/"] = answer()
+    for host in ("Photos.Example.", "me:secret@photos.example", "fotos-für-dich.example"):
+        assert fetch.fetch_image(site.url(host=host).replace("http:", "HTTP:")) == PHOTO
+    assert asked == [
+        "photos.example",
+        "photos.example",
+        "fotos-für-dich.example".encode("idna").decode(),
+    ]
+    assert not any("secret" in host for _, host in site.seen)
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_a_slow_name_leaves_nothing_behind(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is over while the name is looked up: the address is not asked any more."""
+    monkeypatch.setattr(fetch, "SECONDS", 0.2)
+    over = threading.Event()
+
+    def resolve(*_: object) -> str:
+        over.wait(timeout=60)
+        return "127.0.0.1"
+
+    monkeypatch.setattr(fetch, "public_address", resolve)
+    site.pages["/"] = answer()
+    before = set(threading.enumerate())
+    with pytest.raises(ImageError, match="too slowly"):
+        fetch.fetch_image(site.url(host="photos.example"))
+    [worker] = set(threading.enumerate()) - before
+    over.set()
+    worker.join(timeout=60)
+    assert not worker.is_alive()
+    assert not site.seen
 
 
 @pytest.mark.usefixtures("here_is_public")
