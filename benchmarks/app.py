@@ -146,7 +146,7 @@ def alone(port: int, changes: int) -> None:
 
 
 def together(port: int, process: int, visitors: int, seconds: float, pause: float) -> None:
-    """Visitors who each change a control every `pause` seconds."""
+    """Visitors who each change a control every `pause` seconds, on average."""
     ids = itertools.cycle(sample.id for sample in samples())
     before = resident(process)
     tabs = [Visitor(port, next(ids)) for _ in range(visitors)]
@@ -159,7 +159,7 @@ def together(port: int, process: int, visitors: int, seconds: float, pause: floa
         while time.monotonic() < end:
             label = chance.choice(list(CONTROLS))
             times.append(tab.change(label, chance.choice(CONTROLS[label])))
-            time.sleep(pause)
+            time.sleep(chance.uniform(0, 2 * pause))  # people do not fall into step
 
     threads = [threading.Thread(target=use, args=(t, random.Random(i))) for i, t in enumerate(tabs)]
     for thread in threads:

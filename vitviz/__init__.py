@@ -10,6 +10,7 @@ vitviz.overlay(photo, heat).save("rollout.png")
 from vitviz import faithfulness
 from vitviz.artefacts import artefact_patches
 from vitviz.errors import ImageError, MethodError, ModelError, ModelUnavailable, VitvizError
+from vitviz.evaluation import evaluate
 from vitviz.heatmap import Heatmap
 from vitviz.images import load_image, samples
 from vitviz.methods import METHODS, explain
@@ -30,6 +31,7 @@ __all__ = [
     "VitvizError",
     "artefact_patches",
     "bundled_models",
+    "evaluate",
     "explain",
     "faithfulness",
     "from_module",

@@ -1,4 +1,4 @@
-"""The command line: `python -m vitviz explain|models|methods`."""
+"""The command line: `python -m vitviz explain|evaluate|models|methods`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import difflib
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from vitviz.errors import MethodError, VitvizError
+from vitviz.evaluation import METRICS, evaluate, read_boxes
 from vitviz.export import write_npz, write_png
 from vitviz.images import load_image
 from vitviz.methods import METHODS, explain
@@ -24,16 +26,19 @@ __all__ = ["main"]
 
 BAD_INPUT = 2
 
+Answer = tuple[Any, str, bool]
+"""What a command found: as data, as text, and whether something in its input was bad."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 for bad input."""
     args = _parser().parse_args(arguments)
     try:
-        result, failed = args.command(args)
+        result, text, failed = args.command(args)
     except VitvizError as error:
         print(f"vitviz: {error}", file=sys.stderr)
         return BAD_INPUT
-    print(json.dumps(result, indent=2, ensure_ascii=False) if args.json else _as_text(result))
+    print(json.dumps(result, indent=2, ensure_ascii=False) if args.json else text)
     return BAD_INPUT if failed else 0
 
 
@@ -55,13 +60,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     explaining.add_argument("--out", type=Path, required=True, metavar="DIR")
     explaining.set_defaults(command=_explain)
+    _add_evaluate(commands)
     models = commands.add_parser("models", help="list the models on this machine")
     models.set_defaults(command=_models)
     methods = commands.add_parser("methods", help="list the explanation methods")
     methods.set_defaults(command=_methods)
-    for command in (explaining, models, methods):
+    for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="JSON on standard output")
     return parser
+
+
+def _add_evaluate(commands: Any) -> None:
+    evaluating = commands.add_parser("evaluate", help="measure methods over a folder of photos")
+    evaluating.add_argument("folder", type=Path, metavar="FOLDER")
+    evaluating.add_argument("--model", help=f"bundled folder or timm name (default {BUNDLED})")
+    evaluating.add_argument("--methods", nargs="+", metavar="METHOD", help="default all")
+    evaluating.add_argument(
+        "--metrics", nargs="+", metavar="METRIC", help=f"of {', '.join(METRICS)}; default all"
+    )
+    known = evaluating.add_mutually_exclusive_group()
+    known.add_argument("--boxes", type=Path, metavar="F.csv", help="file,x0,y0,x1,y1 in pixels")
+    known.add_argument("--masks", type=Path, metavar="DIR", help="a PNG for each photo")
+    evaluating.add_argument("--limit", type=int, metavar="N", help="the first N photos only")
+    evaluating.add_argument("--out", type=Path, required=True, metavar="results.csv")
+    evaluating.set_defaults(command=_evaluate)
 
 
 def _query(text: str) -> Query:
@@ -74,7 +96,7 @@ def _query(text: str) -> Query:
     return row, col
 
 
-def _explain(args: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
+def _explain(args: argparse.Namespace) -> Answer:
     """Explain each photo; one that cannot be read is reported and the others go on."""
     if args.method not in METHODS:
         raise MethodError(
@@ -93,7 +115,8 @@ def _explain(args: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
             results.append(_explain_one(vit, path, args.out / f"{name}_{args.method}", args))
         except VitvizError as error:
             results.append({"photo": path, "error": str(error)})
-    return results, any("error" in result for result in results)
+    text = "\n".join(map(_line, results))
+    return results, text, any("error" in result for result in results)
 
 
 def _file_names(paths: Sequence[str]) -> list[str]:
@@ -152,11 +175,34 @@ def _class_index(vit: Vit, name: str | None) -> int | None:
     )
 
 
-def _models(_: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
-    return [{"name": name, "default": name == BUNDLED} for name in bundled_models()], False
+def _evaluate(args: argparse.Namespace) -> Answer:
+    """Measure methods; a photo that cannot be measured is reported and the others go on."""
+    boxes = read_boxes(args.boxes) if args.boxes else None
+    with tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}<{remaining}", file=sys.stderr) as bar:
+        found = evaluate(
+            load_model(args.model),
+            args.folder,
+            methods=args.methods,
+            metrics=args.metrics,
+            boxes=boxes,
+            masks=args.masks,
+            limit=args.limit,
+            out=args.out,
+            progress=lambda share: bar.update(share - bar.n),
+        )
+    for error in found.errors:
+        where = " ".join(filter(None, (error["photo"], error["method"])))
+        print(f"vitviz: {where}: {error['error']}", file=sys.stderr)
+    return asdict(found), found.table(), bool(found.errors)
 
 
-def _methods(_: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
+def _models(_: argparse.Namespace) -> Answer:
+    rows = [{"name": name, "default": name == BUNDLED} for name in bundled_models()]
+    text = "\n".join(f"{r['name']}{'  (default)' if r['default'] else ''}" for r in rows)
+    return rows, text, False
+
+
+def _methods(_: argparse.Namespace) -> Answer:
     rows = [
         {
             "id": method.id,
@@ -173,19 +219,12 @@ def _methods(_: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
         }
         for method in METHODS.values()
     ]
-    return rows, False
-
-
-def _as_text(rows: list[dict[str, Any]]) -> str:
-    return "\n".join(_line(row) for row in rows)
+    return rows, "\n".join(f"{r['id']:<17} {r['title']}: {r['question']}" for r in rows), False
 
 
 def _line(row: dict[str, Any]) -> str:
+    """One explained photo."""
     if "error" in row:
         return f"{row['photo']}: {row['error']}"
-    if "photo" in row:
-        best = ", ".join(f"{p['label']} {p['probability']:.0%}" for p in row["predictions"][:3])
-        return f"{row['photo']}: {best or 'no classes'} → {row['overlay']}"
-    if "question" in row:
-        return f"{row['id']:<17} {row['title']}: {row['question']}"
-    return f"{row['name']}{'  (default)' if row['default'] else ''}"
+    best = ", ".join(f"{p['label']} {p['probability']:.0%}" for p in row["predictions"][:3])
+    return f"{row['photo']}: {best or 'no classes'} → {row['overlay']}"

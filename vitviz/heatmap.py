@@ -39,6 +39,12 @@ class Heatmap:
         """Smallest and largest value: the scale a picture of this map alone uses."""
         return float(self.values.min()), float(self.values.max())
 
+    @property
+    def shares(self) -> Heatmap:
+        """The same map in shares of its sum, so that maps of different units can be compared."""
+        total = float(self.values.sum())
+        return replace(self, values=self.values / total) if total else self
+
     def scaled(self, factor: float) -> Heatmap:
         """The same map for a copy of the photo that is `factor` times as large."""
         left, top, right, bottom = (factor * edge for edge in self.box)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 __all__ = ["Progress", "batches"]
 
-Progress = Callable[[float], None]
+Progress = Callable[[float], object]
 """Called with the finished share, 0 to 1; whatever it raises ends the computation."""
 
 TOKENS_AT_ONCE = 1028  # of all inputs of a batch; more is no faster on a processor

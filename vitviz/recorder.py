@@ -9,7 +9,7 @@ thread: other threads may run the same model at the same time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,8 +104,14 @@ class Recorder(TorchFunctionMode):
     """Context manager that watches `module` run inside it.
 
     Attention is either `scaled_dot_product_attention` or a softmax over the last dimension whose
-    result is the left operand of the next matrix product. Nothing the model computes is changed,
-    and what is kept is part of the autograd graph wherever one is being built.
+    result is the left operand of the next matrix product. Nothing the model computes is changed but
+    by `gates`, and what is kept is part of the autograd graph wherever one is being built.
+
+    Args:
+        module: the model.
+        watch: names of submodules whose inputs and outputs are kept.
+        gates: by the number of an attention call, what its result (batch, heads, queries, dim) is
+            multiplied with; a head whose gate is 0 is switched off.
 
     Attributes:
         calls: the attention calls, in order.
@@ -115,7 +121,12 @@ class Recorder(TorchFunctionMode):
         inputs, outputs: first argument and result of the submodules named in `watch`, by name.
     """
 
-    def __init__(self, module: nn.Module, watch: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        watch: Collection[str] = (),
+        gates: Mapping[int, Tensor] | None = None,
+    ) -> None:
         super().__init__()
         self.calls: list[AttentionCall | SoftmaxCall] = []
         self.attended: dict[str, Tensor] = {}
@@ -123,6 +134,7 @@ class Recorder(TorchFunctionMode):
         self.inputs: dict[str, Any] = {}
         self.outputs: dict[str, Any] = {}
         self._watch = watch
+        self._gates = gates or {}
         self._module = module
         self._running: list[str] = []
         self._handles: list[RemovableHandle] = []
@@ -176,8 +188,11 @@ class Recorder(TorchFunctionMode):
                 self.calls.append(SoftmaxCall(self._running[-1], weights, args[1]))
                 self._softmax = None
         result = func(*args, **kwargs)
-        if len(self.calls) > calls and result.requires_grad:
-            self.attended[self.calls[-1].module] = result
+        if len(self.calls) > calls:
+            if calls in self._gates:
+                result = result * self._gates[calls]
+            if result.requires_grad:
+                self.attended[self.calls[-1].module] = result
         if func in SOFTMAX:
             self._forget_softmax()
             self._softmax = result

@@ -25,12 +25,14 @@ from vitviz.recorder import AttentionCall, Recorder, SoftmaxCall
 from vitviz.zoo import Vit
 
 __all__ = [
+    "ROWS_AT_ONCE",
     "Memo",
     "Prediction",
     "Query",
     "Recording",
     "block_names",
     "float_type",
+    "rank_classes",
     "record",
     "sum_rows",
 ]
@@ -121,13 +123,7 @@ class Recording:
     @cached_property
     def predictions(self) -> list[Prediction]:
         """Every class, most probable first; empty for a model without a classifier."""
-        probabilities = self.logits.float().softmax(dim=-1)
-        order = probabilities.argsort(descending=True, stable=True).tolist()
-        labels = self.vit.labels
-        return [
-            Prediction(labels[i] if i < len(labels) else f"class {i}", i, float(probabilities[i]))
-            for i in order
-        ]
+        return rank_classes(self.vit, self.logits)
 
     def attention(self, layer: int) -> Tensor:
         """Post-softmax attention of a layer, float32 (heads, tokens, tokens); rows sum to 1."""
@@ -211,6 +207,17 @@ class Recording:
                 f"There is no layer {layer}; this model's layers are 0 to {self.num_layers - 1}."
             )
         return self.layers[layer]
+
+
+def rank_classes(vit: Vit, logits: Tensor) -> list[Prediction]:
+    """Logits (classes,) → every class, most probable first."""
+    probabilities = logits.float().softmax(dim=-1)
+    order = probabilities.argsort(descending=True, stable=True).tolist()
+    labels = vit.labels
+    return [
+        Prediction(labels[i] if i < len(labels) else f"class {i}", i, float(probabilities[i]))
+        for i in order
+    ]
 
 
 def sum_rows(weights: Tensor, rows_of: Callable[[slice], Tensor]) -> Tensor:

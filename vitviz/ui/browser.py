@@ -19,9 +19,10 @@ from vitviz.overlay import colorize
 FOLDER = Path(__file__).parent / "components"
 
 
-def component(name: str) -> ComponentRenderer:
-    """The component in components/<name>.html, .css and .js."""
+def component(name: str, *parts: str) -> ComponentRenderer:
+    """The component in components/<name>.html, .css and .js, and parts of scripts it shares."""
     html, css, js = ((FOLDER / f"{name}.{kind}").read_text() for kind in ("html", "css", "js"))
+    js = "\n".join([*((FOLDER / f"{part}.js").read_text() for part in parts), js])
     return st.components.v2.component(f"vitviz_{name}", html=html, css=css, js=js)
 
 

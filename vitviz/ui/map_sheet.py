@@ -12,7 +12,7 @@ from vitviz.heatmap import Heatmap
 from vitviz.ui.browser import address, as_text, component, jpeg, palette
 from vitviz.ui.session import Look, Session
 
-_component = component("map_sheet")
+_component = component("map_sheet", "walk")
 
 
 @dataclass(frozen=True)

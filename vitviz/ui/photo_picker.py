@@ -157,7 +157,7 @@ def pick(photo: str) -> None:
 
 def forget() -> None:
     """Keep nothing of the visitor's own photo."""
-    for key in (OWN, "session", "maps", "answer", "photo_error"):
+    for key in (OWN, "session", "session beside", "maps", "answer", "measured", "photo_error"):
         st.session_state.pop(key, None)
 
 

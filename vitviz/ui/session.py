@@ -17,7 +17,7 @@ from vitviz.ui.browser import jpeg
 from vitviz.zoo import Vit, load_model
 
 PREVIEW_SIDES = (448, 1024)  # px of the longer side, at least and at most
-SMALL_SIDE = 168  # px of a small map's longer side
+SMALL_SIDE = 224  # px of a small map's longer side
 FORWARDS_AT_ONCE = 2
 
 
@@ -69,14 +69,19 @@ def turn() -> threading.BoundedSemaphore:
     return threading.BoundedSemaphore(FORWARDS_AT_ONCE)
 
 
-def analyse(data: bytes, model_name: str) -> Session:
+def analyse(data: bytes, model_name: str, place: str = "session") -> Session:
     """The session's recording of this photo: the model runs only when photo or model changed.
+
+    Args:
+        data: the photo's file.
+        model_name: of a model that `load_model` knows.
+        place: where the session keeps it; a page that shows two photos has two.
 
     Raises:
         VitvizError: if the file is not a usable photo or the model cannot be loaded.
     """
     key = f"{model_name}:{hashlib.sha256(data).hexdigest()}"
-    held = st.session_state.get("session")
+    held = st.session_state.get(place)
     if isinstance(held, Session) and held.key == key:
         return held
     vit = model(model_name)
@@ -87,5 +92,5 @@ def analyse(data: bytes, model_name: str) -> Session:
         side = min(max(*photo.size, least), most)
         preview = ImageOps.contain(photo, (side, side), Image.Resampling.LANCZOS)
     session = Session(key, data, preview, side / max(photo.size), rec)
-    st.session_state["session"] = session
+    st.session_state[place] = session
     return session

@@ -47,28 +47,6 @@ function draw(root, image, data, open) {
   walk(root, panels, panels.findIndex((panel) => panel.dataset.id === focused))
 }
 
-// The sheet is one stop of the tab key; arrow keys walk over its panels.
-function walk(root, panels, focused) {
-  const pressed = panels.findIndex((panel) => panel.ariaPressed === "true")
-  const go = (index, old) => {
-    if (!panels[index]) return
-    if (panels[old]) panels[old].tabIndex = -1
-    panels[index].tabIndex = 0
-    panels[index].focus({ preventScroll: old < 0 })
-  }
-  panels.forEach((panel) => (panel.tabIndex = -1))
-  if (focused >= 0) go(focused, -1)
-  else panels[Math.max(0, pressed)].tabIndex = 0
-  root.onkeydown = (event) => {
-    const across = getComputedStyle(root).gridTemplateColumns.split(" ").length
-    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across }
-    const at = panels.findIndex((panel) => panel.tabIndex === 0)
-    if (!steps[event.key]) return
-    event.preventDefault()
-    go(at + steps[event.key], at)
-  }
-}
-
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".map-sheet")

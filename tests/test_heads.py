@@ -1,0 +1,182 @@
+"""Head statistics and ablation against second implementations."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from families import FAMILIES, random_classifier, random_module
+from PIL import Image
+from test_recorder_sharing import count_hooks
+from test_rollout import by_hand
+from torch import Tensor, nn
+
+import vitviz
+from vitviz.heads import ablate, head_importance, head_statistics
+
+
+def slow_statistics(rec: vitviz.Recording, layer: int, head: int) -> tuple[float, ...]:
+    """The same with loops, in float64."""
+    attention = rec.attention(layer)[head].double().numpy()
+    rows, cols = rec.grid
+    height, width = rec.pixels.shape[1:]
+    prefix = rec.num_prefix_tokens
+    places = [(r * height / rows, c * width / cols) for r in range(rows) for c in range(cols)]
+    found = []
+    for number, (y, x) in enumerate(places):
+        row = attention[prefix + number]
+        far = [np.hypot(y - v, x - u) for v, u in places]
+        found.append(
+            (
+                np.dot(row[prefix:], far) / row[prefix:].sum(),
+                -sum(a * np.log(a) for a in row if a > 0),
+                row[:prefix].sum(),
+                row[prefix + number],
+            )
+        )
+    return tuple(np.mean(found, axis=0))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_statistics_of_every_family(family: str, photo: Image.Image) -> None:
+    rec = vitviz.record(vitviz.from_module(random_module(family)), photo)
+    found = head_statistics(rec)
+    for layer in range(rec.num_layers):
+        for head in range(rec.num_heads(layer)):
+            ours = [
+                values[layer, head]
+                for values in (found.distance, found.entropy, found.to_prefix, found.to_self)
+            ]
+            np.testing.assert_allclose(
+                ours, slow_statistics(rec, layer, head), rtol=2e-4, atol=1e-6
+            )
+    assert (found.entropy >= 0).all()
+    assert (found.entropy <= np.log(rec.num_tokens) + 1e-5).all()
+
+
+def test_a_head_that_looks_everywhere_and_one_that_looks_at_itself() -> None:
+    tokens = 10  # a class token and 3 × 3 patches
+    everywhere = torch.full((tokens, tokens), 1 / tokens)
+    rec = by_hand([[everywhere.tolist(), torch.eye(tokens).tolist()]], (3, 3), 1)
+    found = head_statistics(rec)
+    side = rec.pixels.shape[1] / 3
+    # The mean distance between two squares of a 3 × 3 board, in squares:
+    board = [(r, c) for r in range(3) for c in range(3)]
+    mean = np.mean([np.hypot(a - c, b - d) for a, b in board for c, d in board])
+    np.testing.assert_allclose(found.distance, [[mean * side, 0]], rtol=1e-5)
+    np.testing.assert_allclose(found.entropy, [[np.log(tokens), 0]], rtol=1e-5)
+    np.testing.assert_allclose(found.to_prefix, [[0.1, 0]], rtol=1e-5)
+    np.testing.assert_allclose(found.to_self, [[0.1, 1]], rtol=1e-5)
+
+
+@contextmanager
+def projection_without(module: nn.Module, layer: int, heads: list[int]) -> Iterator[None]:
+    """What the block's projection is given, with the heads' parts set to zero."""
+    attention = module.blocks[layer].attn
+    size = attention.proj.in_features // attention.num_heads
+
+    def silence(_: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+        joined = args[0].clone()
+        for head in heads:
+            joined[..., head * size : (head + 1) * size] = 0
+        return (joined,)
+
+    first = attention.norm if isinstance(getattr(attention, "norm", None), nn.LayerNorm) else None
+    handle = (first or attention.proj).register_forward_pre_hook(silence)
+    yield
+    handle.remove()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_head_is_switched_off_before_the_heads_are_joined(
+    family: str, photo: Image.Image
+) -> None:
+    module = random_classifier(family)
+    vit = vitviz.from_module(module)
+    rec = vitviz.record(vit, photo)
+    for off in ([(1, 0)], [(0, 1), (2, 0), (2, 1)], [(1, h) for h in range(rec.num_heads(1))]):
+        double = copy.deepcopy(module)
+        with torch.no_grad():
+            managers = [
+                projection_without(double, layer, [h for at, h in off if at == layer])
+                for layer in {at for at, _ in off}
+            ]
+            for manager in managers:
+                manager.__enter__()
+            expected = double(rec.pixels[None])[0].softmax(-1)
+        ours = {p.index: p.probability for p in ablate(rec, off)}
+        np.testing.assert_allclose([ours[i] for i in range(5)], expected, atol=1e-5)
+        assert not np.allclose(expected, rec.logits.softmax(-1), atol=1e-6)
+    assert count_hooks(module) == 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nothing_switched_off_changes_nothing(family: str, photo: Image.Image) -> None:
+    rec = vitviz.record(vitviz.from_module(random_classifier(family)), photo)
+    assert ablate(rec, []) == rec.predictions
+
+
+def test_importance_is_the_drop_of_each_ablation(photo: Image.Image) -> None:
+    rec = vitviz.record(vitviz.from_module(random_classifier("vit")), photo)
+    target = rec.predictions[2].index
+    shares: list[float] = []
+    found = head_importance(rec, target, progress=shares.append)
+    before = float(rec.logits.softmax(-1)[target])
+
+    def drop(off: list[tuple[int, int]]) -> float:
+        return before - {p.index: p.probability for p in ablate(rec, off)}[target]
+
+    for layer in range(rec.num_layers):
+        heads = range(rec.num_heads(layer))
+        expected = [drop([(layer, head)]) for head in heads]
+        np.testing.assert_allclose(found.heads[layer], expected, atol=1e-6)
+        whole = drop([(layer, head) for head in heads])
+        assert found.layers[layer] == pytest.approx(whole, abs=1e-6)
+    assert shares[-1] == 1
+
+
+def test_other_threads_keep_all_heads(photo: Image.Image) -> None:
+    vit = vitviz.from_module(random_classifier("vit"))
+    rec = vitviz.record(vit, photo)
+    every = [(layer, head) for layer in range(rec.num_layers) for head in range(rec.num_heads(0))]
+    without, wrong = ablate(rec, every), []
+
+    def run(number: int) -> None:
+        for _ in range(20):
+            same = (
+                ablate(rec, every) == without
+                if number % 2
+                else torch.equal(vitviz.record(vit, photo).logits, rec.logits)
+            )
+            wrong.extend([] if same else [number])
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_stopped_importance_leaves_no_hook(photo: Image.Image) -> None:
+    module = random_classifier("vit")
+    rec = vitviz.record(vitviz.from_module(module), photo)
+
+    def stop(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        head_importance(rec, progress=stop)
+    assert count_hooks(module) == 0
+
+
+@pytest.mark.parametrize("head", [(0, 99), (99, 0), (-1, 0)])
+def test_a_head_that_does_not_exist(photo: Image.Image, head: tuple[int, int]) -> None:
+    rec = vitviz.record(vitviz.from_module(random_classifier("vit")), photo)
+    with pytest.raises(vitviz.VitvizError, match="There is no head"):
+        ablate(rec, [head])

@@ -1,0 +1,259 @@
+"""What each head does, and what the model loses without it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from vitviz.errors import MethodError, VitvizError
+from vitviz.heads import (
+    HeadStatistics,
+    ablate,
+    head_importance,
+    head_statistics,
+    mean_statistics,
+)
+from vitviz.images import load_image
+from vitviz.methods import explain
+from vitviz.recording import record
+from vitviz.ui.browser import component, palette
+from vitviz.ui.map_sheet import Panel, map_sheet
+from vitviz.ui.photo_picker import as_code, choose_photo, sample_photos
+from vitviz.ui.session import Look, Session, analyse, model, turn
+from vitviz.zoo import bundled_models
+
+URL: Any = "query-params"
+HERE, GALLERY = "This photo", "All samples"
+OPEN, SWITCH = "Open a head", "Switch heads off"
+IMPORTANCE = "Importance"
+STATISTICS = {
+    "Distance": ("distance", "{:.0f}", "Mean distance of what a patch looks at, in input pixels."),
+    "Entropy": ("entropy", "{:.1f}", "How widely attention is spread, in nats: 0 is one token."),
+    "To prefix": (
+        "to_prefix",
+        "{:.0%}",
+        "Share of a patch’s attention to tokens that are no patch.",
+    ),
+    "To itself": ("to_self", "{:.0%}", "Share of its attention that a patch gives itself."),
+}
+LOSS = "How many points of probability the class loses when this head alone is switched off."
+_matrix = component("head_matrix", "walk")
+
+
+def page() -> None:
+    """The matrix of heads, the head that is open, and predictions without those switched off."""
+    st.title("What does each head do?", anchor=False)
+    photo = choose_photo()
+    try:
+        session = analyse(photo.data, bundled_models()[0])
+        statistic, over, mode = wishes()
+        values, pattern = numbers(session, statistic, over)
+    except VitvizError as error:
+        st.error(f"{as_code(photo.name)}: {error}", icon=":material/error:")
+        return
+    off: set[tuple[int, int]] = st.session_state.setdefault("off", set())
+    layer, head = st.session_state.setdefault("open head", (session.rec.num_layers - 1, 0))
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        matrix(session, values, pattern, off, (layer, head), mode)
+        with st.expander("As a table that sorts", icon=":material/table_rows:"):
+            table(session, over)
+    with right:
+        opened(session, layer, head, photo.alt)
+        without(session, off)
+
+
+def wishes() -> tuple[str, str, str]:
+    """Which number, over what, and what a click does."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        statistic = st.segmented_control(
+            "Number",
+            [*STATISTICS, IMPORTANCE],
+            default="Distance",
+            required=True,
+            key="statistic",
+            bind=URL,
+        )
+        over = st.segmented_control(
+            "Over", [HERE, GALLERY], default=HERE, required=True, key="over", bind=URL
+        )
+        mode = st.segmented_control(
+            "A click", [OPEN, SWITCH], default=OPEN, required=True, key="mode"
+        )
+    st.caption(LOSS if statistic == IMPORTANCE else STATISTICS[statistic][2])
+    return statistic, over, mode
+
+
+def numbers(session: Session, statistic: str, over: str) -> tuple[NDArray[np.float32], str]:
+    """The number of every head, (layers, heads), and how it is written."""
+    if statistic == IMPORTANCE:
+        if over == GALLERY:
+            raise MethodError("Importance is measured on one photo; choose “This photo”.")
+        return 100 * importance(session), "{:+.1f}"
+    name, pattern, _ = STATISTICS[statistic]
+    return getattr(statistics(session, over), name), pattern
+
+
+def statistics(session: Session, over: str) -> HeadStatistics:
+    """Of this photo, kept until it changes, or the mean of the samples."""
+    if over == GALLERY:
+        return of_samples(bundled_models()[0])
+    return session.rec.derived.get("heads", lambda: head_statistics(session.rec))
+
+
+@st.cache_data(show_spinner="Looking at all samples …")
+def of_samples(model_name: str) -> HeadStatistics:
+    """The mean of the samples."""
+    vit = model(model_name)
+    photos = [load_image(photo.data) for _, photo in sample_photos().values()]
+    return mean_statistics([head_statistics(record(vit, photo)) for photo in photos])
+
+
+def importance(session: Session) -> NDArray[np.float32]:
+    """Measured once for a photo, while a bar shows how far it is."""
+    held = st.session_state.get("importance")
+    if held is None or held[0] != session.key:
+        text = "Switching off every head, one at a time …"
+        bar = st.progress(0.0, text)
+        with turn():
+            found = head_importance(session.rec, progress=lambda share: bar.progress(share, text))
+        bar.empty()
+        st.session_state["importance"] = held = (session.key, found.heads)
+    return held[1]
+
+
+def matrix(
+    session: Session,
+    values: NDArray[np.float32],
+    pattern: str,
+    off: set[tuple[int, int]],
+    chosen: tuple[int, int],
+    mode: str,
+) -> None:
+    """Layers as columns, heads as rows. A click opens a head or switches it off; one on a layer’s
+    number switches the whole layer."""
+    layers, heads = values.shape
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    cells: list[dict[str, Any]] = [
+        {
+            "id": f"{layer},all",
+            "text": f"L{layer}",
+            "title": f"Switch layer {layer} off or on",
+            "level": None,
+            "off": all((layer, head) in off for head in range(session.rec.num_heads(layer))),
+            "chosen": False,
+        }
+        for layer in range(layers)
+    ]
+    cells += [
+        {
+            "id": f"{layer},{head}",
+            "text": pattern.format(values[layer, head]),
+            "title": f"Layer {layer}, head {head}: {pattern.format(values[layer, head])}",
+            "level": round(255 * (float(values[layer, head]) - low) / ((high - low) or 1.0)),
+            "off": (layer, head) in off,
+            "chosen": (layer, head) == chosen,
+        }
+        for head in range(heads)
+        for layer in range(layers)
+    ]
+    data = {
+        "cells": cells,
+        "columns": layers,
+        "palette": palette("viridis"),
+        "alt": "Heads: columns are layers, rows are heads.",
+    }
+    _matrix(data=data, key="matrix", on_open_change=lambda: clicked(session, mode))
+    st.caption("Columns are layers, rows are heads. A click on L0, L1, … switches the whole layer.")
+
+
+def clicked(session: Session, mode: str) -> None:
+    """Open a head, or switch it or its layer off or on."""
+    layer, head = st.session_state["matrix"].open.split(",")
+    off: set[tuple[int, int]] = st.session_state["off"]
+    if head != "all" and mode == OPEN:
+        st.session_state["open head"] = (int(layer), int(head))
+    elif head == "all":
+        whole = {(int(layer), of) for of in range(session.rec.num_heads(int(layer)))}
+        st.session_state["off"] = off - whole if whole <= off else off | whole
+    else:
+        st.session_state["off"] = off ^ {(int(layer), int(head))}
+
+
+def table(session: Session, over: str) -> None:
+    """Every head with all its numbers."""
+    found = statistics(session, over)
+    layers, heads = found.distance.shape
+    rows = [
+        {
+            "Layer": layer,
+            "Head": head,
+            **{
+                title: float(getattr(found, name)[layer, head])
+                for title, (name, _, _) in STATISTICS.items()
+            },
+        }
+        for layer in range(layers)
+        for head in range(heads)
+    ]
+    form = st.column_config.NumberColumn(format="%.3f")
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        column_config=dict.fromkeys(STATISTICS, form),
+        alt="Every head with all its numbers.",
+    )
+
+
+def opened(session: Session, layer: int, head: int, alt_text: str) -> None:
+    """Where the open head looks from the class token."""
+    st.subheader(f"Layer {layer}, head {head}", anchor=False)
+    heat = explain(session.rec, "attention", layer=layer, head=head)
+    title = f"Layer {layer}, head {head}. {alt_text}"
+    map_sheet(
+        session,
+        [Panel("open", f"from {session.rec.cls_means}", title, heat, False)],
+        Look("inferno", 0.6, True),
+        columns=1,
+        scale=None,
+        alt="The open head.",
+        key="open map",
+        on_open=lambda: None,
+    )
+
+
+def without(session: Session, off: set[tuple[int, int]]) -> None:
+    """The predictions as they are, and without the heads that are switched off."""
+    st.subheader("Without them", anchor=False)
+    if not session.rec.predictions:
+        st.info("This model has no classifier, so there is no prediction to lose.")
+        return
+    if not off:
+        st.caption("Choose “Switch heads off” and click heads, or click a layer’s number.")
+        return
+    with turn():
+        left = ablate(session.rec, off)
+    before = {p.index: p.probability for p in session.rec.predictions}
+    shown = {p.index for p in (*session.rec.predictions[:4], *left[:4])}
+    rows = [
+        {"Class": p.label, "Now": p.probability, "Before": before[p.index]}
+        for p in left
+        if p.index in shown
+    ]
+    bar = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        column_config={"Now": bar, "Before": bar},
+        alt="Predictions without the heads that are switched off, and with them.",
+    )
+    count = f"{len(off)} head{'' if len(off) == 1 else 's'} off"
+    st.button(
+        f"{count}: switch all on again",
+        icon=":material/undo:",
+        on_click=lambda: st.session_state.update(off=set()),
+    )
