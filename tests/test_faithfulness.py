@@ -177,6 +177,11 @@ class TestAnAdditiveModel:
             assert not kept.all()
 
 
+def test_equal_drops_are_in_order(rec: Recording) -> None:
+    model = additive(rec, np.zeros(rec.grid, np.float32))
+    assert saco(model, vitviz.explain(rec, "random"), 1) == 1  # ≥ in the paper
+
+
 def test_a_constant_map_has_no_saco(photo: Image.Image) -> None:
     rec = vitviz.record(vitviz.from_module(random_classifier("dinov2 registers")), photo)
     assert rec.grid == (5, 5)  # groups of 3 and of 2 patches
