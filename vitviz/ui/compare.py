@@ -78,7 +78,7 @@ def wishes(session: Session, photo: Photo) -> tuple[Wish, tuple[Session, str] | 
     with middle:
         beside = side_by_side(photo)
     change = right.segmented_control(
-        "On the way", list(CHANGES), default="Remove patches", required=True, key="change", bind=URL
+        "Direction", list(CHANGES), default="Remove patches", required=True, key="change", bind=URL
     )
     step = last.select_slider(
         "Patches changed",
@@ -226,10 +226,13 @@ def chart(order: Sequence[Measured], wish: Wish) -> alt.LayerChart:
         for share, probability in zip(curve.shares, curve.probabilities, strict=True)
     )
     axis = alt.Axis(format="%")
+    legend = alt.Legend(orient="top", title=None, symbolOpacity=1)
     base = alt.Chart(points).encode(
         x=alt.X("Patches changed", axis=axis),
         y=alt.Y("Probability", axis=axis, scale=alt.Scale(domainMin=0)),
-        color=alt.Color("Method", sort=None, legend=alt.Legend(orient="top", title=None)),
+        color=alt.Color(
+            "Method", sort=None, legend=alt.Legend(orient="top", title=None, symbolOpacity=1)
+        ),
     )
     dashes = alt.Scale(domain=["method", "random"], range=[[1, 0], [4, 4]])
     lines = base.mark_line().encode(strokeDash=alt.StrokeDash("order", scale=dashes, legend=None))

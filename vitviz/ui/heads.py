@@ -60,11 +60,11 @@ def page() -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         matrix(session, values, pattern, off, (layer, head), mode)
-        with st.expander("As a table that sorts", icon=":material/table_rows:"):
+        without(session, off)
+        with st.expander("All numbers as a table that sorts", icon=":material/table_rows:"):
             table(session, over)
     with right:
         opened(session, layer, head, photo.alt)
-        without(session, off)
 
 
 def wishes() -> tuple[str, str, str]:
@@ -228,7 +228,7 @@ def opened(session: Session, layer: int, head: int, alt_text: str) -> None:
 
 def without(session: Session, off: set[tuple[int, int]]) -> None:
     """The predictions as they are, and without the heads that are switched off."""
-    st.subheader("Without them", anchor=False)
+    st.subheader("With heads switched off", anchor=False)
     if not session.rec.predictions:
         st.info("This model has no classifier, so there is no prediction to lose.")
         return

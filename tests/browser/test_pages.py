@@ -1,0 +1,58 @@
+"""Compare and Heads in a real browser."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
+
+
+def open_page(page: Page, address: str, name: str) -> None:
+    page.goto(address)
+    page.wait_for_selector(IDLE)
+    page.get_by_role("link", name=name).click()
+    page.wait_for_url(re.compile(f"/{name.lower()}"))
+
+
+def test_methods_are_compared_and_their_photo_changes(page: Page, server: str) -> None:
+    open_page(page, f"{server}/?sample=cat-and-coffee", "Compare")
+    expect(page.get_by_text("is what this model’s behaviour supports most here")).to_be_visible()
+    expect(page.locator(".map-sheet button")).to_have_count(5)
+    page.get_by_role("button", name=re.compile("Rank .: Attention rollout")).click()
+    expect(page.get_by_text("the most relevant by Attention rollout first")).to_be_visible()
+    page.get_by_role("radio", name="Reveal patches").click()
+    expect(page.get_by_text("25% of the patches revealed")).to_be_visible()
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_heads_are_opened_and_switched_off(page: Page, server: str) -> None:
+    open_page(page, server, "Heads")
+    page.get_by_role("button", name=re.compile("^Layer 4, head 2:")).click()
+    expect(page.get_by_role("heading", name="Layer 4, head 2")).to_be_visible()
+    page.get_by_role("button", name="Switch layer 11 off or on").click()
+    expect(page.get_by_role("button", name="6 heads off: switch all on again")).to_be_visible()
+    page.get_by_role("radio", name="Switch heads off").click()
+    page.get_by_role("button", name=re.compile("^Layer 0, head 0:")).click()
+    page.get_by_role("button", name="7 heads off: switch all on again").click()
+    expect(page.get_by_role("button", name=re.compile("switch all on again"))).to_have_count(0)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+@pytest.mark.parametrize("name", ["Compare", "Heads"])
+def test_nothing_sticks_out_of_a_phone(page: Page, server: str, name: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(server)
+    page.wait_for_selector(IDLE)
+    page.get_by_test_id("stExpandSidebarButton").or_(
+        page.get_by_role("link", name=name)
+    ).first.click()
+    link = page.get_by_role("link", name=name)
+    if re.search(f"/{name.lower()}", page.url) is None:
+        link.click()
+    page.wait_for_url(re.compile(f"/{name.lower()}"))
+    page.wait_for_selector(IDLE)
+    expect(page.locator(".map-sheet, .head-matrix").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
