@@ -44,15 +44,6 @@ def test_heads_are_opened_and_switched_off(page: Page, server: str) -> None:
 @pytest.mark.parametrize("name", ["Compare", "Heads"])
 def test_nothing_sticks_out_of_a_phone(page: Page, server: str, name: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(server)
-    page.wait_for_selector(IDLE)
-    page.get_by_test_id("stExpandSidebarButton").or_(
-        page.get_by_role("link", name=name)
-    ).first.click()
-    link = page.get_by_role("link", name=name)
-    if re.search(f"/{name.lower()}", page.url) is None:
-        link.click()
-    page.wait_for_url(re.compile(f"/{name.lower()}"))
-    page.wait_for_selector(IDLE)
+    page.goto(f"{server}/{name.lower()}")
     expect(page.locator(".map-sheet, .head-matrix").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

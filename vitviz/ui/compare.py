@@ -230,9 +230,7 @@ def chart(order: Sequence[Measured], wish: Wish) -> alt.LayerChart:
     base = alt.Chart(points).encode(
         x=alt.X("Patches changed", axis=axis),
         y=alt.Y("Probability", axis=axis, scale=alt.Scale(domainMin=0)),
-        color=alt.Color(
-            "Method", sort=None, legend=alt.Legend(orient="top", title=None, symbolOpacity=1)
-        ),
+        color=alt.Color("Method", sort=None, legend=legend),
     )
     dashes = alt.Scale(domain=["method", "random"], range=[[1, 0], [4, 4]])
     lines = base.mark_line().encode(strokeDash=alt.StrokeDash("order", scale=dashes, legend=None))
