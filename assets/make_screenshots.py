@@ -1,4 +1,4 @@
-"""The README's screenshot and animation, taken from a running app.
+"""The README's screenshots and animation, taken from a running app.
 
 make run &
 python assets/make_screenshots.py http://localhost:8501
@@ -60,8 +60,14 @@ def main(address: str) -> None:
         page.wait_for_selector(".map-sheet canvas")
         settle(page)
         page.screenshot(path=OUT / "explore.png")
+        for name, height in (("compare", 1200), ("heads", 960)):
+            page.set_viewport_size({"width": 1280, "height": height})
+            page.goto(f"{address}/{name}?sample=cat-and-coffee")
+            page.wait_for_selector("[data-testid=stDataFrame], .head-matrix", timeout=120_000)
+            settle(page)
+            page.screenshot(path=OUT / f"{name}.png")
         page.set_viewport_size({"width": 1280, "height": 900})
-        page.goto(f"{address}/?view=All+layers+and+heads&attention_layer=8")
+        page.goto(f"{address}/?view=All&attention_layer=8")
         page.wait_for_selector(".map-sheet canvas")
         settle(page)
         frames = [frame.resize(FRAME) for frame in animation(page)]

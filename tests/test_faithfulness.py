@@ -498,3 +498,15 @@ def test_relevance_beats_random_on_the_bundled_model() -> None:
 
     mean, deviation = versus_random(rec, area)
     assert area(heat) < mean - deviation
+
+
+@pytest.mark.parametrize(("label", "half"), [("Egyptian cat", 0), ("tabby", 0), ("espresso", 1)])
+def test_relevance_of_each_class_lies_on_its_half_of_the_photo(label: str, half: int) -> None:
+    """The cat is on the left, the coffee on the right."""
+    sample = next(s for s in vitviz.samples() if s.id == "cat-and-coffee")
+    photo = vitviz.load_image(sample.path)
+    rec = vitviz.record(vitviz.load_model(), photo)
+    target = next(p.index for p in rec.predictions if p.label == label)
+    middle = photo.width / 2
+    box = (half * middle, 0.0, (half + 1) * middle, float(photo.height))
+    assert energy_in_box(vitviz.explain(rec, "relevance", target=target), box) >= 0.65

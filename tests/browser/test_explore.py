@@ -318,3 +318,23 @@ def test_arrow_keys_walk_over_the_sheet(page: Page, server: str) -> None:
     page.wait_for_url(re.compile("attention_layer=4&attention_head=2"))
     expect(page.get_by_role("button", name="Layer 4, head 2")).to_be_focused()
     assert page.locator(".map-sheet button[tabindex='0']").count() == 1
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_every_method_runs(page: Page, server: str, own: bool, tmp_path: Path) -> None:
+    """On the photo with two subjects, and on one that was uploaded."""
+    open_page(page, f"{server}/?sample=cat-and-coffee")
+    if own:
+        photo = tmp_path / "mine.jpg"
+        photo.write_bytes(coffee())
+        upload(page, photo)
+        expect(page.get_by_role("button", name="Your photo")).to_be_visible()
+    for method in vitviz.METHODS.values():
+        page.get_by_role("combobox", name="Method").click()
+        page.get_by_role("option", name=method.title, exact=True).click()
+        expect(page.get_by_text(method.question)).to_be_visible()
+        page.wait_for_selector(IDLE)
+        expect(page.get_by_role("progressbar")).to_have_count(0)
+        assert method.title in str(page.locator(".patch-map > canvas").get_attribute("aria-label"))
+        expect(page.get_by_test_id("stAlert")).to_have_count(0)
+        expect(page.get_by_test_id("stException")).to_have_count(0)

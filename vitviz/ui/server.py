@@ -18,7 +18,8 @@ def send_at_once() -> None:
     Nagle's algorithm on. A redraw is many small messages, which then wait for the browser's delayed
     acknowledgement, about 40 ms, while nothing runs.
     """
-    for file in Path("/dev/fd").iterdir():
+    folder = Path("/dev/fd")  # not on every system, and not in every container
+    for file in folder.iterdir() if folder.is_dir() else ():
         with suppress(OSError), socket.socket(fileno=os.dup(int(file.name))) as sock:
             if sock.family in (socket.AF_INET, socket.AF_INET6):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
