@@ -17,7 +17,13 @@ from test_rollout import by_hand
 from torch import Tensor, nn
 
 import vitviz
-from vitviz.heads import ablate, head_importance, head_statistics, mean_statistics
+from vitviz.heads import (
+    ablate,
+    gradient_importance,
+    head_importance,
+    head_statistics,
+    mean_statistics,
+)
 from vitviz.recorder import AttentionCall
 
 
@@ -110,6 +116,12 @@ def test_mean_over_photos_is_each_numbers_own() -> None:
     np.testing.assert_allclose(found.distance, full.distance * [[0.5, 1], [1, 1]])
 
 
+def joined_by(attention: nn.Module) -> nn.Module:
+    """What is given the joined heads first."""
+    norm = getattr(attention, "norm", None)
+    return norm if isinstance(norm, nn.LayerNorm) else attention.proj
+
+
 @contextmanager
 def projection_without(module: nn.Module, layer: int, heads: list[int]) -> Iterator[None]:
     """What the block's projection is given, with the heads' parts set to zero."""
@@ -122,8 +134,7 @@ def projection_without(module: nn.Module, layer: int, heads: list[int]) -> Itera
             joined[..., head * size : (head + 1) * size] = 0
         return (joined,)
 
-    first = attention.norm if isinstance(getattr(attention, "norm", None), nn.LayerNorm) else None
-    handle = (first or attention.proj).register_forward_pre_hook(silence)
+    handle = joined_by(attention).register_forward_pre_hook(silence)
     yield
     handle.remove()
 
@@ -176,6 +187,35 @@ def test_importance_is_the_drop_of_each_ablation(photo: Image.Image) -> None:
         whole = drop([(layer, head) for head in heads])
         assert found.layers[layer] == pytest.approx(whole, abs=1e-6)
     assert shares[-1] == 1
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradient_importance_is_the_slope_of_each_gate(
+    family: str, photo: Image.Image, fused: bool
+) -> None:
+    """Gates in front of the projections of a copy in float64, differentiated themselves."""
+    module = random_classifier(family)
+    set_fused(module, fused)
+    rec = vitviz.record(vitviz.from_module(module), photo)
+    double = copy.deepcopy(module).double()
+    gates = [torch.ones(rec.num_heads(0), 1, dtype=torch.float64) for _ in double.blocks]
+    for gate, block in zip(gates, double.blocks, strict=True):
+        gate.requires_grad_()
+
+        def open_gate(_: nn.Module, args: tuple[Tensor], gate: Tensor = gate) -> tuple[Tensor]:
+            return ((args[0].unflatten(-1, (len(gate), -1)) * gate).flatten(-2),)
+
+        joined_by(block.attn).register_forward_pre_hook(open_gate)
+    logits = double(rec.pixels[None].double())[0]
+    for target in (None, 3):
+        score = logits.max() if target is None else logits[target]
+        slopes = torch.autograd.grad(score, gates, retain_graph=True)
+        expected = torch.stack(slopes)[..., 0].numpy()
+        found = gradient_importance(rec, target)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-4 * abs(expected).max())
+    assert count_hooks(module) == 0
 
 
 def test_other_threads_keep_all_heads(photo: Image.Image) -> None:
