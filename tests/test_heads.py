@@ -10,14 +10,21 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, random_classifier, random_module
+from families import FAMILIES, random_classifier, random_module, set_fused
 from PIL import Image
 from test_recorder_sharing import count_hooks
 from test_rollout import by_hand
 from torch import Tensor, nn
 
 import vitviz
-from vitviz.heads import ablate, head_importance, head_statistics
+from vitviz.heads import (
+    ablate,
+    gradient_importance,
+    head_importance,
+    head_statistics,
+    mean_statistics,
+)
+from vitviz.recorder import AttentionCall
 
 
 def slow_statistics(rec: vitviz.Recording, layer: int, head: int) -> tuple[float, ...]:
@@ -42,10 +49,26 @@ def slow_statistics(rec: vitviz.Recording, layer: int, head: int) -> tuple[float
     return tuple(np.mean(found, axis=0))
 
 
+@pytest.mark.parametrize("rows", [64, 7])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_statistics_of_every_family(family: str, photo: Image.Image) -> None:
+def test_statistics_of_every_family(
+    family: str, photo: Image.Image, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a map takes several parts: 7 divides no family's number of patches."""
+    monkeypatch.setattr("vitviz.heads.ROWS_AT_ONCE", rows)
+    asked: list[int] = []
+    original = AttentionCall.rows
+
+    def watched(self: AttentionCall, part: slice) -> Tensor:
+        result = original(self, part)
+        asked.append(result.shape[2])
+        return result
+
+    monkeypatch.setattr(AttentionCall, "rows", watched)
     rec = vitviz.record(vitviz.from_module(random_module(family)), photo)
     found = head_statistics(rec)
+    assert max(asked) <= rows
+    assert sum(asked) == rec.num_layers * rec.grid[0] * rec.grid[1]
     for layer in range(rec.num_layers):
         for head in range(rec.num_heads(layer)):
             ours = [
@@ -74,6 +97,31 @@ def test_a_head_that_looks_everywhere_and_one_that_looks_at_itself() -> None:
     np.testing.assert_allclose(found.to_self, [[0.1, 1]], rtol=1e-5)
 
 
+def test_layers_with_fewer_heads_are_filled_with_nan() -> None:
+    even, own = torch.full((4, 4), 0.25).tolist(), torch.eye(4).tolist()
+    found = head_statistics(by_hand([[own, even, own], [even]], (2, 2), 0))
+    np.testing.assert_allclose(found.to_self, [[1, 0.25, 1], [0.25, np.nan, np.nan]])
+    for values in (found.distance, found.entropy, found.to_prefix):
+        assert np.isnan(values).tolist() == np.isnan(found.to_self).tolist()
+        assert values.dtype == np.float32
+
+
+def test_mean_over_photos_is_each_numbers_own() -> None:
+    even, own = torch.full((4, 4), 0.25).tolist(), torch.eye(4).tolist()
+    one, other = (by_hand([maps, [even]], (2, 2), 0) for maps in ([own, even], [even, even]))
+    found = mean_statistics([head_statistics(one), head_statistics(other)])
+    full = head_statistics(other)
+    np.testing.assert_allclose(found.to_self, [[0.625, 0.25], [0.25, np.nan]])
+    np.testing.assert_allclose(found.entropy, full.entropy * [[0.5, 1], [1, 1]])
+    np.testing.assert_allclose(found.distance, full.distance * [[0.5, 1], [1, 1]])
+
+
+def joined_by(attention: nn.Module) -> nn.Module:
+    """What is given the joined heads first."""
+    norm = getattr(attention, "norm", None)
+    return norm if isinstance(norm, nn.LayerNorm) else attention.proj
+
+
 @contextmanager
 def projection_without(module: nn.Module, layer: int, heads: list[int]) -> Iterator[None]:
     """What the block's projection is given, with the heads' parts set to zero."""
@@ -86,17 +134,18 @@ def projection_without(module: nn.Module, layer: int, heads: list[int]) -> Itera
             joined[..., head * size : (head + 1) * size] = 0
         return (joined,)
 
-    first = attention.norm if isinstance(getattr(attention, "norm", None), nn.LayerNorm) else None
-    handle = (first or attention.proj).register_forward_pre_hook(silence)
+    handle = joined_by(attention).register_forward_pre_hook(silence)
     yield
     handle.remove()
 
 
+@pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_head_is_switched_off_before_the_heads_are_joined(
-    family: str, photo: Image.Image
+    family: str, photo: Image.Image, fused: bool
 ) -> None:
     module = random_classifier(family)
+    set_fused(module, fused)
     vit = vitviz.from_module(module)
     rec = vitviz.record(vit, photo)
     for off in ([(1, 0)], [(0, 1), (2, 0), (2, 1)], [(1, h) for h in range(rec.num_heads(1))]):
@@ -140,6 +189,35 @@ def test_importance_is_the_drop_of_each_ablation(photo: Image.Image) -> None:
     assert shares[-1] == 1
 
 
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradient_importance_is_the_slope_of_each_gate(
+    family: str, photo: Image.Image, fused: bool
+) -> None:
+    """Gates in front of the projections of a copy in float64, differentiated themselves."""
+    module = random_classifier(family)
+    set_fused(module, fused)
+    rec = vitviz.record(vitviz.from_module(module), photo)
+    double = copy.deepcopy(module).double()
+    gates = [torch.ones(rec.num_heads(0), 1, dtype=torch.float64) for _ in double.blocks]
+    for gate, block in zip(gates, double.blocks, strict=True):
+        gate.requires_grad_()
+
+        def open_gate(_: nn.Module, args: tuple[Tensor], gate: Tensor = gate) -> tuple[Tensor]:
+            return ((args[0].unflatten(-1, (len(gate), -1)) * gate).flatten(-2),)
+
+        joined_by(block.attn).register_forward_pre_hook(open_gate)
+    logits = double(rec.pixels[None].double())[0]
+    for target in (None, 3):
+        score = logits.max() if target is None else logits[target]
+        slopes = torch.autograd.grad(score, gates, retain_graph=True)
+        expected = torch.stack(slopes)[..., 0].numpy()
+        found = gradient_importance(rec, target)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-4 * abs(expected).max())
+    assert count_hooks(module) == 0
+
+
 def test_other_threads_keep_all_heads(photo: Image.Image) -> None:
     vit = vitviz.from_module(random_classifier("vit"))
     rec = vitviz.record(vit, photo)
@@ -173,6 +251,24 @@ def test_a_stopped_importance_leaves_no_hook(photo: Image.Image) -> None:
     with pytest.raises(KeyboardInterrupt):
         head_importance(rec, progress=stop)
     assert count_hooks(module) == 0
+
+
+def test_an_error_in_the_forward_leaves_no_hook(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = random_classifier("vit")
+    rec = vitviz.record(vitviz.from_module(module), photo)
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("in the middle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.blocks[1].mlp, "forward", broken)
+        for run in (lambda: ablate(rec, [(0, 0)]), lambda: head_importance(rec)):
+            with pytest.raises(RuntimeError, match="in the middle"):
+                run()
+    assert count_hooks(module) == 0
+    assert ablate(rec, []) == rec.predictions
 
 
 @pytest.mark.parametrize("head", [(0, 99), (99, 0), (-1, 0)])

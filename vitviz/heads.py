@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from vitviz.errors import VitvizError
+from vitviz.gradients import Score, attention_gradient, gradients
 from vitviz.progress import Progress, batches
 from vitviz.recorder import Recorder
 from vitviz.recording import ROWS_AT_ONCE, Prediction, Recording, rank_classes
@@ -20,6 +22,7 @@ __all__ = [
     "HeadStatistics",
     "Importance",
     "ablate",
+    "gradient_importance",
     "head_importance",
     "head_statistics",
     "mean_statistics",
@@ -154,6 +157,31 @@ def head_importance(
     for [(layer, head)], drop in zip(single, drops, strict=False):
         heads[layer, head] = drop
     return Importance(heads, drops[len(single) :])
+
+
+def gradient_importance(rec: Recording, target: int | None = None) -> NDArray[np.float32]:
+    """What a class's logit would lose without each head, to first order: (layers, heads).
+
+    ∂s/∂ξ, where s is the logit and the head's output is multiplied with ξ = 1; its absolute value
+    is the estimate of Michel, Levy & Neubig 2019, arXiv 1905.10650. One forward and one backward
+    pass for all heads, shared with the methods that use gradients. NaN where there is no such head.
+
+    Raises:
+        MethodError: if the model has no classifier, is not in float32, or has no such class.
+    """
+    grads = gradients(rec, Score(target_class(rec, target, "importance")))
+    layers = [_gate_gradient(rec, layer, attended) for layer, attended in enumerate(grads.attended)]
+    return pad_sequence(layers, batch_first=True, padding_value=np.nan).numpy()
+
+
+def _gate_gradient(rec: Recording, layer: int, attended: Tensor) -> Tensor:
+    """∂s/∂ξ = Σ A ⊙ ∂s/∂A of a layer's heads, (heads,), from its ∂s/∂O."""
+    total = torch.zeros(rec.num_heads(layer))
+    for start in range(0, rec.num_tokens, ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        gradient = attention_gradient(rec, attended, layer, rows)
+        total += gradient.mul_(rec.attention_rows(layer, rows)).sum(dim=(1, 2))
+    return total
 
 
 @torch.no_grad()
