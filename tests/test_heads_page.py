@@ -62,7 +62,7 @@ def test_importance_is_measured_once_a_photo() -> None:
 def test_predictions_without_heads_stand_beside_those_with_them() -> None:
     app = opened(sample="cat")
     off = {(11, head) for head in range(6)}
-    app.session_state["off"] = off
+    app.query_params["off"] = "-".join(f"{layer}.{head}" for layer, head in off) + "-99.0-x"
     app.run()
     expected = {p.label: p.probability for p in ablate(recording(app), off)}
     before = {p.label: p.probability for p in recording(app).predictions}
@@ -73,4 +73,10 @@ def test_predictions_without_heads_stand_beside_those_with_them() -> None:
         assert row["Before"] == pytest.approx(before[row["Class"]])
     [again] = [button for button in app.button if "switch all on" in button.label]
     again.click().run()
-    assert app.session_state["off"] == set()
+    assert "off" not in app.query_params
+    assert not any("switch all on" in button.label for button in app.button)
+
+
+def test_a_link_opens_a_head() -> None:
+    assert any(text.value == "Layer 4, head 2" for text in opened(open="4.2").subheader)
+    assert any(text.value == "Layer 11, head 0" for text in opened(open="4.9").subheader)

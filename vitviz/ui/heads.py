@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from vitviz.heads import (
 )
 from vitviz.images import load_image
 from vitviz.methods import explain
-from vitviz.recording import record
+from vitviz.recording import Recording, record
 from vitviz.ui.browser import component, palette
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.photo_picker import as_code, choose_photo, sample_photos
@@ -27,6 +28,7 @@ from vitviz.ui.session import Look, Session, analyse, model, turn
 from vitviz.zoo import bundled_models
 
 URL: Any = "query-params"
+Cell = tuple[int, int]  # (layer, head)
 HERE, GALLERY = "This photo", "All samples"
 OPEN, SWITCH = "Open a head", "Switch heads off"
 IMPORTANCE = "Importance"
@@ -55,8 +57,8 @@ def page() -> None:
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {error}", icon=":material/error:")
         return
-    off: set[tuple[int, int]] = st.session_state.setdefault("off", set())
-    layer, head = st.session_state.setdefault("open head", (session.rec.num_layers - 1, 0))
+    off = in_link(session.rec, "off")
+    layer, head = min(in_link(session.rec, "open"), default=(session.rec.num_layers - 1, 0))
     left, right = st.columns([3, 2], gap="large")
     with left:
         matrix(session, values, pattern, off, (layer, head), mode)
@@ -130,8 +132,8 @@ def matrix(
     session: Session,
     values: NDArray[np.float32],
     pattern: str,
-    off: set[tuple[int, int]],
-    chosen: tuple[int, int],
+    off: set[Cell],
+    chosen: Cell,
     mode: str,
 ) -> None:
     """Layers as columns, heads as rows. A click opens a head or switches it off; one on a layer’s
@@ -160,6 +162,7 @@ def matrix(
         }
         for head in range(heads)
         for layer in range(layers)
+        if head < session.rec.num_heads(layer)
     ]
     data = {
         "cells": cells,
@@ -174,14 +177,28 @@ def matrix(
 def clicked(session: Session, mode: str) -> None:
     """Open a head, or switch it or its layer off or on."""
     layer, head = st.session_state["matrix"].open.split(",")
-    off: set[tuple[int, int]] = st.session_state["off"]
+    off = in_link(session.rec, "off")
     if head != "all" and mode == OPEN:
-        st.session_state["open head"] = (int(layer), int(head))
+        into_link("open", {(int(layer), int(head))})
     elif head == "all":
         whole = {(int(layer), of) for of in range(session.rec.num_heads(int(layer)))}
-        st.session_state["off"] = off - whole if whole <= off else off | whole
+        into_link("off", off - whole if whole <= off else off | whole)
     else:
-        st.session_state["off"] = off ^ {(int(layer), int(head))}
+        into_link("off", off ^ {(int(layer), int(head))})
+
+
+def in_link(rec: Recording, name: str) -> set[Cell]:
+    """The heads that the address names, such as 4.2 and 11.0; what is no head is left out."""
+    found = re.findall(r"(\d{1,4})\.(\d{1,4})", st.query_params.get(name, ""))
+    heads = {(int(layer), int(head)) for layer, head in found}
+    return {(at, of) for at, of in heads if at < rec.num_layers and of < rec.num_heads(at)}
+
+
+def into_link(name: str, heads: set[Cell]) -> None:
+    """The other way; without heads the address does not name them."""
+    st.query_params[name] = "-".join(f"{layer}.{head}" for layer, head in sorted(heads))
+    if not heads:
+        del st.query_params[name]
 
 
 def table(session: Session, over: str) -> None:
@@ -226,7 +243,7 @@ def opened(session: Session, layer: int, head: int, alt_text: str) -> None:
     )
 
 
-def without(session: Session, off: set[tuple[int, int]]) -> None:
+def without(session: Session, off: set[Cell]) -> None:
     """The predictions as they are, and without the heads that are switched off."""
     st.subheader("With heads switched off", anchor=False)
     if not session.rec.predictions:
@@ -255,5 +272,5 @@ def without(session: Session, off: set[tuple[int, int]]) -> None:
     st.button(
         f"{count}: switch all on again",
         icon=":material/undo:",
-        on_click=lambda: st.session_state.update(off=set()),
+        on_click=lambda: into_link("off", set()),
     )

@@ -18,6 +18,9 @@ function cell(data, palette, open) {
     button.style.background = `rgb(${colour.join(",")})`
     button.style.color = light > 140 ? "#111" : "#fff"
   }
+  const [layer, head] = data.id.split(",")
+  button.style.gridColumn = Number(layer) + 1
+  button.style.gridRow = head === "all" ? 1 : Number(head) + 2
   button.onclick = () => open(data.id)
   return button
 }
