@@ -85,6 +85,9 @@ def here_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
         "100.64.0.1",
         "224.0.0.1",
         "255.255.255.255",
+        "192.0.0.8",
+        "192.0.0.9",
+        "192.88.99.1",
         "::",
         "::1",
         "fe80::1",
@@ -96,13 +99,31 @@ def here_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
         "64:ff9b::7f00:1",
         "2002:7f00:1::",
         "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        "2001:20::1",
+        "2001:db8::1",
+        "3fff::1",
+        "5f00::1",
+        "fec0::1",
+        "64:ff9b:1::1",
+        "::7f00:1",
+        "::ffff:0:7f00:1",
     ],
 )
 def test_addresses_that_only_the_server_reaches(address: str) -> None:
     assert not fetch.is_public(address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "64:ff9b::808:808"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "8.8.8.8",
+        "2606:4700:4700::1111",
+        "2001:4860:4860::8888",
+        "64:ff9b::808:808",
+        "::ffff:8.8.8.8",
+        "2002:808:808::1",
+    ],
+)
 def test_addresses_of_the_open_internet(address: str) -> None:
     assert fetch.is_public(address)
 

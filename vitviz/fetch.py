@@ -23,6 +23,20 @@ PORTS = {"http": 80, "https": 443}
 REDIRECTS = {301, 302, 303, 307, 308}
 HEADERS = {"User-Agent": "vitviz", "Accept": "image/*", "Accept-Encoding": "identity"}
 
+# From https://www.iana.org/assignments/ipv6-address-space (no other IPv6 address is given out)
+# and the registries of special addresses, iana-ipv4- and iana-ipv6-special-registry, beside it.
+GIVEN_OUT_IPV6 = ipaddress.ip_network("2000::/3")
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+SPECIAL = [  # of which `ipaddress` calls some global, depending on its version
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.0.0/24",  # IETF protocol assignments
+        "192.88.99.0/24",  # 6to4 relays
+        "2001::/23",  # IETF protocol assignments, with Teredo
+        "3fff::/20",  # documentation
+    )
+]
+
 NO_ADDRESS = "This is not a web address; it starts with https://."
 NO_ANSWER = "The address does not answer; check it, or upload the photo."
 TOO_SLOW = "The address answers too slowly; upload the photo instead."
@@ -123,13 +137,19 @@ def is_public(text: str) -> bool:
     """Whether an IP address is one of the open internet, also when it is wrapped in IPv6."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
-        if address in ipaddress.ip_network("64:ff9b::/96"):  # NAT64
-            return is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
-        if inner := address.ipv4_mapped or address.sixtofour:
+        if inner := _wrapped(address):
             return is_public(str(inner))
-        if address.teredo:
+        if address not in GIVEN_OUT_IPV6:
             return False
-    return address.is_global and not address.is_multicast
+    special = any(address in network for network in SPECIAL)
+    return address.is_global and not address.is_multicast and not special
+
+
+def _wrapped(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that packets to this one end up at."""
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 def _read(response: urllib3.HTTPResponse) -> bytes:
