@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from urllib.parse import SplitResult, urljoin, urlsplit
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPException
+from urllib.parse import urljoin
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -62,67 +64,67 @@ def fetch_image(url: str) -> bytes:
     except TimeoutError as error:
         raise ImageError(TOO_SLOW) from error
     finally:
-        for sock in opened:  # also one that the worker still waits for
+        for sock in opened:  # wakes a worker that still waits for it, and then closes it
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
 
 
 def _follow(url: str, opened: list[socket.socket]) -> bytes:
     """The photo at the end of at most a few redirects."""
     for _ in range(MAX_REDIRECTS + 1):
         try:
-            connection, path, host = _connection(url)
-            connection.connect()
-            opened.append(connection.sock)
-            connection.request(
-                "GET", path, headers={"Host": host, **HEADERS}, preload_content=False
-            )
-            response = connection.getresponse()
-            if response.status in REDIRECTS and "location" in response.headers:
-                url = urljoin(url, response.headers["location"])
-                continue
-            if response.status != 200:
-                raise ImageError(
-                    f"The address answered with error {response.status}; check it, or upload the "
-                    "photo."
-                )
-            return _read(response)
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            with _answer(url, opened) as response:
+                location = response.headers.get("location")
+                if location is None or response.status not in REDIRECTS:
+                    return _read(response)
+                # A header is read as Latin-1, whatever its bytes are.
+                url = urljoin(url, location.encode("latin-1").decode("utf-8"))
+        except (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
             raise ImageError(NO_ANSWER) from error
     raise ImageError(REDIRECTED)
+
+
+@contextmanager
+def _answer(url: str, opened: list[socket.socket]) -> Iterator[urllib3.HTTPResponse]:
+    """The head of what the address answers; its connection is closed at the end."""
+    connection, path, host = _connection(url)
+    with closing(connection):
+        connection.connect()
+        opened.append(connection.sock)
+        connection.request("GET", path, headers={"Host": host, **HEADERS}, preload_content=False)
+        with closing(connection.getresponse()) as response:
+            yield response
 
 
 def _connection(url: str) -> tuple[HTTPConnection, str, str]:
     """A connection to the checked address, the path to ask for, and the host's name."""
     try:
-        parts = urlsplit(url.strip())
-        port = parts.port or PORTS[parts.scheme]
-    except (KeyError, ValueError) as error:
+        parts = urllib3.util.parse_url(url.strip())
+    except ValueError as error:
         raise ImageError(NO_ADDRESS) from error
-    if not parts.hostname:
+    if parts.scheme not in PORTS or not parts.host:
         raise ImageError(NO_ADDRESS)
-    address = public_address(parts.hostname, port)
-    path = urllib3.util.Url(path=parts.path or "/", query=parts.query or None).url
-    return _open(parts, address, port), path, parts.netloc.rpartition("@")[2]
-
-
-def _open(parts: SplitResult, address: str, port: int) -> HTTPConnection:
+    host, port = parts.host.strip("[]"), parts.port or PORTS[parts.scheme]
+    address = public_address(host, port)
     if parts.scheme == "http":
-        return HTTPConnection(address, port, timeout=SECONDS)
-    # The certificate must be the name's, although the connection goes to the checked address.
-    return HTTPSConnection(
-        address,
-        port,
-        timeout=SECONDS,
-        cert_reqs="CERT_REQUIRED",
-        server_hostname=parts.hostname,
-        assert_hostname=parts.hostname,
-    )
+        connection = HTTPConnection(address, port, timeout=SECONDS)
+    else:  # the certificate must be the name's, although the connection goes to the address
+        connection = HTTPSConnection(
+            address,
+            port,
+            timeout=SECONDS,
+            cert_reqs="CERT_REQUIRED",
+            server_hostname=host,
+        )
+    return connection, parts.request_uri, parts.netloc or host
 
 
 def public_address(host: str, port: int) -> str:
-    """An address of the host, if all of them are public."""
+    """An address of the host, if all of them are public.
+
+    Raises:
+        ImageError: if the host has no address, or one that is not public.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -153,6 +155,10 @@ def _wrapped(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 def _read(response: urllib3.HTTPResponse) -> bytes:
+    if response.status != 200:
+        raise ImageError(
+            f"The address answered with error {response.status}; check it, or upload the photo."
+        )
     data = bytearray()
     while chunk := response.read(CHUNK, decode_content=False):
         data += chunk
