@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -57,7 +58,7 @@ def fetch_image(url: str) -> bytes:
     """
     opened: list[socket.socket] = []
     worker = ThreadPoolExecutor(max_workers=1)
-    fetched = worker.submit(_follow, url, opened)
+    fetched = worker.submit(_follow, url, time.monotonic() + SECONDS, opened)
     worker.shutdown(wait=False)
     try:
         return fetched.result(timeout=SECONDS)
@@ -69,34 +70,38 @@ def fetch_image(url: str) -> bytes:
                 sock.shutdown(socket.SHUT_RDWR)
 
 
-def _follow(url: str, opened: list[socket.socket]) -> bytes:
+def _follow(url: str, deadline: float, opened: list[socket.socket]) -> bytes:
     """The photo at the end of at most a few redirects."""
     for _ in range(MAX_REDIRECTS + 1):
         try:
-            with _answer(url, opened) as response:
+            with _answer(url, deadline, opened) as response:
                 location = response.headers.get("location")
                 if location is None or response.status not in REDIRECTS:
-                    return _read(response)
+                    return _read(response, deadline)
                 # A header is read as Latin-1, whatever its bytes are.
                 url = urljoin(url, location.encode("latin-1").decode("utf-8"))
         except (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
+            _left(deadline)  # else this is only how the end of the time shows
             raise ImageError(NO_ANSWER) from error
     raise ImageError(REDIRECTED)
 
 
 @contextmanager
-def _answer(url: str, opened: list[socket.socket]) -> Iterator[urllib3.HTTPResponse]:
+def _answer(
+    url: str, deadline: float, opened: list[socket.socket]
+) -> Iterator[urllib3.HTTPResponse]:
     """The head of what the address answers; its connection is closed at the end."""
-    connection, path, host = _connection(url)
+    connection, path, host = _connection(url, deadline)
     with closing(connection):
         connection.connect()
         opened.append(connection.sock)
+        _left(deadline)  # only now: past the deadline, nobody else closes what was just opened
         connection.request("GET", path, headers={"Host": host, **HEADERS}, preload_content=False)
         with closing(connection.getresponse()) as response:
             yield response
 
 
-def _connection(url: str) -> tuple[HTTPConnection, str, str]:
+def _connection(url: str, deadline: float) -> tuple[HTTPConnection, str, str]:
     """A connection to the checked address, the path to ask for, and the host's name."""
     try:
         parts = urllib3.util.parse_url(url.strip())
@@ -105,18 +110,27 @@ def _connection(url: str) -> tuple[HTTPConnection, str, str]:
     if parts.scheme not in PORTS or not parts.host:
         raise ImageError(NO_ADDRESS)
     host, port = parts.host.strip("[]"), parts.port or PORTS[parts.scheme]
+    _left(deadline)
     address = public_address(host, port)
     if parts.scheme == "http":
-        connection = HTTPConnection(address, port, timeout=SECONDS)
+        connection = HTTPConnection(address, port, timeout=_left(deadline))
     else:  # the certificate must be the name's, although the connection goes to the address
         connection = HTTPSConnection(
             address,
             port,
-            timeout=SECONDS,
+            timeout=_left(deadline),
             cert_reqs="CERT_REQUIRED",
             server_hostname=host,
         )
     return connection, parts.request_uri, parts.netloc or host
+
+
+def _left(deadline: float) -> float:
+    """Seconds until the deadline; after it, the address was too slow."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise ImageError(TOO_SLOW)
+    return seconds
 
 
 def public_address(host: str, port: int) -> str:
@@ -154,13 +168,14 @@ def _wrapped(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-def _read(response: urllib3.HTTPResponse) -> bytes:
+def _read(response: urllib3.HTTPResponse, deadline: float) -> bytes:
     if response.status != 200:
         raise ImageError(
             f"The address answered with error {response.status}; check it, or upload the photo."
         )
     data = bytearray()
     while chunk := response.read(CHUNK, decode_content=False):
+        _left(deadline)
         data += chunk
         if len(data) > MAX_BYTES:
             raise ImageError(TOO_LARGE)
