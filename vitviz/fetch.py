@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPException
 from urllib.parse import urljoin
 
@@ -25,13 +26,18 @@ PORTS = {"http": 80, "https": 443}
 REDIRECTS = {301, 302, 303, 307, 308}
 HEADERS = {"User-Agent": "vitviz", "Accept": "image/*", "Accept-Encoding": "identity"}
 
-# Ranges of IANA's special-purpose registries that are not, or not in every Python, told apart by
-# `is_global`; of IPv6, only global unicast and wrapped IPv4 are the open internet.
-UNICAST = ipaddress.ip_network("2000::/3")
+# From https://www.iana.org/assignments/ipv6-address-space (no other IPv6 address is given out)
+# and the registries of special addresses, iana-ipv4- and iana-ipv6-special-registry, beside it.
+GIVEN_OUT_IPV6 = ipaddress.ip_network("2000::/3")
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-NOT_PUBLIC = [
+SPECIAL = [  # of which `ipaddress` calls some global, depending on its version
     ipaddress.ip_network(network)
-    for network in ("192.0.0.0/24", "192.88.99.0/24", "2001::/32", "3fff::/20")
+    for network in (
+        "192.0.0.0/24",  # IETF protocol assignments
+        "192.88.99.0/24",  # 6to4 relays
+        "2001::/23",  # IETF protocol assignments, with Teredo
+        "3fff::/20",  # documentation
+    )
 ]
 
 NO_ADDRESS = "This is not a web address; it starts with https://."
@@ -51,16 +57,15 @@ def fetch_image(url: str) -> bytes:
         ImageError: if the address is not allowed, does not answer in time, or sends too much.
     """
     opened: list[socket.socket] = []
-    deadline = time.monotonic() + SECONDS
     worker = ThreadPoolExecutor(max_workers=1)
-    fetched = worker.submit(_follow, url.strip(), deadline, opened)
+    fetched = worker.submit(_follow, url, time.monotonic() + SECONDS, opened)
     worker.shutdown(wait=False)
     try:
         return fetched.result(timeout=SECONDS)
     except TimeoutError as error:
         raise ImageError(TOO_SLOW) from error
     finally:
-        for sock in opened:  # also one that the worker still waits for
+        for sock in opened:  # wakes a worker that still waits for it, and then closes it
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
@@ -69,62 +74,71 @@ def _follow(url: str, deadline: float, opened: list[socket.socket]) -> bytes:
     """The photo at the end of at most a few redirects."""
     for _ in range(MAX_REDIRECTS + 1):
         try:
-            connection, path, host = _connection(url, deadline)
-            with closing(connection):
-                connection.connect()
-                opened.append(connection.sock)
-                _seconds_left(deadline)
-                connection.request(
-                    "GET", path, headers={"Host": host, **HEADERS}, preload_content=False
-                )
-                response = connection.getresponse()
-                if response.status not in REDIRECTS or "location" not in response.headers:
+            with _answer(url, deadline, opened) as response:
+                location = response.headers.get("location")
+                if location is None or response.status not in REDIRECTS:
                     return _read(response, deadline)
-                url = urljoin(url, response.headers["location"])
+                # A header is read as Latin-1, whatever its bytes are.
+                url = urljoin(url, location.encode("latin-1").decode("utf-8"))
         except (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
+            _left(deadline)  # else this is only how the end of the time shows
             raise ImageError(NO_ANSWER) from error
     raise ImageError(REDIRECTED)
 
 
-def _seconds_left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise ImageError(TOO_SLOW)
-    return left
+@contextmanager
+def _answer(
+    url: str, deadline: float, opened: list[socket.socket]
+) -> Iterator[urllib3.HTTPResponse]:
+    """The head of what the address answers; its connection is closed at the end."""
+    connection, path, host = _connection(url, deadline)
+    with closing(connection):
+        connection.connect()
+        opened.append(connection.sock)
+        _left(deadline)  # only now: past the deadline, nobody else closes what was just opened
+        connection.request("GET", path, headers={"Host": host, **HEADERS}, preload_content=False)
+        with closing(connection.getresponse()) as response:
+            yield response
 
 
 def _connection(url: str, deadline: float) -> tuple[HTTPConnection, str, str]:
     """A connection to the checked address, the path to ask for, and the host's name."""
     try:
-        parts = urllib3.util.parse_url(url)  # quotes spaces and letters beyond ASCII
-        port = parts.port or PORTS[parts.scheme or ""]
-    except (KeyError, urllib3.exceptions.LocationParseError) as error:
+        parts = urllib3.util.parse_url(url.strip())
+    except ValueError as error:
         raise ImageError(NO_ADDRESS) from error
-    if not parts.host:
+    if parts.scheme not in PORTS or not parts.host:
         raise ImageError(NO_ADDRESS)
-    name = parts.host.strip("[]").rstrip(".")
-    address = public_address(name, port)
-    host = parts.host if parts.port is None else f"{parts.host}:{port}"
-    connection = _open(str(parts.scheme), name, address, port, _seconds_left(deadline))
-    return connection, parts.request_uri, host
+    host, port = parts.host.strip("[]"), parts.port or PORTS[parts.scheme]
+    _left(deadline)
+    address = public_address(host, port)
+    if parts.scheme == "http":
+        connection = HTTPConnection(address, port, timeout=_left(deadline))
+    else:  # the certificate must be the name's, although the connection goes to the address
+        connection = HTTPSConnection(
+            address,
+            port,
+            timeout=_left(deadline),
+            cert_reqs="CERT_REQUIRED",
+            server_hostname=host,
+        )
+    return connection, parts.request_uri, parts.netloc or host
 
 
-def _open(scheme: str, name: str, address: str, port: int, seconds: float) -> HTTPConnection:
-    if scheme == "http":
-        return HTTPConnection(address, port, timeout=seconds)
-    # The certificate must be the name's, although the connection goes to the checked address.
-    return HTTPSConnection(
-        address,
-        port,
-        timeout=seconds,
-        cert_reqs="CERT_REQUIRED",
-        server_hostname=name,
-        assert_hostname=name,
-    )
+def _left(deadline: float) -> float:
+    """Seconds until the deadline; after it, the address was too slow."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise ImageError(TOO_SLOW)
+    return seconds
 
 
 def public_address(host: str, port: int) -> str:
-    """An address of the host, if all of them are public."""
+    """An address of the host, if all of them are public.
+
+    Raises:
+        ImageError: if the host has no address, or one that is not public.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -138,16 +152,20 @@ def public_address(host: str, port: int) -> str:
 def is_public(text: str) -> bool:
     """Whether an IP address is one of the open internet, also when it is wrapped in IPv6."""
     address = ipaddress.ip_address(text.partition("%")[0])
-    if any(address in network for network in NOT_PUBLIC):
-        return False
     if isinstance(address, ipaddress.IPv6Address):
-        if address in NAT64:
-            return is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
-        if inner := address.ipv4_mapped or address.sixtofour:
+        if inner := _wrapped(address):
             return is_public(str(inner))
-        if address not in UNICAST:
+        if address not in GIVEN_OUT_IPV6:
             return False
-    return address.is_global and not address.is_multicast
+    special = any(address in network for network in SPECIAL)
+    return address.is_global and not address.is_multicast and not special
+
+
+def _wrapped(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that packets to this one end up at."""
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 def _read(response: urllib3.HTTPResponse, deadline: float) -> bytes:
@@ -157,8 +175,8 @@ def _read(response: urllib3.HTTPResponse, deadline: float) -> bytes:
         )
     data = bytearray()
     while chunk := response.read(CHUNK, decode_content=False):
+        _left(deadline)
         data += chunk
         if len(data) > MAX_BYTES:
             raise ImageError(TOO_LARGE)
-        _seconds_left(deadline)
     return bytes(data)
