@@ -76,8 +76,9 @@ def test_means_are_those_of_the_photos(vit: vitviz.Vit, folder: Path, tmp_path: 
     assert [s["mean"] for s in kept["summaries"]] == [s.mean for s in found.summaries]
 
 
+@pytest.mark.parametrize("cut", [3, 25])  # within a number, within the line
 def test_an_interrupted_run_goes_on_where_it_stopped(
-    vit: vitviz.Vit, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vit: vitviz.Vit, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
     whole, parts = tmp_path / "whole.csv", tmp_path / "parts.csv"
     chosen = {"methods": ["rollout"], "metrics": ["deletion", "negative"]}
@@ -88,16 +89,30 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 
     with pytest.raises(KeyboardInterrupt):
         evaluate(vit, folder, **chosen, out=parts, progress=stop)
-    text = parts.read_text()
-    parts.write_text(text + text.splitlines()[-1].replace("a.png", "b.png")[:-25])  # cut off
+    next_line = next(line for line in whole.read_text().splitlines() if line.startswith("b.png"))
+    parts.write_bytes(parts.read_bytes() + next_line[:-cut].encode())
+    assert rows_of(parts) != rows_of(whole)
     recorded: list[object] = []
     real = evaluation.record
     monkeypatch.setattr(evaluation, "record", lambda *a: recorded.append(a) or real(*a))
     assert evaluate(vit, folder, **chosen, out=parts) == expected
     assert len(recorded) == 2
     assert rows_of(parts) == rows_of(whole)
+    assert b"\r\r" not in parts.read_bytes()
     assert evaluate(vit, folder, **chosen, out=parts) == expected
     assert len(recorded) == 2
+
+
+def test_a_photo_that_has_changed_is_measured_anew(
+    vit: vitviz.Vit, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.csv"
+    chosen = {"methods": ["rollout"], "metrics": ["deletion"]}
+    before = evaluate(vit, folder, **chosen, out=out)
+    Image.effect_noise((40, 40), 20).convert("RGB").save(folder / "b.png")
+    after = evaluate(vit, folder, **chosen, out=out)
+    assert after == evaluate(vit, folder, **chosen)
+    assert after != before
 
 
 def test_results_of_something_else_are_not_continued(
@@ -155,6 +170,7 @@ def test_metrics_are_all_that_what_is_known_allows(vit: vitviz.Vit, folder: Path
         ({"methods": ["no-such"]}, "no method “no-such”; choose from attention"),
         ({"metrics": ["no-such"]}, "no metric “no-such”; choose from deletion"),
         ({"out": "/no/such/folder/results.csv"}, "cannot be written"),
+        ({"limit": 0}, "at least one photo"),
     ],
 )
 def test_bad_choices_get_one_sentence(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -39,6 +41,12 @@ SUFFIXES = {
 }  # fmt: skip
 RESAMPLES = 2000
 RANDOM = "random"
+
+Key = tuple[str, str]
+"""A photo: its path below the folder, and the hash of what it was measured on."""
+
+Known = Mapping[str | None, Any]
+"""A photo's box and mask by those names, as far as they are needed; None under None."""
 
 
 @dataclass(frozen=True)
@@ -179,37 +187,53 @@ def evaluate(
         progress: called with the finished share after every photo; whatever it raises ends the run.
 
     Raises:
-        VitvizError: if the folder has no photos, a method or metric is unknown or lacks what it
-            needs, or `out` cannot be written or is of another evaluation.
+        VitvizError: if the folder has no photos, `limit` is less than 1, a method or metric is
+            unknown or lacks what it needs, or `out` cannot be written or is of another evaluation.
     """
     methods = _chosen(methods, METHODS, "method")
     metrics = _chosen(metrics, _measurable(boxes, masks), "metric", METRICS)
     if RANDOM not in methods:
         methods.append(RANDOM)
-    folder = Path(folder)
-    photos = _photos(folder)[:limit]
+    photos = _photos(Path(folder), limit)
     results = Results(vit.name, metrics, None if out is None else Path(out))
-    errors: list[dict[str, str]] = []
+    measured: list[Key] = []
     for number, name in enumerate(photos, start=1):
-        missing = [method for method in methods if (name, method) not in results.rows]
         try:
-            if missing:
-                photo = load_image(folder / name)
-                known = _known(name, photo, metrics, boxes, masks)
-                rec = record(vit, photo)
+            photo = load_image(Path(folder, name))
+            known = _known(name, photo, metrics, boxes, masks)
         except VitvizError as error:
-            errors.append({"photo": name, "method": "", "error": str(error)})
-            missing = []
-        for method in missing:
-            try:
-                results.add(name, method, _measure(rec, method, metrics, known))
-            except MethodError as error:
-                errors.append({"photo": name, "method": method, "error": str(error)})
+            results.fail(name, "", error)
+        else:
+            measured.append((name, _digest(photo, known)))
+            _measure_photo(vit, photo, known, measured[-1], methods, results)
         if progress:
             progress(number / len(photos))
-    evaluation = Evaluation(list(_summaries(results.rows, methods, metrics, photos)), errors)
-    results.write_summary(evaluation)
-    return evaluation
+    summaries = list(_summaries(results.rows, methods, metrics, measured))
+    return results.finish(summaries)
+
+
+def _measure_photo(
+    vit: Vit,
+    photo: Image.Image,
+    known: Known,
+    key: Key,
+    methods: Sequence[str],
+    results: Results,
+) -> None:
+    """Add what is missing of one photo; what cannot be measured is an error, and the rest is."""
+    missing = [method for method in methods if (key, method) not in results.rows]
+    if not missing:
+        return
+    try:
+        rec = record(vit, photo)
+    except VitvizError as error:
+        results.fail(key[0], "", error)
+        return
+    for method in missing:
+        try:
+            results.add(key, method, _measure(rec, method, results.metrics, known))
+        except MethodError as error:
+            results.fail(key[0], method, error)
 
 
 def read_boxes(file: str | Path) -> dict[str, Box]:
@@ -220,7 +244,8 @@ def read_boxes(file: str | Path) -> dict[str, Box]:
             an empty box, or two boxes for one photo.
     """
     boxes: dict[str, Box] = {}
-    for number, row in enumerate(_read_csv(Path(file)), start=2):
+    rows = csv.DictReader(io.StringIO(_read_text(Path(file)), newline=""))
+    for number, row in enumerate(rows, start=2):
         try:
             x0, y0, x1, y1 = (float(row[side]) for side in ("x0", "y0", "x1", "y1"))
             name = row["file"]
@@ -236,12 +261,17 @@ def read_boxes(file: str | Path) -> dict[str, Box]:
 
 
 class Results:
-    """What was measured, (photo, method) → metric → value, in memory and in a file if wanted."""
+    """What was measured and what could not be, in memory and in a file if wanted.
+
+    A row is of a photo as it was: one whose pixels, box or mask have changed since an earlier run
+    is measured anew.
+    """
 
     def __init__(self, model: str, metrics: Sequence[str], file: Path | None) -> None:
         self.model, self.metrics, self.file = model, list(metrics), file
-        self.columns = ["photo", "model", "method", *metrics]
-        self.rows: dict[tuple[str, str], dict[str, float]] = {}
+        self.columns = ["photo", "sha256", "model", "method", *metrics]
+        self.rows: dict[tuple[Key, str], dict[str, float]] = {}
+        self.errors: list[dict[str, str]] = []
         if file is None:
             return
         if file.exists():
@@ -253,36 +283,45 @@ class Results:
 
     def _read(self, file: Path) -> None:
         """Take up what an earlier run has measured."""
-        for row in _read_csv(file):
+        text = _read_text(file)
+        whole = text[: text.rfind("\n") + 1]  # the last line may be cut off, even within a number
+        for row in csv.DictReader(io.StringIO(whole, newline="")):
             if list(row) != self.columns or row["model"] != self.model:
                 raise VitvizError(
                     f"{file} is of another model or of other metrics; give another file."
                 )
-            if row[self.columns[-1]] is not None:  # the last line may be cut off
-                values = {metric: float(row[metric]) for metric in self.metrics}
-                self.rows[row["photo"], row["method"]] = values
+            values = {metric: float(row[metric]) for metric in self.metrics}
+            self.rows[(row["photo"], row["sha256"]), row["method"]] = values
 
     def _rewrite(self, file: Path) -> None:
-        with file.open("w", newline="", encoding="utf-8") as lines:
+        complete = file.with_suffix(".part")  # a run that ends here loses nothing
+        with complete.open("w", newline="", encoding="utf-8") as lines:
             writer = csv.writer(lines)
             writer.writerow(self.columns)
             writer.writerows(self._line(*key) for key in self.rows)
+        complete.replace(file)
 
-    def _line(self, photo: str, method: str) -> list[Any]:
-        return [photo, self.model, method, *self.rows[photo, method].values()]
+    def _line(self, key: Key, method: str) -> list[Any]:
+        return [*key, self.model, method, *self.rows[key, method].values()]
 
-    def add(self, photo: str, method: str, values: dict[str, float]) -> None:
+    def add(self, key: Key, method: str, values: dict[str, float]) -> None:
         """Keep one row, at once."""
-        self.rows[photo, method] = values
+        self.rows[key, method] = values
         if self.file:
             with self.file.open("a", newline="", encoding="utf-8") as lines:
-                csv.writer(lines).writerow(self._line(photo, method))
+                csv.writer(lines).writerow(self._line(key, method))
 
-    def write_summary(self, evaluation: Evaluation) -> None:
-        """The summaries beside the rows."""
+    def fail(self, photo: str, method: str, error: VitvizError) -> None:
+        """Remember what could not be measured, and why."""
+        self.errors.append({"photo": photo, "method": method, "error": str(error)})
+
+    def finish(self, summaries: list[Summary]) -> Evaluation:
+        """The whole, also beside the file of the rows."""
+        evaluation = Evaluation(summaries, self.errors)
         if self.file:
             text = json.dumps({"model": self.model, **asdict(evaluation)}, indent=2)
             self.file.with_suffix(".json").write_text(text, encoding="utf-8")
+        return evaluation
 
 
 def _chosen(
@@ -307,12 +346,14 @@ def _measurable(boxes: Mapping[str, Box] | None, masks: str | Path | None) -> di
     return {name: metric for name, metric in METRICS.items() if metric.needs in given}
 
 
-def _photos(folder: Path) -> list[str]:
+def _photos(folder: Path, limit: int | None) -> list[str]:
     """Paths of the photos below the folder, by name."""
+    if limit is not None and limit < 1:
+        raise VitvizError(f"The limit must be at least one photo, not {limit}.")
     found = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES]
     if not found:
         raise VitvizError(f"There is no photo in {folder}; give a folder with photos.")
-    return sorted(file.relative_to(folder).as_posix() for file in found)
+    return sorted(file.relative_to(folder).as_posix() for file in found)[:limit]
 
 
 def _known(
@@ -321,7 +362,7 @@ def _known(
     metrics: Sequence[str],
     boxes: Mapping[str, Box] | None,
     masks: str | Path | None,
-) -> dict[str | None, Any]:
+) -> Known:
     """The photo's box and mask, as far as the metrics need them."""
     needed = {METRICS[metric].needs for metric in metrics}
     known: dict[str | None, Any] = {None: None}
@@ -337,9 +378,16 @@ def _known(
     return known
 
 
-def _measure(
-    rec: Recording, method: str, metrics: Sequence[str], known: Mapping[str | None, Any]
-) -> dict[str, float]:
+def _digest(photo: Image.Image, known: Known) -> str:
+    """Hash of a photo's pixels and of what is known of it."""
+    mask = known.get("mask")
+    found = hashlib.sha256(f"{photo.size} {known.get('box')}".encode())
+    found.update(photo.tobytes())
+    found.update(b"" if mask is None else mask.tobytes())
+    return found.hexdigest()
+
+
+def _measure(rec: Recording, method: str, metrics: Sequence[str], known: Known) -> dict[str, float]:
     """Every metric of one method's map; of random maps the mean of several."""
 
     def measure(heat: Heatmap) -> list[float]:
@@ -355,10 +403,10 @@ def _measure(
 
 
 def _summaries(
-    rows: Mapping[tuple[str, str], Mapping[str, float]],
+    rows: Mapping[tuple[Key, str], Mapping[str, float]],
     methods: Sequence[str],
     metrics: Sequence[str],
-    photos: Sequence[str],
+    photos: Sequence[Key],
 ) -> Iterator[Summary]:
     """Means over those photos on which the method and random maps were measured."""
     for method in methods:
@@ -367,15 +415,9 @@ def _summaries(
             values = np.array([rows[photo, method][metric] for photo in common])
             gains = values - [rows[photo, RANDOM][metric] for photo in common]
             gains *= 1 if METRICS[metric].better == "high" else -1
-            yield Summary(
-                method,
-                metric,
-                len(common),
-                float(values.mean()),
-                _interval(values),
-                float(gains.mean()),
-                _interval(gains),
-            )
+            mean, gain = float(values.mean()), float(gains.mean())
+            intervals = _interval(values), _interval(gains)
+            yield Summary(method, metric, len(common), mean, intervals[0], gain, intervals[1])
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -385,9 +427,8 @@ def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _read_csv(file: Path) -> list[dict[str, Any]]:
+def _read_text(file: Path) -> str:
     try:
-        with file.open(newline="", encoding="utf-8") as lines:
-            return list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        return file.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
         raise VitvizError(f"{file} cannot be read as CSV; check the path and the file.") from error

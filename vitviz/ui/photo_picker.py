@@ -157,7 +157,8 @@ def pick(photo: str) -> None:
 
 def forget() -> None:
     """Keep nothing of the visitor's own photo."""
-    for key in (OWN, "session", "session beside", "maps", "answer", "measured", "photo_error"):
+    derived = ("session", "session beside", "maps", "answer", "measured", "importance")
+    for key in (OWN, "photo_error", *derived):
         st.session_state.pop(key, None)
 
 
