@@ -220,7 +220,7 @@ def test_every_method_runs_with_every_option(method: str) -> None:
     for name in vitviz.METHODS[method].options:
         widgets = [*app.slider, *app.pills, *app.get("button_group")]
         assert any(f"{method}_{name}" == widget.key for widget in widgets), name
-    _, heat = app.session_state["answer"]
+    _, heat = app.session_state["session"].kept["answer"]
     assert heat.method == method
 
 
@@ -231,7 +231,7 @@ def test_a_class_and_its_rival_are_chosen_by_name() -> None:
     cat = next(p for p in rec.predictions if p.label == "tabby").index
     app.selectbox(key="target").set_value("espresso").run()
     app.selectbox(key="versus").set_value("tabby").run()
-    _, shown = app.session_state["answer"]
+    _, shown = app.session_state["session"].kept["answer"]
     expected = vitviz.explain(rec, "relevance", target=coffee, versus=cat)
     assert (shown.values == expected.values).all()
     # On another photo the same class is asked for, not what is most probable there.
@@ -251,7 +251,7 @@ def test_the_class_follows_the_photo_until_one_is_chosen() -> None:
         app.query_params["sample"] = sample
         app.run()
         assert app.selectbox(key="target").value is None
-        _, shown = app.session_state["answer"]
+        _, shown = app.session_state["session"].kept["answer"]
         top = recording(app).predictions[0]
         expected = vitviz.explain(recording(app), "legrad", target=top.index)
         assert (shown.values == expected.values).all()

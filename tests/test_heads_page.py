@@ -51,10 +51,10 @@ def test_every_number_over_one_photo_and_over_all(statistic: str) -> None:
 
 def test_importance_is_measured_once_a_photo() -> None:
     app = opened(statistic="Importance")
-    _, shown = app.session_state["importance"]
+    shown = app.session_state["session"].kept["importance"]
     assert (shown == head_importance(recording(app)).heads).all()
     app.segmented_control(key="mode").set_value("Switch heads off").run()
-    assert app.session_state["importance"][1] is shown
+    assert app.session_state["session"].kept["importance"] is shown
     app.segmented_control(key="over").set_value("All samples").run()
     assert "choose “This photo”" in app.error[0].value
 

@@ -19,6 +19,8 @@ def open_page(page: Page, address: str, name: str) -> None:
 
 def test_methods_are_compared_and_their_photo_changes(page: Page, server: str) -> None:
     open_page(page, f"{server}/?sample=cat-and-coffee", "Compare")
+    sample = page.get_by_role("button", name="Cat and coffee")
+    expect(sample).to_have_attribute("aria-pressed", "true")  # as on the page before
     expect(page.get_by_text("is what this model’s behaviour supports most here")).to_be_visible()
     expect(page.locator(".map-sheet button")).to_have_count(5)
     page.get_by_role("button", name=re.compile("Rank .: Attention rollout")).click()

@@ -16,6 +16,7 @@ from streamlit.components.v2.types import ComponentRenderer
 
 from vitviz.overlay import colorize
 
+URL: Any = "query-params"  # binds a widget to the address
 FOLDER = Path(__file__).parent / "components"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -15,12 +14,12 @@ from vitviz.errors import MethodError, VitvizError
 from vitviz.faithfulness import Change, masked_input
 from vitviz.methods import METHODS
 from vitviz.overlay import input_picture, shared_scale
+from vitviz.ui.browser import URL
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.photo_picker import Photo, as_code, choose_photo, sample_photos
 from vitviz.ui.session import Look, Session, analyse, turn
 from vitviz.zoo import bundled_models
 
-URL: Any = "query-params"
 FIRST = ["attention", "rollout", "relevance", "gradcam"]
 RANDOM = "random"
 CHANGES: dict[str, Change] = {"Remove patches": "deletion", "Reveal patches": "insertion"}
@@ -126,15 +125,13 @@ def compare(session: Session, alt_text: str, wish: Wish, key: str) -> None:
 
 
 def measurements(session: Session, wish: Wish) -> tuple[list[Measured], int]:
-    """Every wanted method and random order, measured once for a photo and class, and the class."""
-    rec, kept = session.rec, st.session_state.setdefault("measured", {})
+    """Every wanted method and random order, measured once for a class, and the class."""
+    rec, kept = session.rec, session.kept
     index = {p.label: p.index for p in rec.predictions}
     target = index.get(wish.label or "", rec.predictions[0].index)
-    for old in [k for k in kept if len(kept) > 40 and k[0] != session.key]:
-        del kept[old]
     found = []
     for method in [*wish.methods, RANDOM] if wish.methods else []:
-        asked = (session.key, method, target)
+        asked = (method, target)
         if asked not in kept:
             try:
                 kept[asked] = with_progress(session, method, target)

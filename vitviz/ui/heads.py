@@ -21,13 +21,12 @@ from vitviz.heads import (
 from vitviz.images import load_image
 from vitviz.methods import explain
 from vitviz.recording import Recording, record
-from vitviz.ui.browser import component, palette
+from vitviz.ui.browser import URL, component, palette
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.photo_picker import as_code, choose_photo, sample_photos
 from vitviz.ui.session import Look, Session, analyse, model, turn
 from vitviz.zoo import bundled_models
 
-URL: Any = "query-params"
 Cell = tuple[int, int]  # (layer, head)
 HERE, GALLERY = "This photo", "All samples"
 OPEN, SWITCH = "Open a head", "Switch heads off"
@@ -117,15 +116,15 @@ def of_samples(model_name: str) -> HeadStatistics:
 
 def importance(session: Session) -> NDArray[np.float32]:
     """Measured once for a photo, while a bar shows how far it is."""
-    held = st.session_state.get("importance")
-    if held is None or held[0] != session.key:
+    if "importance" not in session.kept:
         text = "Switching off every head, one at a time …"
         bar = st.progress(0.0, text)
         with turn():
             found = head_importance(session.rec, progress=lambda share: bar.progress(share, text))
         bar.empty()
-        st.session_state["importance"] = held = (session.key, found.heads)
-    return held[1]
+        session.kept["importance"] = found.heads
+    measured: NDArray[np.float32] = session.kept["importance"]
+    return measured
 
 
 def matrix(

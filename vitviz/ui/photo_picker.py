@@ -57,6 +57,7 @@ def choose_photo() -> Photo:
     chosen = st.query_params.get("sample")
     if chosen not in offered:
         chosen = OWN if own else next(iter(offered))
+    st.session_state["sample"] = chosen
     photos = [{"id": key, "title": title, "thumb": p.thumb} for key, (title, p) in offered.items()]
     if own:
         photos.insert(0, {"id": OWN, "title": "Your photo", "thumb": own.thumb})
@@ -71,6 +72,15 @@ def choose_photo() -> Photo:
     if error := st.session_state.get("photo_error"):
         st.error(error, icon=":material/broken_image:")
     return own if own and chosen == OWN else offered[chosen][1]
+
+
+def keep_sample(page: str) -> None:
+    """Put the sample into the address again after a move to another page, which drops it."""
+    moved = st.session_state.get("page", page) != page
+    sample = st.session_state.get("sample", OWN)
+    if moved and sample != OWN and "sample" not in st.query_params:
+        st.query_params["sample"] = sample
+    st.session_state["page"] = page
 
 
 def own_photo_menu(own: Photo | None) -> None:
@@ -157,8 +167,7 @@ def pick(photo: str) -> None:
 
 def forget() -> None:
     """Keep nothing of the visitor's own photo."""
-    derived = ("session", "session beside", "maps", "answer", "measured", "importance")
-    for key in (OWN, "photo_error", *derived):
+    for key in (OWN, "photo_error", "session", "session beside"):
         st.session_state.pop(key, None)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import hashlib
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import streamlit as st
 from PIL import Image, ImageOps
@@ -39,6 +40,7 @@ class Session:
     preview: Image.Image
     factor: float  # preview pixels per photo pixel
     rec: Recording
+    kept: dict[Any, Any] = field(default_factory=dict)  # what pages derived and may show again
 
     @cached_property
     def small(self) -> Image.Image:
