@@ -70,7 +70,8 @@ def browser() -> Iterator[Browser]:
 def complaints(said: ConsoleMessage) -> list[str]:
     """An error on the console, but for addresses that Streamlit itself tries in vain below a page's
     own path before it finds the server's root."""
-    return [] if said.type != "error" or "/_stcore/" in said.location["url"] else [said.text]
+    where = said.location["url"]
+    return [] if said.type != "error" or "/_stcore/" in where else [f"{said.text} {where}"]
 
 
 @pytest.fixture

@@ -251,8 +251,11 @@ def without(session: Session, off: set[Cell]) -> None:
     if not off:
         st.caption("Choose “Switch heads off” and click heads, or click a layer’s number.")
         return
-    with turn():
-        left = ablate(session.rec, off)
+    asked, left = session.kept.get("without", (None, []))
+    if asked != off:
+        with turn():
+            left = ablate(session.rec, off)
+        session.kept["without"] = (off, left)
     before = {p.index: p.probability for p in session.rec.predictions}
     shown = {p.index for p in (*session.rec.predictions[:4], *left[:4])}
     rows = [
