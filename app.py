@@ -10,7 +10,7 @@ from vitviz.ui.server import send_at_once
 
 LOGO = Path(__file__).parent / "assets" / "logo.svg"
 
-send_at_once()
+st.cache_resource(show_spinner=False)(send_at_once)()
 st.set_page_config("Vitviz", page_icon=str(LOGO), layout="wide")
 st.html(Path(explore.__file__).with_name("page.css"))
 page = st.navigation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 from vitviz.ui.server import send_at_once
@@ -20,3 +21,19 @@ def test_connections_send_at_once() -> None:
             assert nodelay(early)
         with socket.create_connection(listening.getsockname()), listening.accept()[0] as late:
             assert nodelay(late)
+
+
+def test_no_file_is_kept_open() -> None:
+    """Whoever reads from a pipe waits until nobody holds its other end."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    send_at_once()
+    os.close(writing)
+    assert os.read(reading, 1) == b""  # BlockingIOError if it were still open somewhere
+    os.close(reading)
+
+
+def test_other_sockets_stay_as_they_are() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+        send_at_once()
+        assert datagrams.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_DGRAM

@@ -17,7 +17,7 @@ from vitviz.overlay import input_picture, shared_scale
 from vitviz.ui.browser import URL
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.photo_picker import Photo, as_code, choose_photo, sample_photos
-from vitviz.ui.session import Look, Session, analyse, turn
+from vitviz.ui.session import Look, Session, analyse, many_turns
 from vitviz.zoo import bundled_models
 
 FIRST = ["attention", "rollout", "relevance", "gradcam"]
@@ -133,26 +133,15 @@ def measurements(session: Session, wish: Wish) -> tuple[list[Measured], int]:
     for method in [*wish.methods, RANDOM] if wish.methods else []:
         asked = (method, target)
         if asked not in kept:
+            title = "random order" if method == RANDOM else METHODS[method].title
             try:
-                kept[asked] = with_progress(session, method, target)
+                with many_turns(f"Measuring {title} …") as progress:
+                    kept[asked] = measure(rec, method, target, progress=progress)
             except VitvizError as error:
                 st.warning(str(error), icon=":material/block:")
                 continue
         found.append(kept[asked])
     return found, target
-
-
-def with_progress(session: Session, method: str, target: int) -> Measured:
-    """Measure while a bar shows how far it is; a changed control ends it, what is done is kept."""
-    title = "random order" if method == RANDOM else METHODS[method].title
-    text = f"Measuring {title} …"
-    bar = st.progress(0.0, text)
-    with turn():
-        measured = measure(
-            session.rec, method, target, progress=lambda share: bar.progress(share, text)
-        )
-    bar.empty()
-    return measured
 
 
 def pick_panel(session: Session, order: list[Measured], alt_text: str, key: str) -> Measured:
@@ -223,7 +212,7 @@ def chart(order: Sequence[Measured], wish: Wish) -> alt.LayerChart:
         for share, probability in zip(curve.shares, curve.probabilities, strict=True)
     )
     axis = alt.Axis(format="%")
-    legend = alt.Legend(orient="top", title=None, symbolOpacity=1)
+    legend = alt.Legend(orient="bottom", columns=3, title=None, symbolOpacity=1)
     base = alt.Chart(points).encode(
         x=alt.X("Patches changed", axis=axis),
         y=alt.Y("Probability", axis=axis, scale=alt.Scale(domainMin=0)),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
@@ -14,7 +15,9 @@ from vitviz.errors import VitvizError
 from vitviz.heatmap import Heatmap
 from vitviz.methods import METHODS, explain
 from vitviz.methods.attention import all_head_maps
+from vitviz.methods.option import Method
 from vitviz.overlay import COLORMAPS, shared_scale, show_input
+from vitviz.progress import Progress
 from vitviz.recording import Query, Recording
 from vitviz.ui.browser import URL
 from vitviz.ui.downloads import downloads
@@ -22,7 +25,7 @@ from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.patch_map import patch_map, patch_rows
 from vitviz.ui.photo_picker import Photo, as_code, choose_photo
 from vitviz.ui.question import Question, how_to_ask, map_controls, meant
-from vitviz.ui.session import Look, Session, analyse, turn
+from vitviz.ui.session import Look, Session, analyse, many_turns, turn
 from vitviz.zoo import bundled_models
 
 Scale = tuple[float, float]
@@ -171,22 +174,32 @@ def answer(session: Session, question: Question, note: DeltaGenerator) -> Heatma
     asked, heat = session.kept.get("answer", (None, None))
     if asked == question:
         return heat
-    method = METHODS[question.method]
     arguments = {**question.options, **question.classes}
-    if method.slow:
-        with note.container(horizontal=True, vertical_alignment="center"):
-            bar = st.progress(0.0, "Asking the model many times …")
-            st.button("Stop", on_click=lambda: st.session_state.update(method="attention"))
-        arguments["progress"] = lambda share: bar.progress(share, "Asking the model many times …")
-    runs_the_model = method.slow or method.needs_gradient
     try:
-        with turn() if runs_the_model else nullcontext():
-            heat = explain(session.rec, question.method, question.query, **arguments)
+        with asking(METHODS[question.method], note) as progress:
+            heat = explain(
+                session.rec, question.method, question.query, progress=progress, **arguments
+            )
     except VitvizError as error:
         note.warning(str(error), icon=":material/block:")
         return None
     session.kept["answer"] = (question, heat)
     return heat
+
+
+@contextmanager
+def asking(method: Method, note: DeltaGenerator) -> Iterator[Progress | None]:
+    """A turn for a method that runs the model; a slow one shows its progress and can be stopped."""
+    if method.slow:
+        with note.container(horizontal=True, vertical_alignment="center"):
+            st.button("Stop", on_click=lambda: st.session_state.update(method="attention"))
+            with many_turns("Asking the model many times …") as progress:
+                yield progress
+    elif method.needs_gradient:
+        with turn():
+            yield None
+    else:
+        yield None
 
 
 def pin_query() -> None:

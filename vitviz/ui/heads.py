@@ -24,7 +24,7 @@ from vitviz.recording import Recording, record
 from vitviz.ui.browser import URL, component, palette
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.photo_picker import as_code, choose_photo, sample_photos
-from vitviz.ui.session import Look, Session, analyse, model, turn
+from vitviz.ui.session import Look, Session, analyse, many_turns, model, turn
 from vitviz.zoo import bundled_models
 
 Cell = tuple[int, int]  # (layer, head)
@@ -117,12 +117,8 @@ def of_samples(model_name: str) -> HeadStatistics:
 def importance(session: Session) -> NDArray[np.float32]:
     """Measured once for a photo, while a bar shows how far it is."""
     if "importance" not in session.kept:
-        text = "Switching off every head, one at a time …"
-        bar = st.progress(0.0, text)
-        with turn():
-            found = head_importance(session.rec, progress=lambda share: bar.progress(share, text))
-        bar.empty()
-        session.kept["importance"] = found.heads
+        with many_turns("Switching off every head, one at a time …") as progress:
+            session.kept["importance"] = head_importance(session.rec, progress=progress).heads
     measured: NDArray[np.float32] = session.kept["importance"]
     return measured
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from contextlib import suppress
 from pathlib import Path
 
-import streamlit as st
 
-
-@st.cache_resource(show_spinner=False)
 def send_at_once() -> None:
     """Set TCP_NODELAY on this process's sockets; connections inherit it from the listening one.
 
@@ -20,6 +16,8 @@ def send_at_once() -> None:
     """
     folder = Path("/dev/fd")  # not on every system, and not in every container
     for file in folder.iterdir() if folder.is_dir() else ():
-        with suppress(OSError), socket.socket(fileno=os.dup(int(file.name))) as sock:
-            if sock.family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError):  # not a socket
+            sock = socket.socket(fileno=int(file.name))
+            if sock.type == socket.SOCK_STREAM and sock.family in (socket.AF_INET, socket.AF_INET6):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.detach()  # it stays its owner's

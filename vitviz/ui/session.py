@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import hashlib
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,6 +16,7 @@ import streamlit as st
 from PIL import Image, ImageOps
 
 from vitviz.images import load_image
+from vitviz.progress import Progress
 from vitviz.recording import Recording, record
 from vitviz.ui.browser import jpeg
 from vitviz.zoo import Vit, load_model
@@ -69,6 +73,23 @@ def model(name: str) -> Vit:
 def turn() -> threading.BoundedSemaphore:
     """Held by whoever decodes a photo or runs the model; the others wait."""
     return threading.BoundedSemaphore(FORWARDS_AT_ONCE)
+
+
+@contextmanager
+def many_turns(text: str) -> Iterator[Progress]:
+    """A turn for many forward passes: what shows how far they are, and between two of them lets
+    those who wait go first."""
+    bar = st.progress(0.0, text)
+
+    def progress(share: float) -> None:
+        bar.progress(share, text)
+        turn().release()
+        time.sleep(0.001)  # else this thread is back before the one that waits has woken up
+        turn().acquire()
+
+    with turn():
+        yield progress
+    bar.empty()
 
 
 def analyse(data: bytes, model_name: str, place: str = "session") -> Session:
