@@ -212,11 +212,14 @@ def chart(order: Sequence[Measured], wish: Wish) -> alt.LayerChart:
         for share, probability in zip(curve.shares, curve.probabilities, strict=True)
     )
     axis = alt.Axis(format="%")
-    legend = alt.Legend(orient="bottom", columns=3, title=None, symbolOpacity=1)
+    # A method has one colour, whatever it is compared with and on whichever photo.
+    colours = alt.Scale(domain=[method.title for method in METHODS.values()])
+    shown_here = [METHODS[m.method].title for m in order]
+    legend = alt.Legend(orient="bottom", columns=3, title=None, symbolOpacity=1, values=shown_here)
     base = alt.Chart(points).encode(
         x=alt.X("Patches changed", axis=axis),
         y=alt.Y("Probability", axis=axis, scale=alt.Scale(domainMin=0)),
-        color=alt.Color("Method", sort=None, legend=legend),
+        color=alt.Color("Method", scale=colours, legend=legend),
     )
     dashes = alt.Scale(domain=["method", "random"], range=[[1, 0], [4, 4]])
     lines = base.mark_line().encode(strokeDash=alt.StrokeDash("order", scale=dashes, legend=None))
