@@ -249,3 +249,22 @@ def test_the_command_prints_the_table_and_names_what_is_broken(
     (folder / "z.png").unlink()
     assert main(["evaluate", str(folder), *arguments, "--boxes", str(boxes), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["errors"] == []
+
+
+def test_the_summary_does_not_overwrite_the_rows(
+    vit: vitviz.Vit, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(vitviz.VitvizError, match=r"name it results\.csv"):
+        evaluate(vit, folder, out=tmp_path / "results.json")
+
+
+def test_a_mask_with_transparency_is_refused(vit: vitviz.Vit, folder: Path, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "sub/c.png"):
+        file = tmp_path / "masks" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGBA", (40, 40), (255, 255, 255, 0)).save(file)
+    found = evaluate(
+        vit, folder, methods=["attention"], metrics=["accuracy"], masks=tmp_path / "masks"
+    )
+    assert len(found.errors) == 3
+    assert "transparency" in found.errors[0]["error"]

@@ -274,6 +274,8 @@ class Results:
         self.errors: list[dict[str, str]] = []
         if file is None:
             return
+        if file.suffix in (".json", ".part"):
+            raise VitvizError(f"{file} would be overwritten by the summary; name it results.csv.")
         if file.exists():
             self._read(file)
         try:
@@ -371,11 +373,20 @@ def _known(
             raise VitvizError("There is no box for this photo; add its line.")
         known["box"] = boxes[name]
     if "mask" in needed and masks is not None:
-        mask = load_image((Path(masks) / name).with_suffix(".png"))
+        mask = _load_mask((Path(masks) / name).with_suffix(".png"))
         if mask.size != photo.size:
             raise VitvizError(f"The mask is {mask.size} and the photo {photo.size} px; resize it.")
         known["mask"] = np.asarray(mask).any(axis=-1)
     return known
+
+
+def _load_mask(file: Path) -> Image.Image:
+    """A mask's colours; transparency would say in a second way what is object and what is not."""
+    mask = load_image(file)
+    with Image.open(file) as raw:
+        if raw.has_transparency_data:
+            raise VitvizError("The mask has transparency; save it as black and white.")
+    return mask
 
 
 def _digest(photo: Image.Image, known: Known) -> str:

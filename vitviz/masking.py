@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vitviz.progress import Progress, batches
@@ -25,12 +25,11 @@ def mask_patches(rec: Recording, hidden: Tensor, filling: Tensor) -> Tensor:
         hidden: which patches each mask replaces, boolean (masks, rows, cols).
         filling: what is seen there instead, normalised; any shape that expands to the input's.
     """
-    height, width = rec.pixels.shape[-2:]
-    rows, cols = (
-        math.ceil(side / patches) for side, patches in zip((height, width), rec.grid, strict=True)
-    )
-    pixels = hidden.repeat_interleave(rows, dim=1).repeat_interleave(cols, dim=2)
-    return torch.where(pixels[:, None, :height, :width], filling, rec.pixels)
+    height, width = rec.patch_size
+    pixels = hidden.repeat_interleave(height, dim=1).repeat_interleave(width, dim=2)
+    below, beside = (a - b for a, b in zip(rec.pixels.shape[-2:], pixels.shape[-2:], strict=True))
+    pixels = F.pad(pixels, (0, beside, 0, below))  # less than 0 cuts off what the model pads
+    return torch.where(pixels[:, None], filling, rec.pixels)
 
 
 @torch.no_grad()

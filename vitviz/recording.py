@@ -6,6 +6,7 @@ row by row, so a clicked patch costs one row and nothing ever holds all layers Ã
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -107,6 +108,15 @@ class Recording:
     seconds: float
     norms: Tensor | None = None
     derived: Memo = field(default_factory=Memo, init=False, repr=False)
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """(height, width) of a patch in pixels of the model's input.
+
+        The input may hold a few more pixels than the patches, which the model never sees, or fewer,
+        where the model pads it.
+        """
+        return _patch_size(self.vit, self.pixels, self.grid)
 
     @property
     def num_layers(self) -> int:
@@ -264,6 +274,7 @@ def record(vit: Vit, photo: Image.Image) -> Recording:
         logits = vit.module(pixels[None].to(float_type(vit.module)))[0]
         seconds = time.perf_counter() - start
     grid, prefix, has_class_token = _tokens(vit, pixels)
+    box = _covered(box, pixels, grid, _patch_size(vit, pixels, grid))
     layers, pool = _sort_calls(vit, recorder, prefix, prefix + grid[0] * grid[1])
     if getattr(vit.module, "num_classes", 1) == 0:
         logits = logits.new_empty(0)
@@ -297,6 +308,30 @@ def _tokens(vit: Vit, pixels: Tensor) -> tuple[tuple[int, int], int, bool]:
         raise ModelError(f"{vit.name} does not say where its patches are; it cannot be mapped.")
     rows, cols = grid_of(tuple(pixels.shape[-2:]))
     return (rows, cols), prefix, getattr(module, "cls_token", None) is not None
+
+
+def _patch_size(vit: Vit, pixels: Tensor, grid: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a patch: the stride of the convolution that cuts the input, or, behind a
+    stem of other layers, the input's share."""
+    embed = getattr(vit.module, "patch_embed", None)
+    cut = getattr(embed, "proj", None)
+    if isinstance(cut, nn.Conv2d) and not hasattr(embed, "backbone"):
+        height, width = cut.stride
+        return height, width
+    sides = (math.ceil(side / n) for side, n in zip(pixels.shape[-2:], grid, strict=True))
+    return next(sides), next(sides)
+
+
+def _covered(box: Box, pixels: Tensor, grid: tuple[int, int], patch: tuple[int, int]) -> Box:
+    """The part of the photo under the patches, from the part under the whole input."""
+    left, top, right, bottom = box
+    height, width = pixels.shape[-2:]
+    return (
+        left,
+        top,
+        left + (right - left) * grid[1] * patch[1] / width,
+        top + (bottom - top) * grid[0] * patch[0] / height,
+    )
 
 
 def _sort_calls(

@@ -338,3 +338,13 @@ def test_every_method_runs(page: Page, server: str, own: bool, tmp_path: Path) -
         assert method.title in str(page.locator(".patch-map > canvas").get_attribute("aria-label"))
         expect(page.get_by_test_id("stAlert")).to_have_count(0)
         expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_the_first_layer_stays_in_the_link(page: Page, server: str) -> None:
+    """The last layer is the default, which a link leaves out; no other may be left out."""
+    page.goto(f"{server}/?sample=coffee&view=Layers")
+    page.get_by_text("2", exact=True).first.click()
+    page.get_by_role("button", name="Layer 0, head 2").click()
+    page.wait_for_url("**attention_layer=0*")
+    page.reload()
+    expect(page.get_by_role("slider", name="Layer")).to_have_value("0")

@@ -268,5 +268,7 @@ def changed_photo(session: Session, chosen: Measured, wish: Wish, label: str) ->
         f"{share:.0%} of the patches {done}, the most relevant by {METHODS[chosen.method].title} "
         f"first: {as_code(label)} {curve.probabilities[point]:.1%}"
     )
+    if chosen.method == RANDOM:
+        text += " in the mean of several random orders, of which this is the first"
     st.image(input_picture(session.rec.vit, pixels), width="stretch", alt=text.replace("`", ""))
     st.caption(text)

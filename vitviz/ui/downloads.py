@@ -15,7 +15,7 @@ from vitviz.images import load_image
 from vitviz.methods.attention import all_head_maps
 from vitviz.overlay import mark_patch, overlay
 from vitviz.recording import Query
-from vitviz.ui.session import Look, Session
+from vitviz.ui.session import Look, Session, turn
 
 
 def downloads(
@@ -30,9 +30,10 @@ def downloads(
     one = f"{name}_{heat.method}"
 
     def picture(file: BinaryIO) -> None:
-        photo = load_image(session.data)
-        drawn = overlay(photo, heat, look.colormap, look.alpha, smooth=look.smooth, scale=scale)
-        write_png(drawn if query == "cls" else mark_patch(drawn, heat, query), file)
+        with turn():
+            photo = load_image(session.data)
+            drawn = overlay(photo, heat, look.colormap, look.alpha, smooth=look.smooth, scale=scale)
+            write_png(drawn if query == "cls" else mark_patch(drawn, heat, query), file)
 
     def figure(file: BinaryIO) -> None:
         maps = all_head_maps(session.rec, query)

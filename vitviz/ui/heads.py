@@ -111,7 +111,8 @@ def of_samples(model_name: str) -> HeadStatistics:
     """The mean of the samples."""
     vit = model(model_name)
     photos = [load_image(photo.data) for _, photo in sample_photos().values()]
-    return mean_statistics([head_statistics(record(vit, photo)) for photo in photos])
+    with turn():
+        return mean_statistics([head_statistics(record(vit, photo)) for photo in photos])
 
 
 def importance(session: Session) -> NDArray[np.float32]:

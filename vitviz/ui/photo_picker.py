@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from base64 import b64decode
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
+from pathlib import PurePosixPath
 
 import streamlit as st
+from urllib3.util import parse_url
 
 from vitviz.errors import ImageError
 from vitviz.fetch import fetch_image
 from vitviz.images import MAX_BYTES, TOO_LARGE, load_image, samples
 from vitviz.ui.browser import component, thumbnail
+from vitviz.ui.session import turn
 
 FILES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif"]
 THUMB = 112  # px
@@ -140,14 +141,15 @@ def take_from_address() -> None:
     except ImageError as error:
         st.error(str(error), icon=":material/link_off:")
         return
-    take(data, Path(urlsplit(url).path).name or "photo")
+    take(data, PurePosixPath(parse_url(url).path or "").name or "photo")
     st.rerun()
 
 
 def take(data: bytes, name: str) -> None:
     """Make these bytes the visitor's photo; a file that is none changes nothing but says so."""
     try:
-        thumb = thumbnail(load_image(data), THUMB)
+        with turn():
+            thumb = thumbnail(load_image(data), THUMB)
     except ImageError as error:
         st.session_state["photo_error"] = f"{as_code(name)}: {error}"
         return

@@ -94,13 +94,11 @@ def control(rec: Recording, method: str, name: str) -> Any:
     key = f"{method}_{name}"
     if isinstance(option, Layer):
         last = rec.num_layers - 1
-        # Streamlit warns of a default beside a value that a click on the sheet has set.
-        first = None if key in st.session_state else option.default % rec.num_layers
+        first = option.default % rec.num_layers  # always the same: the link leaves it out
         return st.slider(option.title, 0, last, first, key=key, bind=URL)
     if isinstance(option, Head):
         heads = ["mean", *map(str, range(rec.num_heads(0)))]
-        chosen = None if key in st.session_state else "mean"
-        head = st.pills(option.title, heads, default=chosen, required=True, key=key, bind=URL)
+        head = st.pills(option.title, heads, default="mean", required=True, key=key, bind=URL)
         return None if head in (None, "mean") else int(head)
     if isinstance(option, Choice):
         return st.segmented_control(

@@ -6,6 +6,8 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+INTERNET = (socket.AF_INET, socket.AF_INET6)
+
 
 def send_at_once() -> None:
     """Set TCP_NODELAY on this process's sockets; connections inherit it from the listening one.
@@ -18,6 +20,8 @@ def send_at_once() -> None:
     for file in folder.iterdir() if folder.is_dir() else ():
         with suppress(OSError):  # not a socket
             sock = socket.socket(fileno=int(file.name))
-            if sock.type == socket.SOCK_STREAM and sock.family in (socket.AF_INET, socket.AF_INET6):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.detach()  # it stays its owner's
+            try:
+                if sock.type == socket.SOCK_STREAM and sock.family in INTERNET:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            finally:
+                sock.detach()  # it stays its owner's

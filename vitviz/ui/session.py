@@ -15,6 +15,7 @@ from typing import Any
 import streamlit as st
 from PIL import Image, ImageOps
 
+from vitviz.errors import VitvizError
 from vitviz.images import load_image
 from vitviz.progress import Progress
 from vitviz.recording import Recording, record
@@ -79,16 +80,20 @@ def turn() -> threading.BoundedSemaphore:
 def many_turns(text: str) -> Iterator[Progress]:
     """A turn for many forward passes: what shows how far they are, and between two of them lets
     those who wait go first."""
-    bar = st.progress(0.0, text)
+    bar, held = st.progress(0.0, text), turn()
 
     def progress(share: float) -> None:
         bar.progress(share, text)
-        turn().release()
+        held.release()
         time.sleep(0.001)  # else this thread is back before the one that waits has woken up
-        turn().acquire()
+        held.acquire()
 
-    with turn():
-        yield progress
+    try:
+        with held:
+            yield progress
+    except VitvizError:
+        bar.empty()
+        raise
     bar.empty()
 
 
