@@ -1,0 +1,54 @@
+"""The catalogues of texts say the same in every language."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from vitviz.ui.language import LANGUAGES, texts
+from vitviz.ui.lesson import lessons
+
+OTHERS = sorted(LANGUAGES.keys() - {"en"})
+
+
+def places(text: str) -> list[str]:
+    return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name)
+
+
+def shape(found: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key with what must agree: a text's places and terms, a number itself."""
+    if isinstance(found, dict):
+        for name, value in found.items():
+            yield from shape(value, f"{key}.{name}")
+    elif isinstance(found, list):
+        for index, value in enumerate(found):
+            yield from shape(value, f"{key}.{index}")
+    elif isinstance(found, str):
+        assert found.strip(), f"{key} is empty"
+        yield key, (places(found), found.count("**"), found.count("|"))
+    else:
+        yield key, found
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_no_text_is_missing(language: str) -> None:
+    assert dict(shape(texts(language))) == dict(shape(texts("en")))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_lessons_have_their_parts(language: str) -> None:
+    for number, lesson in enumerate(lessons(), 1):
+        assert lesson.number == number
+        found = texts(language)[lesson.id]
+        assert {"title", "goal", "try"} <= found.keys()
+        assert len(found["check"]) == 3
+        assert 5 <= len(lesson.steps) <= 8
+        assert any(step.guess for step in lesson.steps)
+        for step in lesson.steps:
+            assert step.guess == ("guess" in found[step.id])
+        guesses = [found[step.id]["guess"] for step in lesson.steps if step.guess]
+        for question in [*found["check"], *guesses]:
+            assert len(question["options"]) == len(question["why"]) > question["right"] >= 0

@@ -1,0 +1,70 @@
+"""What several lessons show: the photo with a patch to choose, and numbers as colours."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from vitviz.heatmap import Heatmap
+from vitviz.overlay import colorize
+from vitviz.ui.language import t
+from vitviz.ui.patch_map import patch_map
+from vitviz.ui.session import Look, Session
+
+DIVERGING = "RdBu_r"
+
+
+def pick_patch(session: Session, heat: Heatmap | None = None, meaning: str = "") -> tuple[int, int]:
+    """The photo, under a map if there is one; a click chooses the patch that the lessons follow.
+
+    The patch is in the address; at first it is the one in the middle.
+    """
+    rows, cols = session.rec.grid
+    bare = Heatmap(np.zeros(session.rec.grid, np.float32), session.rec.box, "none")
+    patch = chosen_patch(session)
+    look = Look("inferno", 0.6 if heat else 0.0, True)
+    patch_map(
+        session,
+        heat or bare,
+        None,
+        look,
+        query=patch,
+        scale=None,
+        marks=[],
+        meaning=meaning,
+        alt=t("lesson.photo_alt", row=patch[0], col=patch[1], rows=rows, cols=cols),
+        key="lesson_photo",
+        on_query=_keep_patch,
+    )
+    return patch
+
+
+def chosen_patch(session: Session) -> tuple[int, int]:
+    """The patch in the address, or the one in the middle."""
+    rows, cols = session.rec.grid
+    parts = st.query_params.get("patch", st.session_state.get("patch", "")).split(",")
+    if len(parts) == 2 and all(part.isdecimal() for part in parts):
+        row, col = map(int, parts)
+        if row < rows and col < cols:
+            return row, col
+    return rows // 2, cols // 2
+
+
+def _keep_patch() -> None:
+    query = st.session_state["lesson_photo"].query
+    if query != "cls":  # a second click on the same patch
+        st.query_params["patch"] = st.session_state["patch"] = query
+
+
+def colours(values: NDArray[np.float32], scale: float, enlarge: int = 1) -> Image.Image:
+    """Numbers as colours, (rows, cols) → picture: blue is negative, red positive, white is zero.
+
+    Args:
+        scale: the size of the numbers drawn in the fullest colours.
+        enlarge: pixels a number.
+    """
+    picture = Image.fromarray(colorize(values, DIVERGING, (-scale, scale)))
+    size = (picture.width * enlarge, picture.height * enlarge)
+    return picture.resize(size, Image.Resampling.NEAREST)

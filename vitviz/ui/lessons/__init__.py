@@ -1,0 +1,1 @@
+"""The lessons, one file each; their texts are in the catalogue."""

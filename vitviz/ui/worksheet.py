@@ -1,0 +1,80 @@
+"""A lesson on paper: its words as an HTML page to print, with blanks or with answers."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from markdown_it import MarkdownIt
+from matplotlib import mathtext
+
+from vitviz.ui.browser import as_text
+from vitviz.ui.language import entry, language, t
+
+if TYPE_CHECKING:
+    from vitviz.ui.lesson import Lesson
+
+TERM = re.compile(r"\*\*(.+?)\*\*")  # a bold word is one to remember
+BLANK = "\\_" * 12
+STYLE = """
+body { font: 12pt/1.5 system-ui, "Noto Sans CJK SC", "Microsoft YaHei", sans-serif;
+  max-width: 44rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
+h1 { font-size: 1.6em; } h2 { font-size: 1.15em; margin: 1.6em 0 0.3em; }
+section { break-inside: avoid; }
+ul.choices { list-style: none; padding-left: 0; }
+p.line { border-bottom: 1px solid #999; height: 1.6em; margin: 0; }
+p.name { display: flex; gap: 2rem; } p.name span { flex: 1; border-bottom: 1px solid #999; }
+p.why { color: #0f766e; } img { height: 2.6em; }
+"""
+
+
+def worksheet(lesson: Lesson, *, answers: bool) -> str:
+    """The lesson's worksheet, an HTML file of its own; without answers its terms are blank."""
+    title = f"{lesson.number} · {html.escape(lesson.text('title'))}"
+    name = "".join(f"<span>{html.escape(t(f'lesson.{key}'))}</span>" for key in ("name", "date"))
+    body = "\n".join(f"<section>{part}</section>" for part in _sections(lesson, answers))
+    return (
+        f'<!doctype html><html lang="{language()}"><head><meta charset="utf-8">'
+        f"<title>{title}</title><style>{STYLE}</style></head><body><h1>{title}</h1>"
+        f'<p class="name">{name}</p><p>{_words(lesson.text("goal"))}</p>{body}</body></html>'
+    )
+
+
+def _sections(lesson: Lesson, answers: bool) -> Iterator[str]:
+    """Each step, the task and the self-check."""
+    for step in lesson.steps:
+        text = lesson.text(f"{step.id}.text")
+        shown = _words(text if answers else TERM.sub(BLANK, text))
+        formula = f"<p>{_formula(step.formula)}</p>" if step.formula else ""
+        guess = _question(entry(f"{lesson.id}.{step.id}.guess"), answers) if step.guess else ""
+        yield f"<h2>{html.escape(lesson.text(f'{step.id}.title'))}</h2>{shown}{formula}{guess}"
+    lines = '<p class="line"></p>' * 3
+    yield f"<h2>{html.escape(t('lesson.try'))}</h2>{_words(lesson.text('try'))}{lines}"
+    check = "".join(_question(question, answers) for question in entry(f"{lesson.id}.check"))
+    yield f"<h2>{html.escape(t('lesson.check'))}</h2>{check}"
+
+
+def _question(question: dict[str, Any], answers: bool) -> str:
+    """A question with boxes to tick; the right one is ticked and explained with the answers."""
+    right = question["right"]
+    choices = "".join(
+        f"<li>{'☒' if answers and index == right else '☐'} {html.escape(option)}</li>"
+        for index, option in enumerate(question["options"])
+    )
+    why = f'<p class="why">{html.escape(question["why"][right])}</p>' if answers else ""
+    return f'{_words(question["ask"])}<ul class="choices">{choices}</ul>{why}'
+
+
+def _words(markdown: str) -> str:
+    return str(MarkdownIt().render(markdown))
+
+
+def _formula(latex: str) -> str:
+    """A formula as a picture inside the page."""
+    picture = BytesIO()
+    mathtext.math_to_image(f"${latex}$", picture, format="svg")
+    code = as_text(picture.getvalue())
+    return f'<img alt="{html.escape(latex)}" src="data:image/svg+xml;base64,{code}">'
