@@ -7,7 +7,7 @@ import timm
 import torch
 
 import vitviz
-from vitviz.tokens import patch_pixels, patch_vectors, projection, token_count
+from vitviz.tokens import patch_pixels, patch_vectors, projection, smoothest, token_count
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +49,10 @@ def test_a_stem_of_several_layers_is_no_matrix() -> None:
 )
 def test_tokens_are_counted(side: int, patch: int, tokens: int) -> None:
     assert token_count(side, patch) == tokens
+
+
+def test_broad_patterns_come_before_fine_ones() -> None:
+    plain = torch.ones(3, 8, 8)
+    stripes = plain * torch.tensor([1.0, 1, 1, 1, -1, -1, -1, -1])
+    chequered = plain * torch.tensor([1.0, -1] * 4) * torch.tensor([1.0, -1] * 4)[:, None]
+    assert smoothest(torch.stack([chequered, 5 * stripes, plain])).tolist() == [2, 1, 0]

@@ -13,7 +13,7 @@ from vitviz.errors import ModelError, VitvizError
 from vitviz.recording import Recording, float_type
 from vitviz.zoo import Vit
 
-__all__ = ["patch_pixels", "patch_vectors", "projection", "token_count"]
+__all__ = ["patch_pixels", "patch_vectors", "projection", "smoothest", "token_count"]
 
 
 def projection(vit: Vit) -> tuple[Tensor, Tensor]:
@@ -28,6 +28,16 @@ def projection(vit: Vit) -> tuple[Tensor, Tensor]:
     weight = layer.weight.detach().float()
     bias = torch.zeros(len(weight)) if layer.bias is None else layer.bias.detach().float()
     return weight, bias
+
+
+def smoothest(filters: Tensor) -> Tensor:
+    """Numbers of the filters (width, 3, height, width), those with broad patterns first: (width,).
+
+    The order is that of how much neighbouring weights differ, Σ (difference)², in shares of Σ w².
+    """
+    differences = (filters.diff(dim=axis).square().sum(dim=(1, 2, 3)) for axis in (-1, -2))
+    energy = filters.square().sum(dim=(1, 2, 3)).clamp(min=torch.finfo().tiny)
+    return (torch.stack(list(differences)).sum(dim=0) / energy).argsort()
 
 
 def patch_pixels(rec: Recording, patch: tuple[int, int]) -> Tensor:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from vitviz.overlay import input_picture, show_input
-from vitviz.tokens import patch_pixels, patch_vectors, projection, token_count
+from vitviz.tokens import patch_pixels, patch_vectors, projection, smoothest, token_count
 from vitviz.ui.language import t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.lesson_widgets import colours, pick_patch
@@ -51,11 +51,10 @@ def numbers(session: Session) -> None:
 
 
 def filters(session: Session) -> None:
-    """The filters with the largest weights as small pictures."""
+    """The smoothest filters as small pictures."""
     weight, _ = projection(session.rec.vit)
-    strongest = weight.flatten(1).norm(dim=1).argsort(descending=True)[:FILTERS].sort().values
     with st.container(horizontal=True, gap="small", key="filters"):
-        for index in strongest.tolist():
+        for index in smoothest(weight)[:FILTERS].sort().values.tolist():
             shown = weight[index] / weight[index].abs().max() / 2 + 0.5
             tile = (shown.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
             picture = Image.fromarray(tile).resize((70, 70), Image.Resampling.NEAREST)
