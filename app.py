@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from vitviz.ui import compare, explore, heads
-from vitviz.ui.language import language_switch, t
+from vitviz.ui.language import t
 from vitviz.ui.lesson import lessons
 from vitviz.ui.photo_picker import keep_sample
 from vitviz.ui.server import send_at_once
@@ -33,5 +33,4 @@ page = st.navigation(
     position="top",
 )
 keep_sample(page.url_path)
-language_switch()
 page.run()

@@ -19,7 +19,7 @@ import streamlit as st
 
 from vitviz.errors import VitvizError
 from vitviz.ui.browser import URL
-from vitviz.ui.language import entry, t
+from vitviz.ui.language import entry, language_switch, t
 from vitviz.ui.photo_picker import as_code, choose_photo
 from vitviz.ui.session import Session, analyse
 from vitviz.ui.worksheet import worksheet
@@ -74,6 +74,7 @@ class Lesson:
 
     def page(self) -> None:
         """The lesson on one's own photo, one step at a time."""
+        language_switch()
         with st.container(key="presenting" if is_presenting() else "lesson"):
             self._head()
             photo = choose_photo()

@@ -13,11 +13,13 @@ from vitviz.errors import ImageError
 from vitviz.fetch import fetch_image
 from vitviz.images import MAX_BYTES, TOO_LARGE, load_image, samples
 from vitviz.ui.browser import component, thumbnail
+from vitviz.ui.language import t
 from vitviz.ui.session import turn
 
 FILES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif"]
 THUMB = 112  # px
 OWN = "own"
+SOURCES = FILE, CAMERA, ADDRESS = "file", "camera", "address"
 _component = component("photo_gallery")
 
 
@@ -61,7 +63,7 @@ def choose_photo() -> Photo:
     st.session_state["sample"] = chosen
     photos = [{"id": key, "title": title, "thumb": p.thumb} for key, (title, p) in offered.items()]
     if own:
-        photos.insert(0, {"id": OWN, "title": "Your photo", "thumb": own.thumb})
+        photos.insert(0, {"id": OWN, "title": t("photo.yours"), "thumb": own.thumb})
     with st.container(horizontal=True, vertical_alignment="center", key="photos"):
         own_photo_menu(own)
         _component(
@@ -88,30 +90,28 @@ def own_photo_menu(own: Photo | None) -> None:
     """File, camera or web address. A photo that was taken closes the menu and empties it."""
     taken = st.session_state.get("taken", 0)
     with st.popover(
-        "Your own photo", icon=":material/add_a_photo:", key=f"menu{taken}", on_change="rerun"
+        t("photo.own"), icon=":material/add_a_photo:", key=f"menu{taken}", on_change="rerun"
     ):
         source = st.segmented_control(
-            "From",
-            ["File", "Camera", "Web address"],
-            default="File",
+            t("photo.from"),
+            SOURCES,
+            default=FILE,
             required=True,
+            format_func=lambda source: t(f"photo.{source}"),
             label_visibility="collapsed",
             key="source",
         )
-        if source == "File":
+        if source == FILE:
             key = f"upload{taken}"
-            st.file_uploader("Upload a photo", FILES, key=key, on_change=take_file, args=[key])
-        elif source == "Camera":
+            st.file_uploader(t("photo.upload"), FILES, key=key, on_change=take_file, args=[key])
+        elif source == CAMERA:
             key = f"camera{taken}"
-            st.camera_input("Take a photo", key=key, on_change=take_file, args=[key])
+            st.camera_input(t("photo.take"), key=key, on_change=take_file, args=[key])
         else:
             take_from_address()
-        st.caption(
-            "You can also paste or drop a photo anywhere on this page. It is analysed on this "
-            "server, and neither stored nor shown to anyone else."
-        )
+        st.caption(t("photo.promise"))
         if own:
-            st.button("Remove your photo", icon=":material/delete:", on_click=forget)
+            st.button(t("photo.remove"), icon=":material/delete:", on_click=forget)
 
 
 def take_file(key: str) -> None:
@@ -132,11 +132,11 @@ def take_brought() -> None:
 
 def take_from_address() -> None:
     with st.form("address", border=False):
-        url = st.text_input("Address of a photo", placeholder="https://", key="url")
-        if not st.form_submit_button("Get the photo", icon=":material/download:"):
+        url = st.text_input(t("photo.where"), placeholder="https://", key="url")
+        if not st.form_submit_button(t("photo.get"), icon=":material/download:"):
             return
     try:
-        with st.spinner("Getting the photo …"):
+        with st.spinner(t("photo.getting")):
             data = fetch_image(url)
     except ImageError as error:
         st.error(str(error), icon=":material/link_off:")

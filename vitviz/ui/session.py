@@ -20,6 +20,7 @@ from vitviz.images import load_image
 from vitviz.progress import Progress
 from vitviz.recording import Recording, record
 from vitviz.ui.browser import jpeg
+from vitviz.ui.language import t
 from vitviz.zoo import Vit, load_model
 
 PREVIEW_SIDES = (448, 1024)  # px of the longer side, at least and at most
@@ -113,7 +114,7 @@ def analyse(data: bytes, model_name: str, place: str = "session") -> Session:
     if isinstance(held, Session) and held.key == key:
         return held
     vit = model(model_name)
-    with st.spinner("Looking at the photo …"), turn():
+    with st.spinner(t("photo.looking")), turn():
         photo = load_image(data)
         rec = record(vit, photo)
         least, most = PREVIEW_SIDES
