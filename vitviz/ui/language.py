@@ -21,17 +21,19 @@ def texts(language: str) -> dict[str, Any]:
 
 
 def language() -> str:
-    """The visitor's choice in the address or, first of all, their browser's language."""
+    """The visitor's choice: in the address, or made earlier in this visit."""
     chosen = st.query_params.get(LANG) or st.session_state.get(LANG)
-    if chosen not in LANGUAGES:
-        chosen = "zh" if (st.context.locale or "").startswith("zh") else "en"
-    st.session_state[LANG] = chosen
-    return chosen
+    st.session_state[LANG] = chosen if chosen in LANGUAGES else next(iter(LANGUAGES))
+    return st.session_state[LANG]
 
 
-def entry(key: str) -> Any:
-    """A text, list or table of the catalogue by its dotted key, such as tokens.check.0."""
-    found: Any = texts(language())
+def entry(key: str, tongue: str | None = None) -> Any:
+    """A text, list or table by its dotted key, such as tokens.check.0, as it is in the catalogue.
+
+    Args:
+        tongue: the language; None is the visitor's, which only a page's own run knows.
+    """
+    found: Any = texts(tongue or language())
     for part in key.split("."):
         found = found[int(part) if isinstance(found, list) else part]
     return found

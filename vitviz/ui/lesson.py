@@ -19,7 +19,7 @@ import streamlit as st
 
 from vitviz.errors import VitvizError
 from vitviz.ui.browser import URL
-from vitviz.ui.language import entry, language_switch, t
+from vitviz.ui.language import entry, language, language_switch, t
 from vitviz.ui.photo_picker import as_code, choose_photo
 from vitviz.ui.session import Session, analyse
 from vitviz.ui.worksheet import worksheet
@@ -97,7 +97,7 @@ class Lesson:
                     kind = "answers" if answers else "blanks"
                     st.download_button(
                         t(f"lesson.with_{kind}"),
-                        partial(worksheet, self, answers=answers),
+                        partial(worksheet, self, answers=answers, tongue=language()),
                         f"vitviz-{self.number}-{self.id}-{kind}.html",
                         "text/html",
                         on_click="ignore",
@@ -147,10 +147,10 @@ class Lesson:
         presenting = is_presenting()
         with st.container(horizontal=True, horizontal_alignment="center", key="walk"):
             back = st.container(width="content")
-            number: int = st.segmented_control(
+            number = st.segmented_control(
                 t("lesson.step"),
                 range(1, last + 1),
-                default=1,
+                default=None if "step" in st.session_state else 1,  # either, not both
                 required=True,
                 key="step",
                 bind=URL,
@@ -174,7 +174,7 @@ class Lesson:
                 shortcut="Right" if presenting else None,
                 on_click=lambda: st.session_state.update(step=number + 1),
             )
-        return number
+        return int(number or 1)
 
 
 def is_presenting() -> bool:
@@ -190,13 +190,15 @@ def ask(key: str, heading: str) -> bool:
     """
     question: dict[str, Any] = entry(key)
     options = question["options"]
+    given = st.session_state.setdefault("answers", {})  # outlive a move to another step
     answer = st.radio(
         f"**{heading}** {question['ask']}",
         range(len(options)),
-        index=None,
+        index=given.get(key),
         format_func=options.__getitem__,
         key=key,
     )
+    given[key] = answer
     if answer is None:
         return False
     if answer == question["right"]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vitviz.heatmap import Heatmap
 from vitviz.recording import Recording
 from vitviz.ui.browser import address, as_text, component, palette
+from vitviz.ui.language import entry, t
 from vitviz.ui.session import Look, Session
 
 _component = component("patch_map")
@@ -57,6 +58,8 @@ def patch_map(
         "takes_query": on_query is not None,
         "marks": marks,
         "meaning": meaning,
+        "place": entry("map.place"),
+        "following": t("map.following"),
         "alt": alt,
     }
     _component(data=data, key=key, on_query_change=on_query or (lambda: None))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from markdown_it import MarkdownIt
 from matplotlib import mathtext
 
 from vitviz.ui.browser import as_text
-from vitviz.ui.language import entry, language, t
+from vitviz.ui.language import entry
 
 if TYPE_CHECKING:
     from vitviz.ui.lesson import Lesson
@@ -31,30 +32,36 @@ p.why { color: #0f766e; } img { height: 2.6em; }
 """
 
 
-def worksheet(lesson: Lesson, *, answers: bool) -> str:
-    """The lesson's worksheet, an HTML file of its own; without answers its terms are blank."""
-    title = f"{lesson.number} · {html.escape(lesson.text('title'))}"
-    name = "".join(f"<span>{html.escape(t(f'lesson.{key}'))}</span>" for key in ("name", "date"))
-    body = "\n".join(f"<section>{part}</section>" for part in _sections(lesson, answers))
+def worksheet(lesson: Lesson, *, answers: bool, tongue: str) -> str:
+    """The lesson's worksheet, an HTML file of its own; without answers its terms are blank.
+
+    Args:
+        tongue: its language, "en" or "zh".
+    """
+    say = partial(entry, tongue=tongue)
+    title = f"{lesson.number} · {html.escape(say(f'{lesson.id}.title'))}"
+    name = "".join(f"<span>{html.escape(say(f'lesson.{key}'))}</span>" for key in ("name", "date"))
+    body = "\n".join(f"<section>{part}</section>" for part in _sections(lesson, answers, say))
     return (
-        f'<!doctype html><html lang="{language()}"><head><meta charset="utf-8">'
+        f'<!doctype html><html lang="{tongue}"><head><meta charset="utf-8">'
         f"<title>{title}</title><style>{STYLE}</style></head><body><h1>{title}</h1>"
-        f'<p class="name">{name}</p><p>{_words(lesson.text("goal"))}</p>{body}</body></html>'
+        f'<p class="name">{name}</p><p>{_words(say(f"{lesson.id}.goal"))}</p>{body}</body></html>'
     )
 
 
-def _sections(lesson: Lesson, answers: bool) -> Iterator[str]:
+def _sections(lesson: Lesson, answers: bool, say: Callable[[str], Any]) -> Iterator[str]:
     """Each step, the task and the self-check."""
     for step in lesson.steps:
-        text = lesson.text(f"{step.id}.text")
+        key = f"{lesson.id}.{step.id}"
+        text = say(f"{key}.text")
         shown = _words(text if answers else TERM.sub(BLANK, text))
         formula = f"<p>{_formula(step.formula)}</p>" if step.formula else ""
-        guess = _question(entry(f"{lesson.id}.{step.id}.guess"), answers) if step.guess else ""
-        yield f"<h2>{html.escape(lesson.text(f'{step.id}.title'))}</h2>{shown}{formula}{guess}"
+        guess = _question(say(f"{key}.guess"), answers) if step.guess else ""
+        yield f"<h2>{html.escape(say(f'{key}.title'))}</h2>{shown}{formula}{guess}"
     lines = '<p class="line"></p>' * 3
-    yield f"<h2>{html.escape(t('lesson.try'))}</h2>{_words(lesson.text('try'))}{lines}"
-    check = "".join(_question(question, answers) for question in entry(f"{lesson.id}.check"))
-    yield f"<h2>{html.escape(t('lesson.check'))}</h2>{check}"
+    yield f"<h2>{html.escape(say('lesson.try'))}</h2>{_words(say(f'{lesson.id}.try'))}{lines}"
+    check = "".join(_question(question, answers) for question in say(f"{lesson.id}.check"))
+    yield f"<h2>{html.escape(say('lesson.check'))}</h2>{check}"
 
 
 def _question(question: dict[str, Any], answers: bool) -> str:

@@ -109,11 +109,14 @@ function describe(state, map) {
     strip.data.set([palette[3 * i], palette[3 * i + 1], palette[3 * i + 2], 255], 4 * i)
   }
   bar.putImageData(strip, 0, 0)
+  const bare = state.alpha === 0 // the photo alone: no colours to read
+  for (const part of root.querySelectorAll(".low, .bar, .high")) part.hidden = bare
   let text = meaning
   if (hover) {
     const value = state.values[hover[0] * state.colCount + hover[1]]
-    text = `row ${hover[0]}, column ${hover[1]}: ${number(value)} ${meaning}`
-    if (rows) text += " · now showing where this patch looks"
+    text = state.place.replace("{row}", hover[0]).replace("{col}", hover[1])
+    if (!bare) text += `: ${number(value)} ${meaning}`
+    if (rows) text += ` · ${state.following}`
   }
   root.querySelector("output").textContent = text
 }

@@ -17,7 +17,7 @@ from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.lesson_widgets import colours, pick_patch
 from vitviz.ui.session import Session
 
-FILTERS = 48
+FILTERS = 32
 NUMBERS_WIDE = 64  # of a vector in one row of its picture
 
 
@@ -59,7 +59,7 @@ def filters(session: Session) -> None:
             tile = (shown.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
             picture = Image.fromarray(tile).resize((70, 70), Image.Resampling.NEAREST)
             name = t("tokens.filters.alt", index=index)
-            st.image(picture, caption=f"{index}", alt=name, width=70)
+            st.image(picture, alt=name, width=70)
 
 
 def vector(session: Session) -> None:

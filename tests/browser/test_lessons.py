@@ -1,0 +1,60 @@
+"""A lesson in a real Chromium."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+
+def open_lesson(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("heading", level=1).wait_for()
+
+
+def test_a_lesson_is_walked_and_its_language_changed(page: Page, server: str) -> None:
+    open_lesson(page, f"{server}/tokens?sample=coffee")
+    page.get_by_text("Answer the question first").wait_for()
+    page.get_by_text("256", exact=True).click()
+    page.get_by_text("16 × 16 = 256.").wait_for()
+    page.get_by_role("button", name="Next").click()
+    expect(page.get_by_role("heading", name="A patch is numbers")).to_be_visible()
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_role("heading", name="图像块就是数字")).to_be_visible()
+    page.get_by_role("button", name="上一步").click()
+    expect(page.get_by_text("每行 224 / 14 = 16 块")).to_be_visible()  # the answer is still there
+    page.get_by_role("button", name="English").click()
+    page.get_by_text("16 × 16 = 256.").wait_for()
+    assert "lang=en" in page.url
+    assert "sample=coffee" in page.url
+
+
+def test_a_presenter_walks_with_the_arrow_keys(page: Page, server: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 720})
+    open_lesson(page, f"{server}/tokens?step=3&present=true")
+    expect(page.get_by_role("heading", name="What the model measures in it")).to_be_visible()
+    words = page.get_by_text("The model has learned several hundred")
+    assert float(words.evaluate("e => getComputedStyle(e).fontSize").removesuffix("px")) >= 24
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("heading", name="One filter gives one number")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("heading", name="What the model measures in it")).to_be_visible()
+
+
+def test_a_click_chooses_the_patch_and_goes_into_the_link(page: Page, server: str) -> None:
+    open_lesson(page, f"{server}/tokens?step=4")
+    photo = page.locator(".patch-map > canvas")
+    before = page.locator(".katex-display").last.inner_text()
+    photo.click(position={"x": 120, "y": 60})
+    page.wait_for_url("**patch=*")
+    expect(page.locator(".katex-display").last).not_to_have_text(before)
+
+
+def test_worksheets_are_downloaded(page: Page, server: str) -> None:
+    open_lesson(page, f"{server}/tokens?lang=zh")
+    page.get_by_role("button", name="练习单").click()
+    with page.expect_download() as started:
+        page.get_by_role("button", name="答案版").click()
+    sheet = Path(started.value.path()).read_text(encoding="utf-8")
+    assert "从照片到 token" in sheet
+    assert "☒" in sheet
