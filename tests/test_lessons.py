@@ -14,19 +14,22 @@ from vitviz.ui.language import LANGUAGES, texts
 from vitviz.ui.lesson import CHECK, Lesson, lessons
 from vitviz.ui.worksheet import worksheet
 
+LESSONS = {lesson.id: lesson for lesson in lessons()}
 SCREENS = [
-    (lesson.number, number) for lesson in lessons() for number in range(1, len(lesson.screens) + 1)
+    (lesson.id, number)
+    for lesson in LESSONS.values()
+    for number in range(1, len(lesson.screens) + 1)
 ]
 
 
-def run_page(number: int) -> None:
+def run_page(name: str) -> None:
     from vitviz.ui.lesson import lessons
 
-    lessons()[number - 1].page()
+    next(lesson for lesson in lessons() if lesson.id == name).page()
 
 
-def opened(number: int, **params: str) -> AppTest:
-    app = AppTest.from_function(run_page, args=(number,), default_timeout=300)
+def opened(name: str, **params: str) -> AppTest:
+    app = AppTest.from_function(run_page, args=(name,), default_timeout=300)
     for key, value in params.items():
         app.query_params[key] = value
     app.run()
@@ -50,12 +53,12 @@ def answer(app: AppTest, right: bool) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize(("number", "step"), SCREENS)
-def test_every_step_opens(number: int, step: int, language: str) -> None:
-    app = opened(number, step=str(step), lang=language)
-    lesson = lessons()[number - 1]
-    words = texts(language)[lesson.id]
-    assert app.title[0].value == f"{number} · {words['title']}"
+@pytest.mark.parametrize(("name", "step"), SCREENS)
+def test_every_step_opens(name: str, step: int, language: str) -> None:
+    app = opened(name, step=str(step), lang=language)
+    lesson = LESSONS[name]
+    words = texts(language)[name]
+    assert app.title[0].value == f"{lesson.number} · {words['title']}"
     screen = lesson.screens[step - 1]
     if screen in words and "title" in words[screen]:
         assert app.subheader[0].value == words[screen]["title"]
@@ -70,9 +73,9 @@ def test_every_step_opens(number: int, step: int, language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.id)
-def test_steps_are_walked_by_their_buttons(lesson: Lesson, language: str) -> None:
-    app = opened(lesson.number, lang=language)
+@pytest.mark.parametrize("name", LESSONS)
+def test_steps_are_walked_by_their_buttons(name: str, language: str) -> None:
+    app = opened(name, lang=language)
     assert app.button(key="back").disabled
     app.button(key="next").click().run()
     assert app.session_state["step"] == 2
@@ -81,7 +84,7 @@ def test_steps_are_walked_by_their_buttons(lesson: Lesson, language: str) -> Non
 
 
 def test_lesson_1_shows_the_models_own_numbers() -> None:
-    app = opened(1, step="4", sample="coffee", patch="3,7")
+    app = opened("tokens", step="4", sample="coffee", patch="3,7")
     rec: vitviz.Recording = app.session_state["session"].rec
     with torch.no_grad():
         first = float(rec.vit.module.patch_embed(rec.pixels[None])[0, 3, 7, 0])
@@ -90,7 +93,7 @@ def test_lesson_1_shows_the_models_own_numbers() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.id)
+@pytest.mark.parametrize("lesson", LESSONS.values(), ids=LESSONS)
 def test_worksheets_hold_the_lesson(lesson: Lesson, language: str) -> None:
     blanks, answers = (worksheet(lesson, answers=a, tongue=language) for a in (False, True))
     words = texts(language)[lesson.id]

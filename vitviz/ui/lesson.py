@@ -147,7 +147,7 @@ class Lesson:
         presenting = is_presenting()
         with st.container(horizontal=True, horizontal_alignment="center", key="walk"):
             back = st.container(width="content")
-            number = st.segmented_control(
+            chosen = st.segmented_control(
                 t("lesson.step"),
                 range(1, last + 1),
                 default=None if "step" in st.session_state else 1,  # either, not both
@@ -156,6 +156,7 @@ class Lesson:
                 bind=URL,
                 label_visibility="collapsed",
             )
+            number = chosen or 1
             back.button(
                 t("lesson.back"),
                 icon=":material/arrow_back:",
@@ -174,7 +175,7 @@ class Lesson:
                 shortcut="Right" if presenting else None,
                 on_click=lambda: st.session_state.update(step=number + 1),
             )
-        return int(number or 1)
+        return number
 
 
 def is_presenting() -> bool:
