@@ -7,7 +7,7 @@ import streamlit as st
 from vitviz.ui import compare, explore, heads
 from vitviz.ui.language import t
 from vitviz.ui.lesson import lessons
-from vitviz.ui.photo_picker import keep_sample
+from vitviz.ui.photo_picker import keep_link
 from vitviz.ui.server import send_at_once
 
 LOGO = Path(__file__).parent / "assets" / "logo.svg"
@@ -32,5 +32,5 @@ page = st.navigation(
     },
     position="top",
 )
-keep_sample(page.url_path)
+keep_link(page.url_path)
 page.run()

@@ -86,7 +86,7 @@ def test_changing_a_control_never_runs_the_model_again(forwards: list[int]) -> N
     app.text_input(key="query").set_value("5,7").run()
     app.slider(key="strength").set_value(0.9).run()
     app.toggle(key="shared").set_value(True).run()
-    for view in ("Layers", "All"):
+    for view in ("layers", "all"):
         app.segmented_control(key="view").set_value(view).run()
     assert not app.exception
     assert len(forwards) == 1
@@ -225,7 +225,7 @@ def test_every_method_runs_with_every_option(method: str) -> None:
 
 
 def test_a_class_and_its_rival_are_chosen_by_name() -> None:
-    app = opened(sample="cat-and-coffee", method="Relevance")
+    app = opened(sample="cat-and-coffee", method="relevance")
     rec = recording(app)
     coffee = next(p for p in rec.predictions if p.label == "espresso").index
     cat = next(p for p in rec.predictions if p.label == "tabby").index
@@ -246,7 +246,7 @@ def test_a_class_and_its_rival_are_chosen_by_name() -> None:
 
 
 def test_the_class_follows_the_photo_until_one_is_chosen() -> None:
-    app = opened(sample="cat-and-coffee", method="LeGrad")
+    app = opened(sample="cat-and-coffee", method="legrad")
     for sample in ("coffee", "rocket"):
         app.query_params["sample"] = sample
         app.run()
@@ -259,7 +259,7 @@ def test_the_class_follows_the_photo_until_one_is_chosen() -> None:
 
 
 def test_a_changed_colour_does_not_repeat_a_slow_method(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(method="Occlusion")
+    app = opened(method="occlusion")
     monkeypatch.setattr(explore, "explain", lambda *_, **__: pytest.fail("asked again"))
     app.selectbox(key="colours").set_value("viridis").run()
     assert not app.exception
@@ -271,3 +271,45 @@ def test_the_stylesheet_has_the_colours_of_the_theme() -> None:
     colours = re.findall(r"#[0-9a-f]{6}", (root / "vitviz" / "ui" / "page.css").read_text())
     assert colours
     assert all(colour in theme for colour in colours)
+
+
+CHINESE = re.compile("[\u4e00-\u9fff]")
+
+
+@pytest.mark.parametrize("method", vitviz.METHODS)
+def test_every_control_speaks_chinese(method: str) -> None:
+    app = opened(lang="zh", method=method, sample="coffee", strength="0.05")
+    assert CHINESE.search(app.title[0].value)
+    widgets = [*app.selectbox, *app.slider, *app.pills, *app.segmented_control, *app.toggle]
+    assert all(CHINESE.search(widget.label) for widget in widgets)
+    assert all(CHINESE.search(text.value) for text in [*app.caption, *app.subheader])
+    assert all(CHINESE.search(button.label) for button in app.button if button.key != "to_en")
+
+
+def test_another_language_loses_nothing() -> None:
+    chosen = {"method": "rollout", "rollout_fusion": "max", "rollout_discard": "0.5"}
+    app = opened(sample="coffee", **chosen)
+    app.button(key="to_zh").click().run()
+    assert app.selectbox(key="method").value == "rollout"
+    assert app.segmented_control(key="rollout_fusion").value == "max"
+    assert app.slider(key="rollout_discard").value == 0.5
+    assert recording(app).predictions[0].label == "espresso"
+    assert app.query_params["method"] == "rollout"
+    assert app.query_params["rollout_fusion"] == "max"
+
+
+def test_going_back_in_the_browser_takes_the_choice_back() -> None:
+    app = opened()
+    app.selectbox(key="method").set_value("rollout").run()
+    assert app.query_params["method"] == "rollout"
+    del app.query_params["method"]
+    app.run()
+    assert app.selectbox(key="method").value == "attention"
+
+
+def test_a_choice_that_is_none_is_the_usual_one() -> None:
+    app = opened(method="no-such", attention_head="99", view="")
+    assert not app.exception
+    assert app.selectbox(key="method").value == "attention"
+    assert app.pills(key="attention_head").value == "mean"
+    assert app.segmented_control(key="view").value == "heads"

@@ -33,7 +33,7 @@ def scores(app: AppTest) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def two_subjects() -> AppTest:
-    return opened(sample="cat-and-coffee", methods=["Relevance", "Attention rollout"])
+    return opened(sample="cat-and-coffee", methods="relevance,rollout")
 
 
 def test_its_numbers_are_the_librarys(two_subjects: AppTest) -> None:
@@ -54,7 +54,7 @@ def test_moving_along_the_curve_measures_nothing_again(
     monkeypatch.setattr(compare, "measure", lambda *_, **__: pytest.fail("measured again"))
     before = scores(two_subjects)
     two_subjects.select_slider(key="step").set_value(9).run()
-    two_subjects.segmented_control(key="change").set_value("Reveal patches").run()
+    two_subjects.segmented_control(key="change").set_value("insertion").run()
     assert not two_subjects.exception
     assert scores(two_subjects) == before
     assert any("56% of the patches revealed" in text.value for text in two_subjects.caption)
@@ -71,14 +71,14 @@ def test_another_class_is_measured_for_itself(two_subjects: AppTest) -> None:
 
 
 def test_no_method_is_no_error() -> None:
-    app = opened(methods=[])
+    app = opened(methods="")
     app.pills(key="methods").set_value([]).run()
     assert not app.exception
     assert "Choose a method" in app.info[0].value
 
 
 def test_two_photos_stand_beside_each_other() -> None:
-    app = opened(sample="cat", beside="Coffee", methods=["Attention"])
+    app = opened(sample="cat", beside="coffee", methods="attention")
     assert not app.exception
     assert len(app.dataframe) == 2
     other = app.session_state["session beside"].rec
@@ -88,3 +88,11 @@ def test_two_photos_stand_beside_each_other() -> None:
     assert dict(zip(table["Method"], table["Both ↑"], strict=True))["Attention"] == pytest.approx(
         expected
     )
+
+
+def test_the_page_speaks_chinese() -> None:
+    app = opened(lang="zh", sample="coffee", methods="attention")
+    assert not app.exception
+    assert set(app.dataframe[0].value["方法"]) == {"注意力", "随机"}
+    assert any("曲线下的面积" in text.value for text in app.markdown)
+    assert "按“注意力”从最相关的开始" in app.caption[-1].value

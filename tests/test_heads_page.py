@@ -38,10 +38,10 @@ def test_the_table_holds_the_librarys_numbers() -> None:
     assert table.loc[(7, 5), "To itself"] == pytest.approx(found.to_self[7, 5])
 
 
-@pytest.mark.parametrize("statistic", ["Distance", "Entropy", "To prefix", "To itself"])
+@pytest.mark.parametrize("statistic", ["distance", "entropy", "to_prefix", "to_self"])
 def test_every_number_over_one_photo_and_over_all(statistic: str) -> None:
     app = opened(statistic=statistic)
-    app.segmented_control(key="over").set_value("All samples").run()
+    app.segmented_control(key="over").set_value("samples").run()
     assert not app.exception
     recs = [vitviz.record(vitviz.load_model(), vitviz.load_image(s.path)) for s in vitviz.samples()]
     mean = sum(head_statistics(rec).entropy[2, 4] for rec in recs) / len(recs)
@@ -50,12 +50,12 @@ def test_every_number_over_one_photo_and_over_all(statistic: str) -> None:
 
 
 def test_importance_is_measured_once_a_photo() -> None:
-    app = opened(statistic="Importance")
+    app = opened(statistic="importance")
     shown = app.session_state["session"].kept["importance"]
     assert (shown == head_importance(recording(app)).heads).all()
-    app.segmented_control(key="mode").set_value("Switch heads off").run()
+    app.segmented_control(key="mode").set_value("switch").run()
     assert app.session_state["session"].kept["importance"] is shown
-    app.segmented_control(key="over").set_value("All samples").run()
+    app.segmented_control(key="over").set_value("samples").run()
     assert "choose “This photo”" in app.error[0].value
 
 
@@ -71,12 +71,19 @@ def test_predictions_without_heads_stand_beside_those_with_them() -> None:
     for _, row in table.iterrows():
         assert row["Now"] == pytest.approx(expected[row["Class"]])
         assert row["Before"] == pytest.approx(before[row["Class"]])
-    [again] = [button for button in app.button if "switch all on" in button.label]
+    [again] = [button for button in app.button if "Switch all on" in button.label]
     again.click().run()
     assert "off" not in app.query_params
-    assert not any("switch all on" in button.label for button in app.button)
+    assert not any("Switch all on" in button.label for button in app.button)
 
 
 def test_a_link_opens_a_head() -> None:
     assert any(text.value == "Layer 4, head 2" for text in opened(open="4.2").subheader)
     assert any(text.value == "Layer 11, head 0" for text in opened(open="4.9").subheader)
+
+
+def test_the_page_speaks_chinese() -> None:
+    app = opened(lang="zh", off="3.1-3.2", statistic="entropy")
+    assert not app.exception
+    assert list(app.dataframe[0].value) == ["类别", "现在", "之前"]
+    assert any(button.label.startswith("已关闭的头：2") for button in app.button)

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from vitviz.images import samples
+from vitviz.methods import METHODS
+from vitviz.methods.option import Choice
 from vitviz.ui.language import LANGUAGES, texts
 from vitviz.ui.lesson import lessons
 
@@ -33,9 +36,26 @@ def shape(found: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, found
 
 
+def english() -> dict[str, Any]:
+    """The English catalogue, and what the library itself has in English."""
+    options = {
+        name: option for method in METHODS.values() for name, option in method.options.items()
+    }
+    values = {
+        v for option in options.values() if isinstance(option, Choice) for v in option.choices
+    }
+    library = {
+        "methods": {m.id: {"title": m.title, "question": m.question} for m in METHODS.values()},
+        "options": {name: option.title for name, option in options.items()},
+        "choices": {value: value for value in values},
+        "samples": {s.id: {"title": s.title, "alt": s.alt} for s in samples()},
+    }
+    return {**texts("en"), "library": library}
+
+
 @pytest.mark.parametrize("language", OTHERS)
 def test_no_text_is_missing(language: str) -> None:
-    assert dict(shape(texts(language))) == dict(shape(texts("en")))
+    assert dict(shape(texts(language))) == dict(shape(english()))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

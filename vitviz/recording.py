@@ -151,15 +151,6 @@ class Recording:
         """
         return sum_rows(self.query_weights(query), lambda rows: self.attention_rows(layer, rows))
 
-    @property
-    def cls_means(self) -> str:
-        """What the query "cls" stands for in this model, in words."""
-        if self.has_class_token:
-            return "the class token"
-        if self.pool is not None:
-            return "the patches, weighted by the attention-pooling head"
-        return "the average of all patches"
-
     def query_weights(self, query: Query) -> Tensor:
         """How much each token's row counts for a query: (tokens,), sums to 1.
 

@@ -140,7 +140,7 @@ def test_nothing_is_fetched_from_elsewhere(page: Page, server: str) -> None:
 
 
 def test_a_click_on_a_patch_makes_it_the_query(page: Page, server: str) -> None:
-    canvas = open_page(page, f"{server}/?sample=cat-and-coffee&method=Attention")
+    canvas = open_page(page, f"{server}/?sample=cat-and-coffee&method=attention")
     before = pixels(canvas)
     box = canvas.bounding_box()
     assert box is not None
@@ -157,7 +157,7 @@ def test_a_click_on_a_patch_makes_it_the_query(page: Page, server: str) -> None:
 def test_hovering_explores_without_the_server(page: Page, server: str) -> None:
     sent: list[object] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
-    canvas = open_page(page, f"{server}/?sample=cat-and-coffee&method=Attention")
+    canvas = open_page(page, f"{server}/?sample=cat-and-coffee&method=attention")
     before, asked = pixels(canvas), len(sent)
     assert asked
     canvas.hover(position={"x": 100, "y": 250})
@@ -167,7 +167,7 @@ def test_hovering_explores_without_the_server(page: Page, server: str) -> None:
 
 
 def test_arrow_keys_move_the_query(page: Page, server: str) -> None:
-    canvas = open_page(page, f"{server}/?method=Attention&query=4,4")
+    canvas = open_page(page, f"{server}/?method=attention&query=4,4")
     canvas.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
@@ -259,7 +259,7 @@ def test_nothing_sticks_out_of_the_screen(page: Page, server: str, width: int) -
 
 
 def test_a_method_without_a_query_takes_no_click(page: Page, server: str) -> None:
-    canvas = open_page(page, f"{server}/?sample=cat-and-coffee&method=LeGrad")
+    canvas = open_page(page, f"{server}/?sample=cat-and-coffee&method=legrad")
     readout = page.locator(".patch-map output")
     expect(readout).to_have_text(re.compile("^for "))
     canvas.click(position={"x": 100, "y": 100})
@@ -270,7 +270,7 @@ def test_a_method_without_a_query_takes_no_click(page: Page, server: str) -> Non
 
 
 def test_a_slow_method_shows_how_far_it_is_and_stops(page: Page, server: str) -> None:
-    open_page(page, f"{server}/?sample=cat&method=Attention")
+    open_page(page, f"{server}/?sample=cat&method=attention")
     page.get_by_role("combobox", name="Method").click()
     page.get_by_role("option", name="Occlusion").click()
     expect(page.get_by_role("progressbar")).to_be_visible()
@@ -307,7 +307,7 @@ def test_a_photo_that_was_taken_closes_the_menu(page: Page, server: str, tmp_pat
 
 
 def test_arrow_keys_walk_over_the_sheet(page: Page, server: str) -> None:
-    open_page(page, f"{server}/?view=All&attention_layer=3&attention_head=1")
+    open_page(page, f"{server}/?view=all&attention_layer=3&attention_head=1")
     pressed = page.get_by_role("button", name="Layer 3, head 1")
     pressed.focus()
     page.keyboard.press("ArrowRight")
@@ -342,7 +342,7 @@ def test_every_method_runs(page: Page, server: str, own: bool, tmp_path: Path) -
 
 def test_the_first_layer_stays_in_the_link(page: Page, server: str) -> None:
     """The last layer is the default, which a link leaves out; no other may be left out."""
-    page.goto(f"{server}/?sample=coffee&view=Layers")
+    page.goto(f"{server}/?sample=coffee&view=layers")
     page.get_by_text("2", exact=True).first.click()
     page.get_by_role("button", name="Layer 0, head 2").click()
     page.wait_for_url("**attention_layer=0*")

@@ -43,12 +43,12 @@ def test_heads_are_opened_and_switched_off(page: Page, server: str) -> None:
     page.get_by_role("button", name=re.compile("^Layer 4, head 2:")).click()
     expect(page.get_by_role("heading", name="Layer 4, head 2")).to_be_visible()
     page.get_by_role("button", name="Switch layer 11 off or on").click()
-    expect(page.get_by_role("button", name="6 heads off: switch all on again")).to_be_visible()
+    expect(page.get_by_role("button", name="Heads off: 6. Switch all on again")).to_be_visible()
     page.get_by_role("radio", name="Switch heads off").click()
     page.get_by_role("button", name=re.compile("^Layer 0, head 0:")).click()
     page.wait_for_url(re.compile("off=0.0-11.0-"))
-    page.get_by_role("button", name="7 heads off: switch all on again").click()
-    expect(page.get_by_role("button", name=re.compile("switch all on again"))).to_have_count(0)
+    page.get_by_role("button", name="Heads off: 7. Switch all on again").click()
+    expect(page.get_by_role("button", name=re.compile("Switch all on again"))).to_have_count(0)
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 

@@ -15,14 +15,17 @@ from vitviz.faithfulness import Change, masked_input
 from vitviz.methods import METHODS
 from vitviz.overlay import input_picture, shared_scale
 from vitviz.ui.browser import URL
+from vitviz.ui.choice import choice
+from vitviz.ui.language import language_switch, t
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.photo_picker import Photo, as_code, choose_photo, sample_photos
+from vitviz.ui.question import method_title
 from vitviz.ui.session import Look, Session, analyse, many_turns
 from vitviz.zoo import bundled_models
 
 FIRST = ["attention", "rollout", "relevance", "gradcam"]
 RANDOM = "random"
-CHANGES: dict[str, Change] = {"Remove patches": "deletion", "Reveal patches": "insertion"}
+CHANGES: tuple[Change, ...] = ("deletion", "insertion")
 LOOK = Look("inferno", 0.6, True)
 
 
@@ -38,12 +41,13 @@ class Wish:
 
 def page() -> None:
     """The chosen methods on one photo, or on two photos or models beside each other."""
-    st.title("Which explanation should I believe?", anchor=False)
+    language_switch()
+    st.title(t("compare.title"), anchor=False)
     photo = choose_photo()
     try:
         session = analyse(photo.data, bundled_models()[0])
         if not session.rec.predictions:
-            raise MethodError("This model has no classifier, so there is no class to measure.")
+            raise MethodError(t("compare.no_classifier"))
         wish, beside = wishes(session, photo)
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {error}", icon=":material/error:")
@@ -60,44 +64,56 @@ def page() -> None:
 
 def wishes(session: Session, photo: Photo) -> tuple[Wish, tuple[Session, str] | None]:
     """The controls, which serve both sides where there are two."""
-    methods = st.pills(
-        "Methods",
+    methods = choice(
+        st.pills,
+        t("compare.methods"),
         [method for method in METHODS if method != RANDOM],
+        FIRST,
+        "methods",
+        method_title,
         selection_mode="multi",
-        default=FIRST,
-        format_func=lambda key: METHODS[key].title,
-        key="methods",
-        bind=URL,
-        help="Random order is always measured with them.",
+        help=t("compare.methods_help"),
     )
     labels = [p.label for p in session.rec.predictions]
     left, middle, right, last = st.columns([3, 3, 3, 3], vertical_alignment="bottom")
-    hint = f"{labels[0]} (the top prediction)"
-    label = left.selectbox("Class", labels, None, placeholder=hint, key="target", bind=URL)
+    hint = t("ask.top", label=labels[0])
+    label = left.selectbox(t("ask.class"), labels, None, placeholder=hint, key="target", bind=URL)
     with middle:
         beside = side_by_side(photo)
-    change = right.segmented_control(
-        "Direction", list(CHANGES), default="Remove patches", required=True, key="change", bind=URL
+    change: Change = choice(
+        right.segmented_control,
+        t("compare.direction"),
+        CHANGES,
+        CHANGES[0],
+        "change",
+        lambda change: t(f"compare.{change}"),
+        required=True,
     )
     step = last.select_slider(
-        "Patches changed",
+        t("compare.changed"),
         range(STEPS + 1),
         STEPS // 4,
         format_func=lambda step: f"{step / STEPS:.0%}",
         key="step",
         bind=URL,
     )
-    return Wish(methods, label, CHANGES[change], step), beside
+    return Wish(methods, label, change, step), beside
 
 
 def side_by_side(photo: Photo) -> tuple[Session, str] | None:
     """Another photo, or the same one in another model, and its description."""
     first, *models = bundled_models()
-    offered = {title: (other, first) for title, other in sample_photos().values()}
+    titles = {key: title for key, (title, _) in sample_photos().items()}
+    offered = {key: (other, first) for key, (_, other) in sample_photos().items()}
     offered |= {model: (photo, model) for model in models}
-    hint = "another photo or model" if models else "another photo"
-    chosen = st.selectbox(
-        "Beside it", list(offered), None, placeholder=hint, key="beside", bind=URL
+    chosen = choice(
+        st.selectbox,
+        t("compare.beside"),
+        list(offered),
+        None,
+        "beside",
+        lambda key: titles.get(key, key),
+        placeholder=t("compare.photo_or_model" if models else "compare.photo"),
     )
     if chosen is None:
         return None
@@ -109,7 +125,7 @@ def compare(session: Session, alt_text: str, wish: Wish, key: str) -> None:
     """Maps on one scale, what the measurements say, the curves and the changed photo."""
     found, target = measurements(session, wish)
     if len(found) < 2:
-        st.info("Choose a method.", icon=":material/touch_app:")
+        st.info(t("compare.choose"), icon=":material/touch_app:")
         return
     order = ranked(found)
     chosen = pick_panel(session, order, alt_text, key)
@@ -118,7 +134,7 @@ def compare(session: Session, alt_text: str, wish: Wish, key: str) -> None:
     alone = key == "alone"
     left, right = st.columns([3, 2], gap="large") if alone else (st.container(), st.container())
     with left:
-        st.altair_chart(chart(order, wish), width="stretch", alt=f"Curves of {label}.")
+        st.altair_chart(chart(order, wish), width="stretch", alt=t("compare.curves", label=label))
         scores(order)
     with right:
         changed_photo(session, chosen, wish, label)
@@ -133,9 +149,8 @@ def measurements(session: Session, wish: Wish) -> tuple[list[Measured], int]:
     for method in [*wish.methods, RANDOM] if wish.methods else []:
         asked = (method, target)
         if asked not in kept:
-            title = "random order" if method == RANDOM else METHODS[method].title
             try:
-                with many_turns(f"Measuring {title} …") as progress:
+                with many_turns(t("compare.measuring", method=method_title(method))) as progress:
                     kept[asked] = measure(rec, method, target, progress=progress)
             except VitvizError as error:
                 st.warning(str(error), icon=":material/block:")
@@ -152,8 +167,8 @@ def pick_panel(session: Session, order: list[Measured], alt_text: str, key: str)
     panels = [
         Panel(
             m.method,
-            f"{rank} · {METHODS[m.method].title}",
-            f"Rank {rank}: {METHODS[m.method].title}. {alt_text}",
+            f"{rank} · {method_title(m.method)}",
+            t("compare.ranked", rank=rank, method=method_title(m.method), alt=alt_text),
             maps[m.method],
             m is chosen,
         )
@@ -169,7 +184,7 @@ def pick_panel(session: Session, order: list[Measured], alt_text: str, key: str)
         LOOK,
         columns=0,
         scale=shared_scale(maps.values()),
-        alt="The maps of the methods, the best first.",
+        alt=t("compare.maps"),
         key=f"maps_{key}",
         on_open=choose,
     )
@@ -180,21 +195,19 @@ def verdict(order: list[Measured], label: str) -> str:
     """Which method the model's behaviour supports here, in a sentence."""
     baseline = next(m for m in order if m.method == RANDOM)
     best = next(m for m in order if m.method != RANDOM)
-    areas = (
-        f"removing patches in its order leaves an area of {best.deletion.area:.2f} under the curve "
-        f"({baseline.deletion.area:.2f} in random order), revealing them gives "
-        f"{best.insertion.area:.2f} ({baseline.insertion.area:.2f})"
-    )
-    gain = best.score - baseline.score
-    if supported(best, baseline):
-        return (
-            f"**{METHODS[best.method].title}** is what this model’s behaviour supports most here, "
-            f"for {as_code(label)}: {areas}. Together that is {gain:.2f} better than random order."
-        )
-    return (
-        f"**None of these maps** is clearly better than random order here, for {as_code(label)}. "
-        f"The best, {METHODS[best.method].title}, differs by {gain:+.2f}, and random orders differ "
-        f"among themselves by ±{baseline.deviation:.2f}: {areas}."
+    return t(
+        "compare.supported" if supported(best, baseline) else "compare.none",
+        method=method_title(best.method),
+        label=as_code(label),
+        gain=f"{best.score - baseline.score:+.2f}",
+        deviation=f"{baseline.deviation:.2f}",
+        areas=t(
+            "compare.areas",
+            deletion=f"{best.deletion.area:.2f}",
+            random_deletion=f"{baseline.deletion.area:.2f}",
+            insertion=f"{best.insertion.area:.2f}",
+            random_insertion=f"{baseline.insertion.area:.2f}",
+        ),
     )
 
 
@@ -203,9 +216,9 @@ def chart(order: Sequence[Measured], wish: Wish) -> alt.LayerChart:
     curves = [(m, m.deletion if wish.change == "deletion" else m.insertion) for m in order]
     points = pd.DataFrame(
         {
-            "Method": METHODS[m.method].title,
-            "Patches changed": share,
-            "Probability": probability,
+            "method": method_title(m.method),
+            "share": share,
+            "probability": probability,
             "order": "random" if m.method == RANDOM else "method",
         }
         for m, curve in curves
@@ -213,20 +226,26 @@ def chart(order: Sequence[Measured], wish: Wish) -> alt.LayerChart:
     )
     axis = alt.Axis(format="%")
     # A method has one colour, whatever it is compared with and on whichever photo.
-    colours = alt.Scale(domain=[method.title for method in METHODS.values()])
-    shown_here = [METHODS[m.method].title for m in order]
+    colours = alt.Scale(domain=[method_title(method) for method in METHODS])
+    shown_here = [method_title(m.method) for m in order]
     legend = alt.Legend(orient="bottom", columns=3, title=None, symbolOpacity=1, values=shown_here)
     base = alt.Chart(points).encode(
-        x=alt.X("Patches changed", axis=axis),
-        y=alt.Y("Probability", axis=axis, scale=alt.Scale(domainMin=0)),
-        color=alt.Color("Method", scale=colours, legend=legend),
+        x=alt.X("share", axis=axis, title=t("compare.changed")),
+        y=alt.Y(
+            "probability", axis=axis, title=t("compare.probability"), scale=alt.Scale(domainMin=0)
+        ),
+        color=alt.Color("method", scale=colours, legend=legend),
     )
     dashes = alt.Scale(domain=["method", "random"], range=[[1, 0], [4, 4]])
     lines = base.mark_line().encode(strokeDash=alt.StrokeDash("order", scale=dashes, legend=None))
-    shown = alt.Tooltip("Probability", format=".1%"), alt.Tooltip("Patches changed", format=".0%")
-    dots = base.mark_point(filled=True, size=120, opacity=0.02).encode(tooltip=["Method", *shown])
-    here = alt.Chart(pd.DataFrame({"Patches changed": [wish.step / STEPS]}))
-    return lines + dots + here.mark_rule(opacity=0.5).encode(x="Patches changed")
+    shown = [
+        alt.Tooltip("method", title=t("compare.method")),
+        alt.Tooltip("probability", format=".1%", title=t("compare.probability")),
+        alt.Tooltip("share", format=".0%", title=t("compare.changed")),
+    ]
+    dots = base.mark_point(filled=True, size=120, opacity=0.02).encode(tooltip=shown)
+    here = alt.Chart(pd.DataFrame({"share": [wish.step / STEPS]}))
+    return lines + dots + here.mark_rule(opacity=0.5).encode(x="share")
 
 
 def scores(order: Sequence[Measured]) -> None:
@@ -234,27 +253,23 @@ def scores(order: Sequence[Measured]) -> None:
     baseline = next(m for m in order if m.method == RANDOM)
     table = pd.DataFrame(
         {
-            "Rank": rank,
-            "Method": METHODS[m.method].title,
-            "Deletion ↓": m.deletion.area,
-            "Insertion ↑": m.insertion.area,
-            "Both ↑": m.score,
-            "Over random": m.score - baseline.score,
+            t("compare.rank"): rank,
+            t("compare.method"): method_title(m.method),
+            t("compare.deletion_area"): m.deletion.area,
+            t("compare.insertion_area"): m.insertion.area,
+            t("compare.both"): m.score,
+            t("compare.over_random"): m.score - baseline.score,
         }
         for rank, m in enumerate(order, start=1)
     )
     number = st.column_config.NumberColumn(format="%.3f")
-    numbers = [column for column in table.columns if column not in ("Rank", "Method")]
     st.dataframe(
         table,
         hide_index=True,
-        column_config=dict.fromkeys(numbers, number),
-        alt="Areas under the curves of each method.",
+        column_config=dict.fromkeys(table.columns[2:], number),
+        alt=t("compare.areas_alt"),
     )
-    st.caption(
-        "Areas under the class’s probability while patches are removed (deletion, low is good) or "
-        "revealed (insertion, high is good), the most relevant first; both is their difference."
-    )
+    st.caption(t("compare.areas_meaning"))
 
 
 def changed_photo(session: Session, chosen: Measured, wish: Wish, label: str) -> None:
@@ -263,12 +278,14 @@ def changed_photo(session: Session, chosen: Measured, wish: Wish, label: str) ->
     share = wish.step / STEPS
     pixels = masked_input(session.rec, chosen.heat, share, wish.change)
     point = int(abs(curve.shares - share).argmin())
-    done = "removed" if wish.change == "deletion" else "revealed"
-    text = (
-        f"{share:.0%} of the patches {done}, the most relevant by {METHODS[chosen.method].title} "
-        f"first: {as_code(label)} {curve.probabilities[point]:.1%}"
+    text = t(
+        f"compare.after_{wish.change}",
+        share=f"{share:.0%}",
+        method=method_title(chosen.method),
+        label=as_code(label),
+        probability=f"{curve.probabilities[point]:.1%}",
     )
     if chosen.method == RANDOM:
-        text += " in the mean of several random orders, of which this is the first"
+        text += t("compare.random_mean")
     st.image(input_picture(session.rec.vit, pixels), width="stretch", alt=text.replace("`", ""))
     st.caption(text)

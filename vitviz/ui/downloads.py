@@ -15,6 +15,7 @@ from vitviz.images import load_image
 from vitviz.methods.attention import all_head_maps
 from vitviz.overlay import mark_patch, overlay
 from vitviz.recording import Query
+from vitviz.ui.language import t
 from vitviz.ui.session import Look, Session, turn
 
 
@@ -37,8 +38,10 @@ def downloads(
 
     def figure(file: BinaryIO) -> None:
         maps = all_head_maps(session.rec, query)
-        layers = [f"layer {layer}" for layer in range(len(maps))]
-        heads = ["mean" if head is None else f"head {head}" for head in maps[0]]
+        layers = [t("sheet.layer", layer=layer) for layer in range(len(maps))]
+        heads = [
+            t("sheet.mean") if head is None else t("sheet.head", head=head) for head in maps[0]
+        ]
         drawn = grid_figure(
             session.preview,
             [[heat.scaled(session.factor) for heat in of_layer.values()] for of_layer in maps],
@@ -51,12 +54,12 @@ def downloads(
         )
         drawn.savefig(file, format="png", dpi=150)
 
-    with st.popover("Download", icon=":material/download:"):
-        offer("This picture (PNG)", picture, f"{one}.png")
-        offer("This map's numbers (NPZ)", lambda file: write_npz(heat, file), f"{one}.npz")
-        offer("Attention of all heads and layers (PNG)", figure, f"{name}_attention_heads.png")
+    with st.popover(t("download.heading"), icon=":material/download:"):
+        offer(t("download.picture"), picture, f"{one}.png")
+        offer(t("download.map"), lambda file: write_npz(heat, file), f"{one}.npz")
+        offer(t("download.figure"), figure, f"{name}_attention_heads.png")
         offer(
-            "All attention maps (NPZ)",
+            t("download.attention"),
             lambda file: write_attention(session.rec, file),
             f"{name}_attention.npz",
         )

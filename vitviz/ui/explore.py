@@ -20,27 +20,33 @@ from vitviz.overlay import COLORMAPS, shared_scale, show_input
 from vitviz.progress import Progress
 from vitviz.recording import Query, Recording
 from vitviz.ui.browser import URL
+from vitviz.ui.choice import choice
 from vitviz.ui.downloads import downloads
+from vitviz.ui.language import language_switch, t
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.patch_map import patch_map, patch_rows
 from vitviz.ui.photo_picker import Photo, as_code, choose_photo
-from vitviz.ui.question import Question, how_to_ask, map_controls, meant
+from vitviz.ui.question import (
+    MEAN,
+    Question,
+    head_name,
+    how_to_ask,
+    map_controls,
+    meant,
+    method_title,
+)
 from vitviz.ui.session import Look, Session, analyse, many_turns, turn
 from vitviz.zoo import bundled_models
 
 Scale = tuple[float, float]
 REGISTERS = "[Vision transformers need registers](https://arxiv.org/abs/2309.16588)"
-HEADS, LAYERS, BOTH = "Heads", "Layers", "All"
-VIEWS = {
-    HEADS: "Every head of this layer.",
-    LAYERS: "This head in every layer.",
-    BOTH: "Columns are layers; rows are the mean of the heads, then each head.",
-}
+VIEWS = HEADS, LAYERS, BOTH = "heads", "layers", "all"
 
 
 def page() -> None:
     """Photo and predictions first, then the map with its controls."""
-    st.title("See what a Vision Transformer looks at", anchor=False)
+    language_switch()
+    st.title(t("explore.title"), anchor=False)
     photo = choose_photo()
     try:
         session = analyse(photo.data, bundled_models()[0])
@@ -68,7 +74,7 @@ def page() -> None:
     with buttons:
         if heat:
             downloads(session, heat, question.query, look, scale, Path(photo.name).stem)
-        if st.button("The model’s input", icon=":material/grid_on:"):
+        if st.button(t("explore.input"), icon=":material/grid_on:"):
             model_input(session.rec)
     if maps:
         layer, head = question.options["layer"], question.options["head"]
@@ -86,9 +92,9 @@ def all_maps(session: Session, query: Query) -> list[dict[int | None, Heatmap]]:
 
 def predictions(rec: Recording) -> None:
     """The five most probable classes with bars."""
-    st.subheader("What it sees", anchor=False)
+    st.subheader(t("explore.sees"), anchor=False)
     if not rec.predictions:
-        st.info("This model has no classifier, so there are no predictions; its maps are exact.")
+        st.info(t("explore.no_classifier"))
         return
     rows = "".join(
         f'<li><span>{html.escape(p.label)}</span><i style="width:{p.probability:.1%}"></i>'
@@ -96,27 +102,25 @@ def predictions(rec: Recording) -> None:
         for p in rec.predictions[:5]
     )
     st.html(f'<ol class="predictions">{rows}</ol>')
-    st.caption(
-        f"{rec.vit.name}, which knows {len(rec.predictions)} classes, in {rec.seconds:.2f} s"
-    )
+    count, seconds = len(rec.predictions), f"{rec.seconds:.2f}"
+    st.caption(t("explore.model", name=rec.vit.name, count=count, seconds=seconds))
 
 
 def appearance(method: str) -> tuple[Look, bool, bool]:
     """How maps are drawn, whether all heads and layers share one scale, and whether artefact tokens
     are marked."""
-    with st.popover("Appearance", icon=":material/palette:"):
-        colormap = st.selectbox("Colour map", COLORMAPS, key="colours", bind=URL)
-        alpha = st.slider("Strength", 0.0, 1.0, 0.6, 0.05, key="strength", bind=URL)
-        smooth = st.toggle("Smooth", True, key="smooth", bind=URL)
+    with st.popover(t("explore.appearance"), icon=":material/palette:"):
+        colormap = st.selectbox(t("explore.colours"), COLORMAPS, key="colours", bind=URL)
+        alpha = st.slider(t("explore.strength"), 0.0, 1.0, 0.6, 0.05, key="strength", bind=URL)
+        smooth = st.toggle(t("explore.smooth"), True, key="smooth", bind=URL)
         shared = st.toggle(
-            "One scale for all heads and layers",
+            t("explore.shared"),
             key="shared",
             bind=URL,
             disabled=method != "attention",
-            help="Off: every map uses all colours, from its own smallest to its own largest value. "
-            "On: the same colour is the same value in every layer and head, from the chosen query.",
+            help=t("explore.shared_help"),
         )
-        marked = st.toggle("Mark artefact tokens", key="artefacts", bind=URL)
+        marked = st.toggle(t("explore.artefacts"), key="artefacts", bind=URL)
     return Look(colormap, alpha, smooth), shared and method == "attention", marked
 
 
@@ -127,12 +131,7 @@ def artefacts(rec: Recording) -> list[list[int]]:
     except VitvizError as error:
         st.caption(str(error))
         return []
-    count = f"{len(found)} artefact token{'' if len(found) == 1 else 's'}"
-    st.caption(
-        f"{count}: patches whose vector is outlyingly long after the last block, or that receive "
-        "more than ten times an equal share of a layer’s attention. They say little about what is "
-        f"in their place on the photo and dominate rollout, which can mask them. See {REGISTERS}."
-    )
+    st.caption(t("explore.artefacts_found", count=len(found), paper=REGISTERS))
     return found
 
 
@@ -158,7 +157,7 @@ def show_map(
         scale=scale,
         marks=marks,
         meaning=meaning,
-        alt=f"{photo.alt} {method.title} {meaning}.",
+        alt=f"{photo.alt} {method_title(method.id)} {meaning}.",
         key="patch_map",
         on_query=pin_query if method.has_query else None,
     )
@@ -192,8 +191,10 @@ def asking(method: Method, note: DeltaGenerator) -> Iterator[Progress | None]:
     """A turn for a method that runs the model; a slow one shows its progress and can be stopped."""
     if method.slow:
         with note.container(horizontal=True, vertical_alignment="center"):
-            st.button("Stop", on_click=lambda: st.session_state.update(method="attention"))
-            with many_turns("Asking the model many times …") as progress:
+            st.button(
+                t("explore.stop"), on_click=lambda: st.session_state.update(method="attention")
+            )
+            with many_turns(t("explore.asking")) as progress:
                 yield progress
     elif method.needs_gradient:
         with turn():
@@ -218,17 +219,18 @@ def show_sheet(
 ) -> None:
     """Other heads and layers from the same query; a click opens one."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.subheader("Heads and layers", anchor=False)
-        view = st.segmented_control(
-            "Show",
-            list(VIEWS),
-            default=HEADS,
+        st.subheader(t("sheet.heading"), anchor=False)
+        view: str = choice(
+            st.segmented_control,
+            t("sheet.show"),
+            VIEWS,
+            HEADS,
+            "view",
+            lambda view: t(f"sheet.{view}"),
             required=True,
-            key="view",
-            bind=URL,
             label_visibility="collapsed",
         )
-        st.caption(VIEWS[view], width="content")
+        st.caption(t(f"sheet.{view}_shown"), width="content")
     shown = [
         (at_layer, of_head)
         for of_head in maps[layer]
@@ -245,7 +247,7 @@ def show_sheet(
         look,
         columns=len(maps) if view == BOTH else 0,
         scale=scale,
-        alt=VIEWS[view],
+        alt=t(f"sheet.{view}_shown"),
         key="sheet",
         on_open=open_panel,
     )
@@ -255,13 +257,11 @@ def panel(
     maps: list[dict[int | None, Heatmap]], layer: int, head: int | None, view: str, chosen: bool
 ) -> Panel:
     """One small map of the sheet."""
-    name = "mean" if head is None else str(head)
-    short = {
-        HEADS: "mean of heads" if head is None else f"head {head}",
-        LAYERS: f"layer {layer}",
-        BOTH: f"{layer} · {name}",
-    }
-    long = f"Layer {layer}, {'mean of its heads' if head is None else f'head {head}'}"
+    name = MEAN if head is None else str(head)
+    of_layer = t("sheet.layer", layer=layer)
+    of_head = t("sheet.mean") if head is None else t("sheet.head", head=head)
+    short = {HEADS: of_head, LAYERS: of_layer, BOTH: f"{layer} · {head_name(name)}"}
+    long = t("sheet.panel", layer=of_layer, head=of_head)
     return Panel(f"{layer},{name}", short[view], long, maps[layer][head], chosen)
 
 
@@ -271,10 +271,14 @@ def open_panel() -> None:
     st.session_state.update(attention_layer=int(layer), attention_head=head)
 
 
-@st.dialog("All that the model sees")
 def model_input(rec: Recording) -> None:
     """What the model was given, with its patch grid."""
     rows, cols = rec.grid
     height, width = rec.pixels.shape[1:]
-    text = f"{width} × {height} px in {rows} × {cols} patches"
-    st.image(show_input(rec), caption=text, alt=text, width="stretch")
+    text = t("explore.input_size", width=width, height=height, rows=rows, cols=cols)
+
+    @st.dialog(t("explore.all_input"))
+    def dialog() -> None:
+        st.image(show_input(rec), caption=text, alt=text, width="stretch")
+
+    dialog()

@@ -21,33 +21,27 @@ from vitviz.heads import (
 from vitviz.images import load_image
 from vitviz.methods import explain
 from vitviz.recording import Recording, record
-from vitviz.ui.browser import URL, component, palette
+from vitviz.ui.browser import component, palette
+from vitviz.ui.choice import choice
+from vitviz.ui.language import language_switch, t
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.photo_picker import as_code, choose_photo, sample_photos
+from vitviz.ui.question import cls_means
 from vitviz.ui.session import Look, Session, analyse, many_turns, model, turn
 from vitviz.zoo import bundled_models
 
 Cell = tuple[int, int]  # (layer, head)
-HERE, GALLERY = "This photo", "All samples"
-OPEN, SWITCH = "Open a head", "Switch heads off"
-IMPORTANCE = "Importance"
-STATISTICS = {
-    "Distance": ("distance", "{:.0f}", "Mean distance of what a patch looks at, in input pixels."),
-    "Entropy": ("entropy", "{:.1f}", "How widely attention is spread, in nats: 0 is one token."),
-    "To prefix": (
-        "to_prefix",
-        "{:.0%}",
-        "Share of a patch’s attention to tokens that are no patch.",
-    ),
-    "To itself": ("to_self", "{:.0%}", "Share of its attention that a patch gives itself."),
-}
-LOSS = "How many points of probability the class loses when this head alone is switched off."
+HERE, GALLERY = "here", "samples"
+OPEN, SWITCH = "open", "switch"
+IMPORTANCE = "importance"
+STATISTICS = {"distance": "{:.0f}", "entropy": "{:.1f}", "to_prefix": "{:.0%}", "to_self": "{:.0%}"}
 _matrix = component("head_matrix", "walk")
 
 
 def page() -> None:
     """The matrix of heads, the head that is open, and predictions without those switched off."""
-    st.title("What does each head do?", anchor=False)
+    language_switch()
+    st.title(t("heads.title"), anchor=False)
     photo = choose_photo()
     try:
         session = analyse(photo.data, bundled_models()[0])
@@ -62,7 +56,7 @@ def page() -> None:
     with left:
         matrix(session, values, pattern, off, (layer, head), mode)
         without(session, off)
-        with st.expander("All numbers as a table that sorts", icon=":material/table_rows:"):
+        with st.expander(t("heads.all_numbers"), icon=":material/table_rows:"):
             table(session, over)
     with right:
         opened(session, layer, head, photo.alt)
@@ -71,42 +65,44 @@ def page() -> None:
 def wishes() -> tuple[str, str, str]:
     """Which number, over what, and what a click does."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        statistic = st.segmented_control(
-            "Number",
-            [*STATISTICS, IMPORTANCE],
-            default="Distance",
-            required=True,
-            key="statistic",
-            bind=URL,
-        )
-        over = st.segmented_control(
-            "Over", [HERE, GALLERY], default=HERE, required=True, key="over", bind=URL
-        )
-        mode = st.segmented_control(
-            "A click", [OPEN, SWITCH], default=OPEN, required=True, key="mode"
-        )
-    st.caption(LOSS if statistic == IMPORTANCE else STATISTICS[statistic][2])
+        statistic = _offer("statistic", [*STATISTICS, IMPORTANCE])
+        over = _offer("over", [HERE, GALLERY])
+        mode = _offer("mode", [OPEN, SWITCH])
+    st.caption(t(f"heads.meaning.{statistic}"))
     return statistic, over, mode
+
+
+def _offer(key: str, options: list[str]) -> str:
+    chosen: str = choice(
+        st.segmented_control,
+        t(f"heads.{key}.label"),
+        options,
+        options[0],
+        key,
+        lambda option: t(f"heads.{key}.{option}"),
+        required=True,
+    )
+    return chosen
 
 
 def numbers(session: Session, statistic: str, over: str) -> tuple[NDArray[np.float32], str]:
     """The number of every head, (layers, heads), and how it is written."""
     if statistic == IMPORTANCE:
         if over == GALLERY:
-            raise MethodError("Importance is measured on one photo; choose “This photo”.")
+            raise MethodError(t("heads.one_photo"))
         return 100 * importance(session), "{:+.1f}"
-    name, pattern, _ = STATISTICS[statistic]
-    return getattr(statistics(session, over), name), pattern
+    return getattr(statistics(session, over), statistic), STATISTICS[statistic]
 
 
 def statistics(session: Session, over: str) -> HeadStatistics:
     """Of this photo, kept until it changes, or the mean of the samples."""
     if over == GALLERY:
-        return of_samples(bundled_models()[0])
+        with st.spinner(t("heads.looking")):
+            return of_samples(bundled_models()[0])
     return session.rec.derived.get("heads", lambda: head_statistics(session.rec))
 
 
-@st.cache_data(show_spinner="Looking at all samples …")
+@st.cache_data(show_spinner=False)
 def of_samples(model_name: str) -> HeadStatistics:
     """The mean of the samples."""
     vit = model(model_name)
@@ -118,7 +114,7 @@ def of_samples(model_name: str) -> HeadStatistics:
 def importance(session: Session) -> NDArray[np.float32]:
     """Measured once for a photo, while a bar shows how far it is."""
     if "importance" not in session.kept:
-        with many_turns("Switching off every head, one at a time …") as progress:
+        with many_turns(t("heads.switching")) as progress:
             session.kept["importance"] = head_importance(session.rec, progress=progress).heads
     measured: NDArray[np.float32] = session.kept["importance"]
     return measured
@@ -140,7 +136,7 @@ def matrix(
         {
             "id": f"{layer},all",
             "text": f"L{layer}",
-            "title": f"Switch layer {layer} off or on",
+            "title": t("heads.switch_layer", layer=layer),
             "level": None,
             "off": all((layer, head) in off for head in range(session.rec.num_heads(layer))),
             "chosen": False,
@@ -151,7 +147,9 @@ def matrix(
         {
             "id": f"{layer},{head}",
             "text": pattern.format(values[layer, head]),
-            "title": f"Layer {layer}, head {head}: {pattern.format(values[layer, head])}",
+            "title": t("heads.name", layer=layer, head=head)
+            + ": "
+            + pattern.format(values[layer, head]),
             "level": round(255 * (float(values[layer, head]) - low) / ((high - low) or 1.0)),
             "off": (layer, head) in off,
             "chosen": (layer, head) == chosen,
@@ -164,10 +162,10 @@ def matrix(
         "cells": cells,
         "columns": layers,
         "palette": palette("viridis"),
-        "alt": "Heads: columns are layers, rows are heads.",
+        "alt": t("heads.matrix"),
     }
     _matrix(data=data, key="matrix", on_open_change=lambda: clicked(session, mode))
-    st.caption("Columns are layers, rows are heads. A click on L0, L1, … switches the whole layer.")
+    st.caption(t("heads.matrix_caption"))
 
 
 def clicked(session: Session, mode: str) -> None:
@@ -203,37 +201,39 @@ def table(session: Session, over: str) -> None:
     layers, heads = found.distance.shape
     rows = [
         {
-            "Layer": layer,
-            "Head": head,
+            t("heads.layer"): layer,
+            t("heads.head"): head,
             **{
-                title: float(getattr(found, name)[layer, head])
-                for title, (name, _, _) in STATISTICS.items()
+                t(f"heads.statistic.{name}"): float(getattr(found, name)[layer, head])
+                for name in STATISTICS
             },
         }
         for layer in range(layers)
         for head in range(heads)
     ]
     form = st.column_config.NumberColumn(format="%.3f")
+    numbers = pd.DataFrame(rows)
     st.dataframe(
-        pd.DataFrame(rows),
+        numbers,
         hide_index=True,
-        column_config=dict.fromkeys(STATISTICS, form),
-        alt="Every head with all its numbers.",
+        column_config=dict.fromkeys(numbers.columns[2:], form),
+        alt=t("heads.all_numbers"),
     )
 
 
 def opened(session: Session, layer: int, head: int, alt_text: str) -> None:
     """Where the open head looks from the class token."""
-    st.subheader(f"Layer {layer}, head {head}", anchor=False)
+    name = t("heads.name", layer=layer, head=head)
+    st.subheader(name, anchor=False)
     heat = explain(session.rec, "attention", layer=layer, head=head)
-    title = f"Layer {layer}, head {head}. {alt_text}"
+    label = t("meant.from", token=cls_means(session.rec))
     map_sheet(
         session,
-        [Panel("open", f"from {session.rec.cls_means}", title, heat, False)],
+        [Panel("open", label, f"{name}. {alt_text}", heat, False)],
         Look("inferno", 0.6, True),
         columns=1,
         scale=None,
-        alt="The open head.",
+        alt=name,
         key="open map",
         on_open=lambda: None,
     )
@@ -241,12 +241,12 @@ def opened(session: Session, layer: int, head: int, alt_text: str) -> None:
 
 def without(session: Session, off: set[Cell]) -> None:
     """The predictions as they are, and without the heads that are switched off."""
-    st.subheader("With heads switched off", anchor=False)
+    st.subheader(t("heads.without"), anchor=False)
     if not session.rec.predictions:
-        st.info("This model has no classifier, so there is no prediction to lose.")
+        st.info(t("heads.no_classifier"))
         return
     if not off:
-        st.caption("Choose “Switch heads off” and click heads, or click a layer’s number.")
+        st.caption(t("heads.how_to_switch"))
         return
     asked, left = session.kept.get("without", (None, []))
     if asked != off:
@@ -255,8 +255,9 @@ def without(session: Session, off: set[Cell]) -> None:
         session.kept["without"] = (off, left)
     before = {p.index: p.probability for p in session.rec.predictions}
     shown = {p.index for p in (*session.rec.predictions[:4], *left[:4])}
+    label, now, earlier = (t(f"heads.{key}") for key in ("class", "now", "before"))
     rows = [
-        {"Class": p.label, "Now": p.probability, "Before": before[p.index]}
+        {label: p.label, now: p.probability, earlier: before[p.index]}
         for p in left
         if p.index in shown
     ]
@@ -264,12 +265,11 @@ def without(session: Session, off: set[Cell]) -> None:
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
-        column_config={"Now": bar, "Before": bar},
-        alt="Predictions without the heads that are switched off, and with them.",
+        column_config={now: bar, earlier: bar},
+        alt=t("heads.without_alt"),
     )
-    count = f"{len(off)} head{'' if len(off) == 1 else 's'} off"
     st.button(
-        f"{count}: switch all on again",
+        t("heads.on_again", count=len(off)),
         icon=":material/undo:",
         on_click=lambda: into_link("off", set()),
     )

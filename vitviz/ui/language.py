@@ -9,9 +9,9 @@ from typing import Any
 
 import streamlit as st
 
-LANGUAGES = {"en": "English", "zh": "中文"}
+LANG, ENGLISH = "lang", "en"
+LANGUAGES = {ENGLISH: "English", "zh": "中文"}
 FOLDER = Path(__file__).parent / "texts"
-LANG = "lang"
 
 
 @cache
@@ -23,7 +23,7 @@ def texts(language: str) -> dict[str, Any]:
 def language() -> str:
     """The visitor's choice: in the address, or made earlier in this visit."""
     chosen = st.query_params.get(LANG) or st.session_state.get(LANG)
-    st.session_state[LANG] = chosen if chosen in LANGUAGES else next(iter(LANGUAGES))
+    st.session_state[LANG] = chosen if chosen in LANGUAGES else ENGLISH
     return st.session_state[LANG]
 
 
@@ -43,6 +43,11 @@ def t(key: str, **values: object) -> str:
     """The text under a dotted key, with values in its {places}."""
     text: str = entry(key)
     return text.format(**values)
+
+
+def said(key: str, english: str) -> str:
+    """Words that the library has in English, in the visitor's language."""
+    return english if language() == ENGLISH else t(f"library.{key}")
 
 
 def language_switch() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 import streamlit as st
@@ -13,7 +13,7 @@ from vitviz.errors import ImageError
 from vitviz.fetch import fetch_image
 from vitviz.images import MAX_BYTES, TOO_LARGE, load_image, samples
 from vitviz.ui.browser import component, thumbnail
-from vitviz.ui.language import t
+from vitviz.ui.language import ENGLISH, LANG, said, t
 from vitviz.ui.session import turn
 
 FILES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif"]
@@ -33,9 +33,19 @@ class Photo:
     thumb: str
 
 
-@st.cache_data(show_spinner=False)
 def sample_photos() -> dict[str, tuple[str, Photo]]:
     """The samples by id, with their titles."""
+    return {
+        key: (
+            said(f"samples.{key}.title", title),
+            replace(photo, alt=said(f"samples.{key}.alt", photo.alt)),
+        )
+        for key, (title, photo) in _opened_samples().items()
+    }
+
+
+@st.cache_data(show_spinner=False)
+def _opened_samples() -> dict[str, tuple[str, Photo]]:
     return {
         sample.id: (
             sample.title,
@@ -74,15 +84,19 @@ def choose_photo() -> Photo:
         )
     if error := st.session_state.get("photo_error"):
         st.error(error, icon=":material/broken_image:")
-    return own if own and chosen == OWN else offered[chosen][1]
+    if own and chosen == OWN:
+        return replace(own, alt=t("photo.yours_alt"))
+    return offered[chosen][1]
 
 
-def keep_sample(page: str) -> None:
-    """Put the sample into the address again after a move to another page, which drops it."""
+def keep_link(page: str) -> None:
+    """Put sample and language into the address again after a move to another page, which drops
+    them."""
     moved = st.session_state.get("page", page) != page
-    sample = st.session_state.get("sample", OWN)
-    if moved and sample != OWN and "sample" not in st.query_params:
-        st.query_params["sample"] = sample
+    for key, usual in (("sample", OWN), (LANG, ENGLISH)):
+        held = st.session_state.get(key, usual)
+        if moved and held != usual and key not in st.query_params:
+            st.query_params[key] = held
     st.session_state["page"] = page
 
 
@@ -153,7 +167,7 @@ def take(data: bytes, name: str) -> None:
     except ImageError as error:
         st.session_state["photo_error"] = f"{as_code(name)}: {error}"
         return
-    st.session_state[OWN] = Photo(data, name, "Your photo.", thumb)
+    st.session_state[OWN] = Photo(data, name, "", thumb)
     st.session_state["taken"] = st.session_state.get("taken", 0) + 1
     pick(OWN)
 

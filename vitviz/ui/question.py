@@ -9,10 +9,14 @@ import streamlit as st
 
 from vitviz.errors import VitvizError
 from vitviz.methods import METHODS
-from vitviz.methods.option import Choice, Head, Layer, Whole
+from vitviz.methods.option import Choice, Head, Layer, Option, Whole
 from vitviz.recording import Query, Recording
 from vitviz.ui.browser import URL
+from vitviz.ui.choice import choice
+from vitviz.ui.language import said, t
 from vitviz.ui.photo_picker import as_code
+
+MEAN = "mean"
 
 
 @dataclass(frozen=True)
@@ -27,16 +31,12 @@ class Question:
 
 def map_controls(rec: Recording) -> Question:
     """Method, class, the method's options and the query."""
-    st.subheader("Where it looks", anchor=False)
-    method = st.selectbox(
-        "Method",
-        list(METHODS),
-        format_func=lambda key: METHODS[key].title,
-        key="method",
-        bind=URL,
+    st.subheader(t("ask.heading"), anchor=False)
+    method: str = choice(
+        st.selectbox, t("ask.method"), list(METHODS), "attention", "method", method_title
     )
     chosen = METHODS[method]
-    st.caption(chosen.question, help=chosen.reference)
+    st.caption(said(f"methods.{method}.question", chosen.question), help=chosen.reference)
     classes = class_controls(rec, method) if chosen.class_specific else {}
     options = {name: control(rec, method, name) for name in chosen.options}
     query = query_control(rec) if chosen.has_query else "cls"
@@ -53,15 +53,26 @@ def class_controls(rec: Recording, method: str) -> dict[str, int]:
     held = st.session_state.get("target")
     if held is not None and held not in names:  # of another model
         del st.session_state["target"]
-    hint = f"{top} (the top prediction)"
-    first = st.selectbox("Class", list(names), None, placeholder=hint, key="target", bind=URL)
+    first = st.selectbox(
+        t("ask.class"),
+        list(names),
+        None,
+        placeholder=t("ask.top", label=top),
+        key="target",
+        bind=URL,
+    )
     classes = {"target": names[first]} if first else {}
     if METHODS[method].contrastive:
         others = [name for name in names if name != (first or top)]
         if st.session_state.get("versus") == (first or top):
             st.session_state["versus"] = None
         second = st.selectbox(
-            "Rather than", others, None, placeholder="any other class", key="versus", bind=URL
+            t("ask.versus"),
+            others,
+            None,
+            placeholder=t("ask.any_other"),
+            key="versus",
+            bind=URL,
         )
         if second is not None:
             classes["versus"] = names[second]
@@ -72,15 +83,14 @@ def query_control(rec: Recording) -> Query:
     """The token that looks."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
-            "Query",
-            placeholder="class token",
+            t("ask.query"),
+            placeholder=t("ask.class_token"),
             key="query",
             bind=URL,
-            help="The token that looks: click a patch, or type its row and column such as 5,7; "
-            "leave it empty (or cls) for the class token.",
+            help=t("ask.query_help"),
         )
         st.button(
-            "Class token",
+            t("ask.back_to_class_token"),
             icon=":material/undo:",
             on_click=lambda: st.session_state.update(query=""),
             disabled=not text,
@@ -91,21 +101,27 @@ def query_control(rec: Recording) -> Query:
 def control(rec: Recording, method: str, name: str) -> Any:
     """The widget for one option of a method."""
     option = METHODS[method].options[name]
-    key = f"{method}_{name}"
+    key, title = f"{method}_{name}", option_title(name, option)
     if isinstance(option, Layer):
         last = rec.num_layers - 1
         first = option.default % rec.num_layers  # always the same: the link leaves it out
-        return st.slider(option.title, 0, last, first, key=key, bind=URL)
+        return st.slider(title, 0, last, first, key=key, bind=URL)
     if isinstance(option, Head):
-        heads = ["mean", *map(str, range(rec.num_heads(0)))]
-        head = st.pills(option.title, heads, default="mean", required=True, key=key, bind=URL)
-        return None if head in (None, "mean") else int(head)
+        heads = [MEAN, *map(str, range(rec.num_heads(0)))]
+        head = choice(st.pills, title, heads, MEAN, key, head_name, required=True)
+        return None if head == MEAN else int(head)
     if isinstance(option, Choice):
-        return st.segmented_control(
-            option.title, option.choices, default=option.default, required=True, key=key, bind=URL
+        return choice(
+            st.segmented_control,
+            title,
+            option.choices,
+            option.default,
+            key,
+            value_name,
+            required=True,
         )
     step = 1 if isinstance(option, Whole) else 0.05
-    return st.slider(option.title, option.low, option.high, option.default, step, key=key, bind=URL)
+    return st.slider(title, option.low, option.high, option.default, step, key=key, bind=URL)
 
 
 def parse_query(rec: Recording, text: str) -> Query:
@@ -116,7 +132,7 @@ def parse_query(rec: Recording, text: str) -> Query:
     except (ValueError, VitvizError):
         if text.strip().lower() not in ("", "cls"):
             rows, cols = rec.grid
-            st.warning(f"{as_code(text)} is not a patch; use cls or 0,0 to {rows - 1},{cols - 1}.")
+            st.warning(t("ask.no_patch", text=as_code(text), row=rows - 1, col=cols - 1))
         return "cls"
     return row, col
 
@@ -127,13 +143,14 @@ def meant(rec: Recording, question: Question) -> str:
     words = []
     if method.class_specific:
         labels = {p.index: p.label for p in rec.predictions}
-        words.append(f"for {labels[question.classes.get('target', rec.predictions[0].index)]}")
+        target = question.classes.get("target", rec.predictions[0].index)
+        words.append(t("meant.target", label=labels[target]))
         if "versus" in question.classes:
-            words.append(f"rather than {labels[question.classes['versus']]}")
+            words.append(t("meant.versus", label=labels[question.classes["versus"]]))
     if method.has_query and query == "cls":
-        words.append(f"from {rec.cls_means}")
+        words.append(t("meant.from", token=cls_means(rec)))
     elif method.has_query:
-        words.append(f"from the patch in row {query[0]}, column {query[1]}")
+        words.append(t("meant.from_patch", row=query[0], col=query[1]))
     return " ".join(words)
 
 
@@ -141,10 +158,35 @@ def how_to_ask(rec: Recording, question: Question) -> str:
     """One line below the photo: what a click does."""
     method = METHODS[question.method]
     if not method.has_query:
-        whole = "explains the class as a whole" if method.class_specific else "asks for no token"
-        return f"{method.title} {whole}; it does not start from a patch."
+        kind = "whole_class" if method.class_specific else "no_token"
+        return t(f"how.{kind}", method=method_title(method.id))
     if not rec.has_class_token:
-        return f"This model has no class token: “cls” stands for {rec.cls_means}."
-    if question.method == "attention":
-        return "Hover over a patch to see where it looks; click or tap to keep it."
-    return "Click or tap a patch to start from it, and again for the class token."
+        return t("how.no_class_token", meaning=cls_means(rec))
+    return t("how.hover" if question.method == "attention" else "how.click")
+
+
+def cls_means(rec: Recording) -> str:
+    """What the query "cls" stands for in this model."""
+    if rec.has_class_token:
+        return t("meant.class_token")
+    return t("meant.average" if rec.pool is None else "meant.pooled")
+
+
+def method_title(method: str) -> str:
+    """A method's name in the visitor's language."""
+    return said(f"methods.{method}.title", METHODS[method].title)
+
+
+def option_title(name: str, option: Option) -> str:
+    """An option's name in the visitor's language."""
+    return said(f"options.{name}", option.title)
+
+
+def value_name(value: str) -> str:
+    """The word for one choice of an option."""
+    return said(f"choices.{value}", value)
+
+
+def head_name(head: str) -> str:
+    """A head's number, or the word for the mean of all."""
+    return value_name(MEAN) if head == MEAN else head

@@ -61,7 +61,7 @@ class Session:
         return jpeg(self.preview)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Loading the model …")
+@st.cache_resource(max_entries=2, show_spinner=False)
 def model(name: str) -> Vit:
     """The model, loaded once and shared by all visitors."""
     vit = load_model(name)
@@ -113,7 +113,8 @@ def analyse(data: bytes, model_name: str, place: str = "session") -> Session:
     held = st.session_state.get(place)
     if isinstance(held, Session) and held.key == key:
         return held
-    vit = model(model_name)
+    with st.spinner(t("photo.loading")):
+        vit = model(model_name)
     with st.spinner(t("photo.looking")), turn():
         photo = load_image(data)
         rec = record(vit, photo)
