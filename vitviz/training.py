@@ -104,7 +104,7 @@ def schedule(optimizer: torch.optim.Optimizer, steps: int, warmup: int) -> LRSch
     """Linear warm-up, then half a cosine down to 0.
 
     In step s, from 0, each group's own rate is multiplied with (s + 1) / (w + 1) while s < w, and
-    then with (1 + cos(π (s − w) / (S − w))) / 2. Loshchilov & Hutter 2017, arXiv 1608.03983; Goyal
+    then with (1 + cos(π (s − w) / (S − w))) / 2. Loshchilov & Hutter 2016, arXiv 1608.03983; Goyal
     et al. 2017, arXiv 1706.02677.
 
     Raises:
