@@ -223,7 +223,7 @@ def after(session: Session) -> None:
     st.metric(t("training.after.change"), f"{change:g}")
     for column, name, heat, best in zip(
         st.columns(2),
-        ("before", "after"),
+        ("before", "after_word"),
         maps,
         (session.rec.predictions, predictions),
         strict=True,
@@ -241,7 +241,8 @@ def entropy(session: Session) -> None:
     if found is None:
         return
     weight = st.slider("λ", 0.0, 3.0, 2.0, 0.5, key="lambda", bind=URL)
-    if st.button(t("training.run.train"), icon=":material/model_training:", key="narrow"):
+    pressed = st.button(t("training.run.train"), icon=":material/model_training:", key="narrow")
+    if pressed and _is_enough(_album()):
         session.kept["narrow"] = _train_block(session, weight)
     before = explain(session.rec, "attention")
     kept = session.kept.get("narrow")
@@ -405,7 +406,7 @@ def _train_head(session: Session, album: Album, chart: Any) -> Run:
             progress(0.5 + len(moments) / HEAD_PLAN.steps / 2)
             if len(moments) % REDRAWN == 0:
                 with chart.container():
-                    _curve(moments, "loss", t("training.loss"), 160)
+                    _curves(moments)
     accuracy = training.accuracy(inputs[held_out], targets[held_out])
     shown = [thumbs[index] for index in held_out]
     return Run(own, labels, moments, inputs, targets, held_out, shown, accuracy)
@@ -440,7 +441,7 @@ def _steps(training: Training) -> Iterator[Moment]:
 def _show_run(found: Run, chart: Any) -> None:
     """The curve, the last numbers, and the photos that were held out."""
     with chart.container():
-        _curve(found.moments, "loss", t("training.loss"), 160)
+        _curves(found.moments)
     last = found.moments[-1]
     first, second, third = st.columns(3)
     first.metric(t("training.run.last_loss"), f"{last.loss:.4f}")
@@ -496,6 +497,15 @@ def _map(session: Session, heat: Heatmap, caption: str) -> None:
     picture = session.small
     placed = replace(heat, box=(0.0, 0.0, float(picture.width), float(picture.height)))
     st.image(overlay(picture, placed, alpha=0.6), caption=caption, alt=caption, width=230)
+
+
+def _curves(moments: Sequence[Moment]) -> None:
+    """Loss and accuracy of every step, side by side."""
+    left, right = st.columns(2)
+    with left:
+        _curve(moments, "loss", t("training.loss"), 160)
+    with right:
+        _curve(moments, "accuracy", t("training.run.accuracy"), 160)
 
 
 def _curve(moments: Sequence[Moment], what: str, title: str, height: int) -> None:
