@@ -496,7 +496,7 @@ def _largest_change(before: Recording, after: Recording) -> float:
 def _map(session: Session, heat: Heatmap, caption: str) -> None:
     picture = session.small
     placed = replace(heat, box=(0.0, 0.0, float(picture.width), float(picture.height)))
-    st.image(overlay(picture, placed, alpha=0.6), caption=caption, alt=caption, width=230)
+    st.image(overlay(picture, placed, alpha=0.6), caption=caption, alt=caption, width=200)
 
 
 def _curves(moments: Sequence[Moment]) -> None:
