@@ -142,7 +142,7 @@ def warm_up(session: Session) -> None:
     """The learning rate of every step."""
     del session
     steps, warmup = st.columns(2)
-    count = steps.slider(t("training.steps"), 10, 100, 40, 5, key="steps", bind=URL)
+    count = steps.slider(t("training.steps"), 10, 100, HEAD_PLAN.steps, 5, key="steps", bind=URL)
     rising = warmup.slider(t("training.warm_up.rising"), 0, 9, 5, key="warmup", bind=URL)
     rates = learning_rates(HEAD_PLAN.rate, count, rising)
     table = pd.DataFrame({"step": range(1, count + 1), "rate": rates})
