@@ -105,3 +105,58 @@ def test_worksheets_hold_the_lesson(lesson: Lesson, language: str) -> None:
     assert "☒" not in blanks
     assert "____" in blanks
     assert html.escape(check["why"][check["right"]]) not in blanks
+
+
+def test_lesson_7_shows_what_the_library_trained() -> None:
+    from vitviz.training import frozen_part, hold_out, random_crops, start
+    from vitviz.ui.lessons.training import HEAD_PLAN, READY_MADE
+
+    app = opened("training", step="5", sample="cat")
+    app.button(key="train").click().run()
+    assert texts("en")["training"]["run"]["one_class"] in [w.value for w in app.warning]
+    app.button(key="take").click().run()
+    app.button(key="train").click().run()
+    assert not app.exception
+    photos = {sample.id: vitviz.load_image(sample.path) for sample in vitviz.samples()}
+    vit: vitviz.Vit = app.session_state["session"].rec.vit
+    crops = [c for seed, name in enumerate(READY_MADE) for c in random_crops(photos[name], 5, seed)]
+    inputs = frozen_part(vit, [vit.transform(crop) for crop in crops])
+    targets = torch.arange(3).repeat_interleave(5)
+    kept, held_out = hold_out([5, 5, 5])
+    _, training = start(vit, list(READY_MADE), inputs[kept], targets[kept], HEAD_PLAN)
+    moments = [training.step() for _ in range(HEAD_PLAN.steps)]
+    shown = {metric.label: metric.value for metric in app.metric}
+    words = texts("en")["training"]["run"]
+    assert float(shown[words["last_loss"]]) == pytest.approx(moments[-1].loss, abs=2e-4)
+    assert shown[words["accuracy"]] == f"{moments[-1].accuracy:.0%}"
+    right = training.accuracy(inputs[held_out], targets[held_out])
+    assert shown[words["held_out"]] == f"{right:.0%}"
+
+    app.button(key="next").click().run()
+    answer(app, right=True)
+    assert app.metric[0].value == "0"  # the head alone leaves attention exactly as it was
+    assert any(as_shown in md.value for md in app.markdown for as_shown in ("Cat ·",))
+    app.button(key="next").click().run()
+    app.slider(key="lambda").set_value(3.0).run()
+    app.button(key="narrow").click().run()
+    assert not app.exception
+    first, last = (float(metric.value) for metric in app.metric)
+    assert last < first
+    assert all(p.requires_grad and p.grad is None for p in vit.module.parameters())
+
+
+def test_lesson_7_keeps_what_is_right_when_a_file_is_broken() -> None:
+    app = opened("training", step="5", sample="cat")
+    good = vitviz.samples()[0].path.read_bytes()
+    files = [("a.jpg", good, "image/jpeg"), ("b.jpg", b"no photo", "image/jpeg")]
+    app.get("file_uploader")[-1].set_value(files).run()
+    assert not app.exception
+    album = app.session_state["album"]
+    assert len(album.photos[0]) == 1
+    assert any("b.jpg" in warning.value for warning in app.warning)
+    app.segmented_control(key="edited").set_value(1).run()
+    app.get("file_uploader")[-1].set_value([files[0]] * 3).run()
+    app.button(key="train").click().run()
+    assert any("at least 3" in warning.value for warning in app.warning)
+    assert "run" not in app.session_state
+    assert [len(photos) for photos in album.photos[:2]] == [1, 3]
