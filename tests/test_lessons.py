@@ -9,6 +9,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 import vitviz
+from vitviz.positions import with_patches, without_positions
 from vitviz.tokens import patch_vectors
 from vitviz.ui.language import LANGUAGES, texts
 from vitviz.ui.lesson import CHECK, Lesson, lessons
@@ -160,3 +161,17 @@ def test_lesson_7_keeps_what_is_right_when_a_file_is_broken() -> None:
     assert any("at least 3" in warning.value for warning in app.warning)
     assert "run" not in app.session_state
     assert [len(photos) for photos in album.photos[:2]] == [1, 3]
+
+
+def test_lesson_2_shows_the_runs_of_the_model() -> None:
+    app = opened("positions", step="7", sample="coffee")
+    answer(app, right=True)
+    rec = app.session_state["session"].rec
+    order = torch.randperm(256, generator=torch.Generator().manual_seed(0))
+    bare = without_positions(rec)
+    assert (
+        app.metric[0].value == f"{(with_patches(bare, order).logits - bare.logits).abs().max():.6f}"
+    )
+    [left, right] = [e.proto.body for e in app.get("html") if "<ol" in e.proto.body]
+    assert f"<b>{bare.predictions[0].probability:.1%}</b>" in left
+    assert left == right

@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Integral
 from typing import Any, Literal, TypeVar
@@ -35,6 +35,7 @@ __all__ = [
     "float_type",
     "rank_classes",
     "record",
+    "record_pixels",
     "sum_rows",
 ]
 
@@ -257,15 +258,28 @@ def record(vit: Vit, photo: Image.Image) -> Recording:
     """
     if photo.mode != "RGB":
         raise ImageError(f"The photo is {photo.mode}, not RGB; open it with vitviz.load_image.")
-    box = input_box(vit.transform, photo.size)
-    pixels = vit.transform(photo)
+    pixels, box = vit.transform(photo), input_box(vit.transform, photo.size)
+    rec = record_pixels(vit, pixels, box)
+    return replace(rec, box=_covered(box, pixels, rec.grid, rec.patch_size))
+
+
+def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
+    """The same for an input of the model, (3, height, width), that is normalised already.
+
+    Args:
+        vit: the model.
+        pixels: such as another recording's, changed.
+        box: the part of the photo that their patches show.
+
+    Raises:
+        ModelError: as `record`.
+    """
     last_block = block_names(vit.module)[-1:]
     with torch.no_grad(), Recorder(vit.module, watch=last_block) as recorder:
         start = time.perf_counter()
         logits = vit.module(pixels[None].to(float_type(vit.module)))[0]
         seconds = time.perf_counter() - start
     grid, prefix, has_class_token = _tokens(vit, pixels)
-    box = _covered(box, pixels, grid, _patch_size(vit, pixels, grid))
     layers, pool = _sort_calls(vit, recorder, prefix, prefix + grid[0] * grid[1])
     if getattr(vit.module, "num_classes", 1) == 0:
         logits = logits.new_empty(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from vitviz.ui.language import language_switch, t
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.patch_map import patch_map, patch_rows
 from vitviz.ui.photo_picker import Photo, as_code, choose_photo
+from vitviz.ui.prediction_bars import prediction_bars
 from vitviz.ui.question import (
     MEAN,
     Question,
@@ -96,12 +96,7 @@ def predictions(rec: Recording) -> None:
     if not rec.predictions:
         st.info(t("explore.no_classifier"))
         return
-    rows = "".join(
-        f'<li><span>{html.escape(p.label)}</span><i style="width:{p.probability:.1%}"></i>'
-        f"<b>{p.probability:.1%}</b></li>"
-        for p in rec.predictions[:5]
-    )
-    st.html(f'<ol class="predictions">{rows}</ol>')
+    prediction_bars(rec.predictions[:5])
     count, seconds = len(rec.predictions), f"{rec.seconds:.2f}"
     st.caption(t("explore.model", name=rec.vit.name, count=count, seconds=seconds))
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from typing import TypeVar
+
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
 from vitviz.heatmap import Heatmap
-from vitviz.overlay import colorize
+from vitviz.methods import explain
+from vitviz.overlay import colorize, input_picture, overlay
+from vitviz.recording import Recording
 from vitviz.ui.language import t
 from vitviz.ui.patch_map import patch_map
-from vitviz.ui.session import Look, Session
+from vitviz.ui.prediction_bars import prediction_bars
+from vitviz.ui.session import Look, Session, turn
 
 DIVERGING = "RdBu_r"
+T = TypeVar("T")
 
 
 def pick_patch(session: Session, heat: Heatmap | None = None, meaning: str = "") -> tuple[int, int]:
@@ -68,3 +76,24 @@ def colours(values: NDArray[np.float32], scale: float, enlarge: int = 1) -> Imag
     picture = Image.fromarray(colorize(values, DIVERGING, (-scale, scale)))
     size = (picture.width * enlarge, picture.height * enlarge)
     return picture.resize(size, Image.Resampling.NEAREST)
+
+
+def run_once(session: Session, name: str, asked: Hashable, compute: Callable[[], T]) -> T:
+    """What runs the model, computed in a turn and kept with the photo until something else is asked
+    under this name."""
+    kept = session.kept.get(name)
+    if kept is None or kept[0] != asked:
+        with turn():
+            kept = session.kept[name] = asked, compute()
+    found: T = kept[1]
+    return found
+
+
+def result(rec: Recording, title: str) -> None:
+    """A run of the model: its input under the class token's attention, and what it predicts."""
+    heat = explain(rec, "attention")
+    height, width = (side * count for side, count in zip(rec.patch_size, rec.grid, strict=True))
+    picture = input_picture(rec.vit, rec.pixels)
+    placed = replace(heat, box=(0.0, 0.0, float(width), float(height)))
+    st.image(overlay(picture, placed, alpha=0.5), caption=title, alt=title, width=260)
+    prediction_bars(rec.predictions[:4])

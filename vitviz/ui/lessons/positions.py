@@ -1,0 +1,178 @@
+"""Lesson 2: the token learns its place."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+import torch
+from numpy.typing import NDArray
+
+from vitviz.positions import (
+    position_embedding,
+    position_similarity,
+    swapped,
+    with_patches,
+    without_positions,
+)
+from vitviz.recording import Recording
+from vitviz.tokens import patch_vectors
+from vitviz.ui.language import t
+from vitviz.ui.lesson import Lesson, Step
+from vitviz.ui.lesson_widgets import colours, pick_patch, result, run_once
+from vitviz.ui.session import Session
+
+NUMBERS = 64  # of a vector that are shown
+CELL = 6  # pixels a number of the small maps
+
+
+def added(session: Session) -> None:
+    """The patch's vector, the place's vector, and their sum."""
+    photo, vectors = st.columns(2)
+    with photo:
+        patch = pick_patch(session)
+    content, place = patch_vectors(session.rec)[patch], position_embedding(session.rec)[patch]
+    with vectors:
+        for key, vector in (("content", content), ("place", place), ("sum", content + place)):
+            scale = float(vector.abs().max())
+            bars = colours(vector[:NUMBERS].reshape(4, -1).numpy(), scale, 16)
+            text = t(
+                f"positions.added.{key}",
+                shown=NUMBERS,
+                first=f"{vector[0]:.4f}",
+                length=f"{vector.norm():.2f}",
+            )
+            st.image(bars, caption=text, alt=text, width="stretch")
+
+
+def alike(session: Session) -> None:
+    """How alike every place's vector is to that of the chosen place."""
+    photo, picture = st.columns(2)
+    with photo:
+        row, col = pick_patch(session)
+    found = _similarity(session)[row, col]
+    with picture:
+        text = t("positions.alike.caption", row=row, col=col)
+        st.image(colours(found, 1.0, 16), caption=text, alt=text, width="stretch")
+        above = found[row - 1 if row else row + 1, col]
+        far = found[-1 - row, -1 - col]
+        first, second = st.columns(2)
+        first.metric(t("positions.alike.neighbour"), f"{above:.3f}")
+        second.metric(t("positions.alike.opposite"), f"{far:.3f}")
+
+
+def grid(session: Session) -> None:
+    """The map of every place, each where its place is; every second one if there are many."""
+    found = _similarity(session)
+    step = 1 + (len(found) - 1) // 12
+    chosen = found[::step, ::step]
+    gaps = np.pad(chosen, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    sheet = gaps.transpose(0, 2, 1, 3).reshape(gaps.shape[0] * gaps.shape[2], -1)
+    text = t("positions.grid.caption", rows=chosen.shape[0], cols=chosen.shape[1])
+    st.image(colours(sheet, 1.0, CELL), caption=text, alt=text, width=560)
+
+
+def swap(session: Session) -> None:
+    """Two patches change places."""
+    st.caption(t("positions.swap.how"))
+    one = pick_patch(session)
+    rows, cols = session.rec.grid
+    first, second = st.columns(2)
+    row = first.slider(t("positions.swap.row"), 0, rows - 1, 0, key="other_row")
+    col = second.slider(t("positions.swap.col"), 0, cols - 1, 0, key="other_col")
+    order = swapped(session.rec, one, (row, col))
+    changed = run_once(session, "swap", (one, row, col), lambda: with_patches(session.rec, order))
+    _before_and_after(session.rec, changed, "swapped")
+
+
+def shuffle(session: Session) -> None:
+    """All patches in another order; the place vectors stay where they are."""
+    seed = _draw()
+    changed = run_once(
+        session, "shuffle", seed, lambda: with_patches(session.rec, _order(session, seed))
+    )
+    _before_and_after(session.rec, changed, "shuffled")
+
+
+def off(session: Session) -> None:
+    """The same photo, but no patch knows its place."""
+    _before_and_after(session.rec, _bare(session), "without")
+
+
+def both(session: Session) -> None:
+    """Without places, the order of the patches changes nothing."""
+    seed, bare = _draw(), _bare(session)
+    changed = run_once(
+        session, "bare shuffle", seed, lambda: with_patches(bare, _order(session, seed))
+    )
+    _before_and_after(bare, changed, "shuffled_without", "without")
+    difference = float((changed.logits - bare.logits).abs().max())
+    st.metric(t("positions.both.difference"), f"{difference:.6f}")
+
+
+def task(session: Session) -> None:
+    """The place most alike to the chosen one, its neighbours left out."""
+    row, col = pick_patch(session)
+    found = _similarity(session)[row, col].copy()
+    near = tuple(slice(max(at - 1, 0), at + 2) for at in (row, col))
+    found[near] = -1
+    y, x = np.unravel_index(int(found.argmax()), found.shape)
+    st.markdown(t("positions.task", row=y, col=x, alike=f"{found[y, x]:.3f}"))
+
+
+def _similarity(session: Session) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = run_once(
+        session, "similarity", None, lambda: position_similarity(session.rec).numpy()
+    )
+    return found
+
+
+def _bare(session: Session) -> Recording:
+    return run_once(session, "bare", None, lambda: without_positions(session.rec))
+
+
+def _draw() -> int:
+    """The number of the shuffle, which a button raises."""
+    seed: int = st.session_state.setdefault("shuffle", 0)
+    st.button(
+        t("positions.shuffle.again"),
+        icon=":material/shuffle:",
+        key="again",
+        on_click=lambda: st.session_state.update(shuffle=seed + 1),
+    )
+    return seed
+
+
+def _order(session: Session, seed: int) -> torch.Tensor:
+    rows, cols = session.rec.grid
+    return torch.randperm(rows * cols, generator=torch.Generator().manual_seed(seed))
+
+
+def _before_and_after(
+    before: Recording, after: Recording, name: str, name_before: str = "unchanged"
+) -> None:
+    left, right = st.columns(2)
+    with left:
+        result(before, t(f"positions.{name_before}"))
+    with right:
+        result(after, t(f"positions.{name}"))
+
+
+LESSON = Lesson(
+    2,
+    "positions",
+    (
+        Step("added", added, formula=r"x_i = W p_i + b + e_i"),
+        Step("alike", alike, formula=r"\frac{e_i \cdot e_j}{|e_i|\,|e_j|}"),
+        Step("grid", grid),
+        Step("swap", swap, guess=True),
+        Step("shuffle", shuffle),
+        Step("off", off),
+        Step("both", both, guess=True),
+    ),
+    task,
+    {
+        "Dosovitskiy et al. 2020: An image is worth 16x16 words": "https://arxiv.org/abs/2010.11929",
+        "Vaswani et al. 2017: Attention is all you need": "https://arxiv.org/abs/1706.03762",
+        "Naseer et al. 2021: Intriguing properties of Vision Transformers": "https://arxiv.org/abs/2105.10497",
+    },
+)
