@@ -175,3 +175,32 @@ def test_lesson_2_shows_the_runs_of_the_model() -> None:
     [left, right] = [e.proto.body for e in app.get("html") if "<ol" in e.proto.body]
     assert f"<b>{bare.predictions[0].probability:.1%}</b>" in left
     assert left == right
+
+
+def test_lesson_3_shows_the_heads_own_numbers() -> None:
+    app = opened("attention", step="4", sample="coffee", patch="3,7", in_layer="5", in_head="2")
+    weights = app.session_state["session"].rec.attention_row(5, (3, 7))[2]
+    assert app.metric[0].value == "1.0000"
+    assert app.metric[1].value == f"{weights[0]:.1%}"
+    assert app.dataframe[0].value["weight"].max() == pytest.approx(float(weights.max()))
+
+
+@pytest.mark.parametrize(
+    ("field", "answer", "said"),
+    [
+        ("product", 4.0, "right"),
+        ("score", 4.0, "not_scaled"),
+        ("score", 1.0, "by_d"),
+        ("weight", 0.58, "right"),
+        ("weight", 0.79, "not_scaled"),
+        ("weight", 0.5, "no_softmax"),
+        ("weight", 0.1, "again"),
+        ("output", 0.79, "right"),
+        ("output", 0.67, "unweighted"),
+    ],
+)
+def test_lesson_3_explains_a_wrong_answer(field: str, answer: float, said: str) -> None:
+    app = opened("attention", step="6")
+    app.number_input(key=f"hand_{field}").set_value(answer).run()
+    [shown] = [*app.success, *app.warning]
+    assert shown.value == texts("en")["attention"]["by_hand"][said]

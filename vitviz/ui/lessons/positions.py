@@ -54,10 +54,9 @@ def alike(session: Session) -> None:
         text = t("positions.alike.caption", row=row, col=col)
         st.image(colours(found, 1.0, 16), caption=text, alt=text, width="stretch")
         above = found[row - 1 if row else row + 1, col]
-        far = found[-1 - row, -1 - col]
         first, second = st.columns(2)
         first.metric(t("positions.alike.neighbour"), f"{above:.3f}")
-        second.metric(t("positions.alike.opposite"), f"{far:.3f}")
+        second.metric(t("positions.alike.corner"), f"{found[0, 0]:.3f}")
 
 
 def grid(session: Session) -> None:

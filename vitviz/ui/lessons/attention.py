@@ -1,0 +1,253 @@
+"""Lesson 3: a token asks, all tokens answer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+import torch
+from numpy.typing import NDArray
+
+from vitviz.attention_steps import AttentionSteps, attention_steps, entropy, head_steps
+from vitviz.heatmap import Heatmap
+from vitviz.ui.browser import URL
+from vitviz.ui.language import entry, t
+from vitviz.ui.lesson import Lesson, Step
+from vitviz.ui.lesson_widgets import chosen_patch, colours, pick_patch
+from vitviz.ui.session import Session
+
+NUMBERS_WIDE = 16  # of a vector in one row of its picture
+DIVISORS = (1, 2, 4, 8, 16, 32, 64)
+# Three tokens with whole numbers, d = 4: what the first token's query gets.
+QUERY = torch.tensor([2.0, 0.0, 1.0, 1.0])
+KEYS = torch.tensor([[1.0, 0.0, 1.0, 1.0], [0.0, 2.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0]])
+VALUES = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+NEAR = 0.006  # an answer with two decimals
+
+
+def asks(session: Session) -> None:
+    """The chosen patch's query, and its own key and value."""
+    steps, patch = _asked(session)
+    token = session.rec.num_prefix_tokens + patch[0] * session.rec.grid[1] + patch[1]
+    photo, vectors = st.columns(2)
+    with photo:
+        pick_patch(session)
+    with vectors:
+        own = (("query", steps.query), ("key", steps.keys[token]), ("value", steps.values[token]))
+        for name, vector in own:
+            text = t(f"attention.{name}", count=len(vector), first=f"{vector[0]:.3f}")
+            _vector(vector, text)
+
+
+def products(session: Session) -> None:
+    """q·k for every patch, and the largest as a table."""
+    steps, _ = _asked(session)
+    photo, picture = st.columns(2)
+    with photo:
+        pick_patch(session)
+    with picture:
+        _signed(session, steps.products, t("attention.products.caption"))
+    _table(session, steps, ["products"])
+
+
+def scale(session: Session) -> None:
+    """Another divisor than √d: the same products, a sharper or flatter map."""
+    first, patch = _asked(session)
+    width = len(first.query)
+    divisor = st.select_slider(
+        t("attention.scale.divisor", root=f"{math.sqrt(width):g}"), DIVISORS, 8, key="divisor"
+    )
+    layer, head = _place(session)
+    steps = head_steps(session.rec, layer, head, patch, divisor=divisor)
+    photo, numbers = st.columns(2)
+    with photo:
+        pick_patch(session, _heat(session, steps))
+    with numbers:
+        st.metric(t("attention.scale.largest"), f"{steps.weights.max():.1%}")
+        most = math.log(len(steps.weights))
+        st.metric(t("attention.scale.entropy", most=f"{most:.2f}"), f"{entropy(steps.weights):.2f}")
+        st.metric(t("attention.scale.spread"), f"{steps.scores.std():.2f}")
+
+
+def softmax(session: Session) -> None:
+    """The weights: positive, and one in sum."""
+    steps, _ = _asked(session)
+    prefix = session.rec.num_prefix_tokens
+    photo, numbers = st.columns(2)
+    with photo:
+        pick_patch(session, _heat(session, steps))
+    with numbers:
+        st.metric(t("attention.softmax.sum"), f"{steps.weights.sum():.4f}")
+        st.metric(t("attention.softmax.prefix"), f"{steps.weights[:prefix].sum():.1%}")
+    _table(session, steps, ["products", "scores", "weights"])
+
+
+def values(session: Session) -> None:
+    """The weighted sum of the values, which is what the head adds."""
+    steps, _ = _asked(session)
+    photo, vectors = st.columns(2)
+    with photo:
+        pick_patch(session, _heat(session, steps))
+    order = steps.weights.argsort(descending=True)[:2].tolist()
+    with vectors:
+        for token in order:
+            name = _token_name(session, token)
+            _vector(
+                steps.values[token],
+                t("attention.values.of", token=name, weight=f"{steps.weights[token]:.3f}"),
+            )
+        _vector(steps.output, t("attention.values.output", count=len(steps.weights)))
+    terms = " + ".join(
+        f"{steps.weights[i]:.3f} \\cdot {_in_sum(steps.values[i, 0])}" for i in order
+    )
+    st.latex(rf"o_0 = {terms} + \ldots = {steps.output[0]:.4f}")
+
+
+def by_hand(session: Session) -> None:
+    """Three tokens to calculate, with a word on each answer."""
+    del session
+    steps = attention_steps(QUERY, KEYS, VALUES, 1 / math.sqrt(len(QUERY)))
+    rows = {"q": QUERY, "k_1": KEYS[0], "k_2": KEYS[1], "k_3": KEYS[2]}
+    shown = [rf"{name} = ({_numbers(vector)})" for name, vector in rows.items()]
+    shown += [rf"v_{i} = ({_numbers(value)})" for i, value in enumerate(VALUES, start=1)]
+    st.latex(r"\qquad ".join(shown[:2]))
+    st.latex(r"\qquad ".join(shown[2:4]))
+    st.latex(r"\qquad ".join(shown[4:]))
+    unscaled = KEYS @ QUERY
+    right = {
+        "product": float(steps.products[0]),
+        "score": float(steps.scores[0]),
+        "weight": float(steps.weights[0]),
+        "output": float(steps.output[0]),
+    }
+    mistakes = {
+        "score": {"not_scaled": float(unscaled[0]), "by_d": float(unscaled[0]) / len(QUERY)},
+        "weight": {
+            "not_scaled": float(unscaled.softmax(0)[0]),
+            "no_softmax": float(steps.scores[0] / steps.scores.sum()),
+        },
+        "output": {"unweighted": float(VALUES.mean(dim=0)[0]), "sum": float(VALUES.sum(dim=0)[0])},
+    }
+    for column, name in zip(st.columns(2) * 2, right, strict=True):
+        with column:
+            given = st.number_input(
+                t(f"attention.by_hand.{name}"), value=None, step=0.01, key=f"hand_{name}"
+            )
+            if given is not None:
+                _judge(given, right[name], mistakes.get(name, {}))
+
+
+def task(session: Session) -> None:
+    """What the chosen head gives its largest weight."""
+    steps, patch = _asked(session)
+    pick_patch(session, _heat(session, steps))
+    token = int(steps.weights.argmax())
+    st.markdown(
+        t(
+            "attention.task",
+            row=patch[0],
+            col=patch[1],
+            token=_token_name(session, token),
+            weight=f"{steps.weights[token]:.1%}",
+        )
+    )
+
+
+def _judge(given: float, right: float, mistakes: dict[str, float]) -> None:
+    if abs(given - right) < NEAR:
+        st.success(t("attention.by_hand.right"), icon=":material/check:")
+        return
+    found = [name for name, value in mistakes.items() if abs(given - value) < NEAR]
+    st.warning(t(f"attention.by_hand.{found[0] if found else 'again'}"), icon=":material/close:")
+
+
+def _place(session: Session) -> tuple[int, int]:
+    """The layer and head that the lesson follows, kept from step to step."""
+    kept = st.session_state.get("followed", {})
+    return kept.get("layer", session.rec.num_layers - 1), kept.get("head", 0)
+
+
+def _asked(session: Session) -> tuple[AttentionSteps, tuple[int, int]]:
+    """Controls for layer and head; the steps of the chosen patch's query."""
+    rec, (layer, head) = session.rec, _place(session)
+    left, right = st.columns(2)
+    layer = left.slider(
+        t("attention.layer"), 0, rec.num_layers - 1, layer, key="in_layer", bind=URL
+    )
+    heads = range(rec.num_heads(layer))
+    head = right.slider(
+        t("attention.head"), 0, heads[-1], min(head, heads[-1]), key="in_head", bind=URL
+    )
+    st.session_state["followed"] = {"layer": layer, "head": head}
+    patch = chosen_patch(session)
+    return head_steps(rec, layer, head, patch), patch
+
+
+def _heat(session: Session, steps: AttentionSteps) -> Heatmap:
+    values = session.rec.patches(steps.weights).numpy().astype(np.float32)
+    return Heatmap(values, session.rec.box, "attention")
+
+
+def _signed(session: Session, numbers: torch.Tensor, caption: str) -> None:
+    found: NDArray[np.float32] = session.rec.patches(numbers).numpy()
+    scale = float(np.abs(found).max())
+    text = f"{caption} ±{scale:.1f}"
+    st.image(colours(found, scale, 16), caption=text, alt=text, width="stretch")
+
+
+def _vector(vector: torch.Tensor, text: str) -> None:
+    shown = vector[: len(vector) // NUMBERS_WIDE * NUMBERS_WIDE].reshape(-1, NUMBERS_WIDE)
+    picture = colours(shown.numpy(), float(vector.abs().max()), 16)
+    st.image(picture, caption=text, alt=text, width="stretch")
+
+
+def _table(session: Session, steps: AttentionSteps, columns: list[str]) -> None:
+    """The five tokens whose keys fit best."""
+    order = steps.scores.argsort(descending=True)[:5].tolist()
+    rows = [
+        {
+            t("attention.token"): _token_name(session, token),
+            **{t(f"attention.column.{c}"): float(getattr(steps, c)[token]) for c in columns},
+        }
+        for token in order
+    ]
+    table = pd.DataFrame(rows)
+    number = st.column_config.NumberColumn(format="%.4f")
+    st.dataframe(table, hide_index=True, column_config=dict.fromkeys(table.columns[1:], number))
+
+
+def _token_name(session: Session, token: int) -> str:
+    if token < session.rec.num_prefix_tokens:
+        return t("attention.prefix", number=token)
+    row, col = divmod(token - session.rec.num_prefix_tokens, session.rec.grid[1])
+    return str(entry("map.place")).format(row=row, col=col)
+
+
+def _numbers(vector: torch.Tensor) -> str:
+    return r",\,".join(f"{number:g}" for number in vector.tolist())
+
+
+def _in_sum(number: torch.Tensor) -> str:
+    return f"({number:.3f})" if number < 0 else f"{number:.3f}"
+
+
+LESSON = Lesson(
+    3,
+    "attention",
+    (
+        Step("asks", asks, formula=r"q = W_q x,\quad k = W_k x,\quad v = W_v x"),
+        Step("products", products, formula=r"s_j = q \cdot k_j = \sum_{m=1}^{d} q_m k_{jm}"),
+        Step("scale", scale, guess=True, formula=r"z_j = \frac{q \cdot k_j}{\sqrt{d}}"),
+        Step("softmax", softmax, formula=r"a_j = \frac{e^{z_j}}{\sum_i e^{z_i}}"),
+        Step("values", values, formula=r"o = \sum_j a_j\, v_j"),
+        Step("by_hand", by_hand),
+    ),
+    task,
+    {
+        "Vaswani et al. 2017: Attention is all you need": "https://arxiv.org/abs/1706.03762",
+        "Bahdanau et al. 2014: Jointly learning to align and translate": "https://arxiv.org/abs/1409.0473",
+        "Dosovitskiy et al. 2020: An image is worth 16x16 words": "https://arxiv.org/abs/2010.11929",
+    },
+)
