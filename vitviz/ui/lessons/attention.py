@@ -130,7 +130,8 @@ def by_hand(session: Session) -> None:
         },
         "output": {"unweighted": float(VALUES.mean(dim=0)[0]), "sum": float(VALUES.sum(dim=0)[0])},
     }
-    for column, name in zip(st.columns(2) * 2, right, strict=True):
+    columns = [*st.columns(2), *st.columns(2)]
+    for column, name in zip(columns, right, strict=True):
         with column:
             given = st.number_input(
                 t(f"attention.by_hand.{name}"), value=None, step=0.01, key=f"hand_{name}"
@@ -166,7 +167,7 @@ def _judge(given: float, right: float, mistakes: dict[str, float]) -> None:
 def _place(session: Session) -> tuple[int, int]:
     """The layer and head that the lesson follows, kept from step to step."""
     kept = st.session_state.get("followed", {})
-    return kept.get("layer", session.rec.num_layers - 1), kept.get("head", 0)
+    return kept.get("layer", session.rec.num_layers // 2), kept.get("head", 0)
 
 
 def _asked(session: Session) -> tuple[AttentionSteps, tuple[int, int]]:
