@@ -204,3 +204,18 @@ def test_lesson_3_explains_a_wrong_answer(field: str, answer: float, said: str) 
     app.number_input(key=f"hand_{field}").set_value(answer).run()
     [shown] = [*app.success, *app.warning]
     assert shown.value == texts("en")["attention"]["by_hand"][said]
+
+
+def test_lesson_4_adds_up_to_the_layers_output() -> None:
+    app = opened("manyheads", step="4", sample="coffee", patch="3,7", in_layer="5")
+    rec = app.session_state["session"].rec
+    out: list[torch.Tensor] = []
+    attention = rec.vit.module.blocks[5].attn
+    hook = attention.register_forward_hook(lambda *called: out.append(called[-1]))
+    with torch.no_grad():
+        rec.vit.module(rec.pixels[None])
+    hook.remove()
+    expected = float(out[0][0, rec.num_prefix_tokens + 3 * 16 + 7, 0])
+    assert float(app.latex[-1].value.rsplit("= ", 1)[1].strip("$\n")) == pytest.approx(
+        expected, abs=1e-4
+    )

@@ -15,6 +15,7 @@ from vitviz.heatmap import Heatmap
 from vitviz.methods import explain
 from vitviz.overlay import colorize, input_picture, overlay
 from vitviz.recording import Recording
+from vitviz.ui.browser import URL
 from vitviz.ui.language import t
 from vitviz.ui.patch_map import patch_map
 from vitviz.ui.prediction_bars import prediction_bars
@@ -97,3 +98,31 @@ def result(rec: Recording, title: str) -> None:
     placed = replace(heat, box=(0.0, 0.0, float(width), float(height)))
     st.image(overlay(picture, placed, alpha=0.5), caption=title, alt=title, width=260)
     prediction_bars(rec.predictions[:4])
+
+
+def followed(session: Session) -> tuple[int, int]:
+    """The layer and head that the lessons follow; at first one in the middle."""
+    kept = st.session_state.get("followed", {})
+    layer = min(kept.get("layer", session.rec.num_layers // 2), session.rec.num_layers - 1)
+    return layer, min(kept.get("head", 0), session.rec.num_heads(layer) - 1)
+
+
+def follow_layer(session: Session) -> int:
+    """A slider for the layer, kept from step to step."""
+    layer, head = followed(session)
+    last = session.rec.num_layers - 1
+    layer = st.slider(t("lesson.layer"), 0, last, layer, key="in_layer", bind=URL)
+    st.session_state["followed"] = {"layer": layer, "head": head}
+    return layer
+
+
+def layer_and_head(session: Session) -> tuple[int, int]:
+    """Sliders for the layer and the head, kept from step to step."""
+    left, right = st.columns(2)
+    with left:
+        layer = follow_layer(session)
+    _, head = followed(session)
+    last = session.rec.num_heads(layer) - 1
+    head = right.slider(t("lesson.head"), 0, last, head, key="in_head", bind=URL)
+    st.session_state["followed"] = {"layer": layer, "head": head}
+    return layer, head

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from vitviz.attention_steps import AttentionSteps, attention_steps, entropy, head_steps
 from vitviz.heatmap import Heatmap
-from vitviz.ui.browser import URL
 from vitviz.ui.language import entry, t
 from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import chosen_patch, colours, pick_patch
+from vitviz.ui.lesson_widgets import chosen_patch, colours, followed, layer_and_head, pick_patch
 from vitviz.ui.session import Session
 
 NUMBERS_WIDE = 16  # of a vector in one row of its picture
@@ -59,7 +58,7 @@ def scale(session: Session) -> None:
     divisor = st.select_slider(
         t("attention.scale.divisor", root=f"{math.sqrt(width):g}"), DIVISORS, 8, key="divisor"
     )
-    layer, head = _place(session)
+    layer, head = followed(session)
     steps = head_steps(session.rec, layer, head, patch, divisor=divisor)
     photo, numbers = st.columns(2)
     with photo:
@@ -164,26 +163,11 @@ def _judge(given: float, right: float, mistakes: dict[str, float]) -> None:
     st.warning(t(f"attention.by_hand.{found[0] if found else 'again'}"), icon=":material/close:")
 
 
-def _place(session: Session) -> tuple[int, int]:
-    """The layer and head that the lesson follows, kept from step to step."""
-    kept = st.session_state.get("followed", {})
-    return kept.get("layer", session.rec.num_layers // 2), kept.get("head", 0)
-
-
 def _asked(session: Session) -> tuple[AttentionSteps, tuple[int, int]]:
     """Controls for layer and head; the steps of the chosen patch's query."""
-    rec, (layer, head) = session.rec, _place(session)
-    left, right = st.columns(2)
-    layer = left.slider(
-        t("attention.layer"), 0, rec.num_layers - 1, layer, key="in_layer", bind=URL
-    )
-    heads = range(rec.num_heads(layer))
-    head = right.slider(
-        t("attention.head"), 0, heads[-1], min(head, heads[-1]), key="in_head", bind=URL
-    )
-    st.session_state["followed"] = {"layer": layer, "head": head}
+    layer, head = layer_and_head(session)
     patch = chosen_patch(session)
-    return head_steps(rec, layer, head, patch), patch
+    return head_steps(session.rec, layer, head, patch), patch
 
 
 def _heat(session: Session, steps: AttentionSteps) -> Heatmap:

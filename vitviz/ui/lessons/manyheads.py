@@ -1,0 +1,194 @@
+"""Lesson 4: many heads look at once."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import streamlit as st
+import torch
+from numpy.typing import NDArray
+
+from vitviz.head_outputs import head_outputs
+from vitviz.heads import HeadStatistics, ablate, head_statistics
+from vitviz.methods import explain
+from vitviz.methods.attention import head_maps
+from vitviz.ui.language import t
+from vitviz.ui.lesson import Lesson, Step
+from vitviz.ui.lesson_widgets import (
+    follow_layer,
+    layer_and_head,
+    pick_patch,
+    run_once,
+)
+from vitviz.ui.map_sheet import Panel, map_sheet
+from vitviz.ui.prediction_bars import prediction_bars
+from vitviz.ui.session import Look, Session
+
+LOOK = Look("inferno", 0.6, True)
+
+
+def look(session: Session) -> None:
+    """Every head of a layer from the chosen patch."""
+    layer = follow_layer(session)
+    photo, sheet = st.columns([2, 3])
+    with photo:
+        patch = pick_patch(session)
+    maps = head_maps(session.rec, layer, patch)
+    with sheet:
+        _sheet(session, [(layer, head) for head in maps if head is not None], patch, "heads")
+
+
+def local(session: Session) -> None:
+    """How far each head looks, and the two extremes."""
+    _extremes(session, "distance")
+
+
+def entropy(session: Session) -> None:
+    """How widely each head spreads its attention, and the two extremes."""
+    _extremes(session, "entropy")
+
+
+def join(session: Session) -> None:
+    """How much each head adds to the chosen token, and that it all adds up."""
+    layer = follow_layer(session)
+    photo, chart = st.columns(2)
+    with photo:
+        patch = pick_patch(session)
+    found = head_outputs(session.rec, layer, patch)
+    lengths = found.parts.norm(dim=-1).tolist()
+    table = pd.DataFrame({"head": range(len(lengths)), "length": lengths})
+    with chart:
+        bars = alt.Chart(table).mark_bar()
+        st.altair_chart(
+            bars.encode(
+                x=alt.X("head:O", title=t("lesson.head")),
+                y=alt.Y("length", title=t("manyheads.join.length")),
+                tooltip=["head", alt.Tooltip("length", format=".3f")],
+            ),
+            height=220,
+        )
+    terms = " + ".join(f"{_signed(part[0])}" for part in found.parts)
+    st.latex(rf"{terms} {found.bias[0]:+.3f} = {found.total[0]:.4f}")
+    st.caption(t("manyheads.join.caption"))
+
+
+def off(session: Session) -> None:
+    """The prediction without one head, by the real model."""
+    layer, head = layer_and_head(session)
+    without = run_once(
+        session, "one head off", (layer, head), lambda: ablate(session.rec, [(layer, head)])
+    )
+    left, right = st.columns(2)
+    with left:
+        st.markdown(t("manyheads.off.all"))
+        prediction_bars(session.rec.predictions[:5])
+    with right:
+        st.markdown(t("manyheads.off.without", layer=layer, head=head))
+        prediction_bars(without[:5])
+
+
+def count(session: Session) -> None:
+    """The same width in fewer or more heads."""
+    width = session.rec.num_heads(0) * session.rec.layers[0].value.shape[-1]
+    tokens = session.rec.num_tokens
+    offered = [heads for heads in range(1, width + 1) if width % heads == 0 and heads <= 48]
+    heads = st.select_slider(
+        t("manyheads.count.heads"), offered, session.rec.num_heads(0), key="heads_of_width"
+    )
+    first, second, third = st.columns(3)
+    first.metric(t("manyheads.count.dimension"), width // heads)
+    second.metric(t("manyheads.count.maps"), heads)
+    third.metric(t("manyheads.count.entries"), f"{heads * tokens**2:,}")
+    rows = [
+        (t("manyheads.count.weights"), f"{4 * width**2:,}"),
+        (t("manyheads.count.products"), f"{2 * tokens**2 * width:,}"),
+    ]
+    names = [t("manyheads.count.what"), t("manyheads.count.value")]
+    st.dataframe(pd.DataFrame(rows, columns=names), hide_index=True)
+
+
+def task(session: Session) -> None:
+    """Which head gives the class token's attention most to the chosen patch."""
+    patch = pick_patch(session)
+    rows = torch.stack(
+        [
+            session.rec.patches(session.rec.attention_row(layer))[:, patch[0], patch[1]]
+            for layer in range(session.rec.num_layers)
+        ]
+    )
+    layer, head = divmod(int(rows.argmax()), rows.shape[1])
+    share = f"{rows[layer, head]:.1%}"
+    st.markdown(t("manyheads.task", layer=layer, head=head, share=share))
+
+
+def _extremes(session: Session, name: str) -> None:
+    """A number of every head as a chart, and the maps of the lowest and the highest."""
+    found: HeadStatistics = session.rec.derived.get("heads", lambda: head_statistics(session.rec))
+    values: NDArray[np.float32] = getattr(found, name)
+    table = pd.DataFrame(
+        {"layer": at, "head": of, "value": float(values[at, of])}
+        for at, of in np.ndindex(values.shape)
+        if not np.isnan(values[at, of])
+    )
+    points = alt.Chart(table).mark_circle(size=70, opacity=0.7)
+    st.altair_chart(
+        points.encode(
+            x=alt.X("layer:O", title=t("lesson.layer")),
+            y=alt.Y("value", title=t(f"manyheads.{name}_axis")),
+            tooltip=["layer", "head", alt.Tooltip("value", format=".2f")],
+        ),
+        height=240,
+    )
+    lowest = divmod(int(np.nanargmin(values)), values.shape[1])
+    highest = divmod(int(np.nanargmax(values)), values.shape[1])
+    photo, sheet = st.columns([1, 2])
+    with photo:
+        patch = pick_patch(session)
+    with sheet:
+        _sheet(session, [lowest, highest], patch, name)
+
+
+def _sheet(
+    session: Session, heads: list[tuple[int, int]], patch: tuple[int, int], name: str
+) -> None:
+    """Maps of these heads from the patch."""
+    panels = []
+    for layer, head in heads:
+        title = t("heads.name", layer=layer, head=head)
+        heat = explain(session.rec, "attention", patch, layer=layer, head=head)
+        panels.append(Panel(f"{layer},{head}", title, title, heat, False))
+    map_sheet(
+        session,
+        panels,
+        LOOK,
+        columns=0,
+        scale=None,
+        alt=t("manyheads.sheet"),
+        key=f"{name} maps",
+        on_open=lambda: None,
+    )
+
+
+def _signed(number: torch.Tensor) -> str:
+    return f"({number:.3f})" if number < 0 else f"{number:.3f}"
+
+
+LESSON = Lesson(
+    4,
+    "manyheads",
+    (
+        Step("look", look),
+        Step("local", local, guess=True),
+        Step("entropy", entropy, formula=r"H = -\sum_j a_j \ln\, a_j"),
+        Step("join", join, formula=r"\sum_{h} W_h\, o_h + b"),
+        Step("off", off, guess=True),
+        Step("count", count),
+    ),
+    task,
+    {
+        "Vaswani et al. 2017: Attention is all you need": "https://arxiv.org/abs/1706.03762",
+        "Michel et al. 2019: Are sixteen heads really better than one?": "https://arxiv.org/abs/1905.10650",
+        "Raghu et al. 2021: Do Vision Transformers see like CNNs?": "https://arxiv.org/abs/2108.08810",
+    },
+)
