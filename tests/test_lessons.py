@@ -9,6 +9,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 import vitviz
+from vitviz.lens import residual_stream
 from vitviz.positions import with_patches, without_positions
 from vitviz.tokens import patch_vectors
 from vitviz.ui.language import LANGUAGES, texts
@@ -219,3 +220,15 @@ def test_lesson_4_adds_up_to_the_layers_output() -> None:
     assert float(app.latex[-1].value.rsplit("= ", 1)[1].strip("$\n")) == pytest.approx(
         expected, abs=1e-4
     )
+
+
+def test_lesson_5_shows_the_stream_and_ends_with_the_prediction() -> None:
+    app = opened("layers", step="1", sample="coffee", in_layer="4")
+    rec = app.session_state["session"].rec
+    after = float(residual_stream(rec).states[5, 0, 0])
+    assert f"= {after:.4f}" in app.latex[-1].value
+    app = opened("layers", step="4", sample="coffee")
+    answer(app, right=True)
+    last = app.dataframe[0].value.iloc[-1]
+    assert last.iloc[1] == "espresso"
+    assert last.iloc[2] == pytest.approx(rec.predictions[0].probability, rel=1e-3)

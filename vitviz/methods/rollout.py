@@ -11,7 +11,7 @@ from torch import Tensor
 from vitviz.artefacts import artefact_patches
 from vitviz.recording import Query, Recording, sum_rows
 
-__all__ = ["flow", "rollout"]
+__all__ = ["flow", "rollout", "rollout_through"]
 
 FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda heads: heads.mean(dim=0),
@@ -48,21 +48,33 @@ def rollout(
     return flow(rec, rec.query_weights(query), mixing, start=start, residual=residual)
 
 
+def rollout_through(rec: Recording, query: Query, layers: int) -> Tensor:
+    """Rollout through the first `layers` layers only, with the mean of the heads and a residual
+    weight of one half: (tokens,), sums to 1. Through none, all of it is where it started."""
+
+    def mixing(layer: int, rows: slice) -> Tensor:
+        return rec.attention_rows(layer, rows).mean(dim=0)
+
+    return flow(rec, rec.query_weights(query), mixing, start=0, stop=layers, residual=0.5)
+
+
 def flow(
     rec: Recording,
     weights: Tensor,
     mixing: Callable[[int, slice], Tensor],
     *,
     start: int,
+    stop: int | None = None,
     residual: float,
 ) -> Tensor:
-    """A query's `weights` carried down from the last layer to layer `start`: (tokens,), sums to 1.
+    """A query's `weights` carried down from the last layer, or the one before `stop`, to layer
+    `start`: (tokens,), sums to 1.
 
     `mixing` gives rows of a layer's token-to-token weights, (rows, tokens). The product is a row
     vector times one matrix after another, from the left, and each matrix exists a few rows at a
     time: no two (tokens × tokens) matrices are ever multiplied.
     """
-    for layer in reversed(range(start, rec.num_layers)):
+    for layer in reversed(range(rec.num_layers)[start:stop]):
 
         def rows_with_residual(rows: slice, layer: int = layer) -> Tensor:
             return add_identity(mixing(layer, rows), rows, residual)

@@ -1,0 +1,218 @@
+"""Lesson 5: what a token becomes, layer by layer."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from vitviz.heads import head_statistics
+from vitviz.heatmap import Heatmap
+from vitviz.lens import Stream, logit_lens, norm_steps, residual_stream
+from vitviz.methods.rollout import rollout_through
+from vitviz.recording import rank_classes
+from vitviz.ui.choice import choice
+from vitviz.ui.language import t
+from vitviz.ui.lesson import Lesson, Step
+from vitviz.ui.lesson_widgets import chosen_patch, colours, follow_layer, pick_patch, run_once
+from vitviz.ui.session import Session
+
+NUMBERS = 64  # of a vector that are shown
+CLASSES = 4  # in the chart of the lens
+CLASS_TOKEN, PATCH = "cls", "patch"
+
+
+def stream(session: Session) -> None:
+    """How long the token's vector is after each block."""
+    found = _stream(session)
+    token = _token(session)
+    lengths = found.states[:, token].norm(dim=-1)
+    table = pd.DataFrame({"layer": range(len(lengths)), "length": lengths.tolist()})
+    _line(table, "length", t("layers.stream.length"), t("layers.blocks"))
+    layer = follow_layer(session)
+    state, attention, mlp = (
+        float(part[layer, token, 0]) for part in (found.states, found.attention, found.mlp)
+    )
+    after = float(found.states[layer + 1, token, 0])
+    st.latex(rf"{state:.4f} {attention:+.4f} {mlp:+.4f} = {after:.4f}")
+    st.caption(t("layers.stream.caption"))
+
+
+def mlp(session: Session) -> None:
+    """How much attention and MLP add in each block."""
+    found = _stream(session)
+    token = _token(session)
+    table = pd.DataFrame(
+        {"layer": layer, "part": t(f"layers.mlp.{name}"), "length": float(part[token].norm())}
+        for name, parts in (("attention", found.attention), ("mlp", found.mlp))
+        for layer, part in enumerate(parts)
+    )
+    bars = alt.Chart(table).mark_bar()
+    st.altair_chart(
+        bars.encode(
+            x=alt.X("layer:O", title=t("lesson.layer")),
+            xOffset="part:N",
+            y=alt.Y("length", title=t("layers.mlp.length")),
+            color=alt.Color("part:N", title=None, legend=alt.Legend(orient="bottom")),
+            tooltip=["layer", "part", alt.Tooltip("length", format=".2f")],
+        ),
+        height=300,
+    )
+
+
+def norm(session: Session) -> None:
+    """The token before and after the layer norm."""
+    token, layer = _token(session), follow_layer(session)
+    found = _stream(session)
+    steps = norm_steps(session.rec, found, layer, token)
+    first, second = st.columns(2)
+    first.metric(t("layers.norm.mean"), f"{steps.mean:.4f}")
+    second.metric(t("layers.norm.spread"), f"{steps.spread:.4f}")
+    parts = (
+        ("before", found.states[layer, token]),
+        ("centred", steps.centred),
+        ("result", steps.result),
+    )
+    for name, vector in parts:
+        text = t(f"layers.norm.{name}", shown=NUMBERS, first=f"{vector[0]:.4f}")
+        picture = colours(vector[:NUMBERS].reshape(2, -1).numpy(), float(vector.abs().max()), 16)
+        st.image(picture, caption=text, alt=text, width="stretch")
+
+
+def lens(session: Session) -> None:
+    """The classifier applied after each layer."""
+    rec = session.rec
+    logits = run_once(session, "lens", None, lambda: logit_lens(rec, residual_stream(rec)))
+    shares = logits.softmax(dim=-1)
+    shown = rec.predictions[:CLASSES]
+    table = pd.DataFrame(
+        {"layer": layer, "class": p.label, "probability": float(shares[layer, p.index])}
+        for layer in range(len(shares))
+        for p in shown
+    )
+    lines = alt.Chart(table).mark_line(point=True)
+    st.altair_chart(
+        lines.encode(
+            x=alt.X("layer:O", title=t("layers.blocks")),
+            y=alt.Y("probability", title=t("compare.probability"), axis=alt.Axis(format="%")),
+            color=alt.Color(
+                "class:N",
+                title=None,
+                sort=[p.label for p in shown],
+                legend=alt.Legend(orient="bottom", columns=2),
+            ),
+            tooltip=["layer", "class", alt.Tooltip("probability", format=".1%")],
+        ),
+        height=280,
+    )
+    best = [rank_classes(rec.vit, row)[0] for row in logits]
+    words = [t("layers.blocks"), t("layers.lens.best"), t("compare.probability")]
+    rows = [(layer, p.label, p.probability) for layer, p in enumerate(best)]
+    bar = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
+    st.dataframe(
+        pd.DataFrame(rows, columns=words),
+        hide_index=True,
+        column_config={words[2]: bar},
+        height=220,
+    )
+
+
+def distance(session: Session) -> None:
+    """How far the heads of each layer look."""
+    found = session.rec.derived.get("heads", lambda: head_statistics(session.rec)).distance
+    table = pd.DataFrame(
+        {"layer": layer, "distance": float(value)}
+        for layer, values in enumerate(found)
+        for value in values
+        if not np.isnan(value)
+    )
+    base = alt.Chart(table).encode(
+        x=alt.X("layer:O", title=t("lesson.layer")),
+        y=alt.Y("distance", title=t("manyheads.distance_axis")),
+    )
+    mean = base.mark_line(point=True).encode(y="mean(distance)")
+    st.altair_chart(base.mark_circle(size=60, opacity=0.4) + mean, height=300)
+    st.caption(t("layers.distance.caption"))
+
+
+def rollout(session: Session) -> None:
+    """Rollout through one more layer with each step of the slider."""
+    rec = session.rec
+    layers = st.slider(t("layers.rollout.layers"), 0, rec.num_layers, 1, key="through")
+    shares = rollout_through(rec, chosen_patch(session), layers)
+    found = rec.patches(shares)
+    photo, numbers = st.columns([3, 2])
+    with photo:
+        patch = pick_patch(session, Heatmap(found.numpy(), rec.box, "rollout"))
+    with numbers:
+        st.metric(t("layers.rollout.own"), f"{found[patch]:.1%}")
+        st.metric(t("layers.rollout.prefix"), f"{1 - float(found.sum()):.1%}")
+
+
+def task(session: Session) -> None:
+    """After which layer the final answer stays ahead."""
+    rec = session.rec
+    logits = run_once(session, "lens", None, lambda: logit_lens(rec, residual_stream(rec)))
+    same = logits.argmax(dim=-1) == logits[-1].argmax()
+    changed = (~same).nonzero().flatten()
+    first = int(changed[-1]) + 1 if len(changed) else 0
+    st.markdown(
+        t("layers.task", label=rec.predictions[0].label, block=first, blocks=rec.num_layers)
+    )
+
+
+def _stream(session: Session) -> Stream:
+    return run_once(session, "stream", None, lambda: residual_stream(session.rec))
+
+
+def _token(session: Session) -> int:
+    """The token that the step follows: the class token, or a patch that one chooses."""
+    rec = session.rec
+    offered = [CLASS_TOKEN, PATCH] if rec.has_class_token else [PATCH]
+    followed: str = choice(
+        st.segmented_control,
+        t("layers.follow"),
+        offered,
+        offered[0],
+        "follow",
+        lambda option: t(f"layers.{option}"),
+        required=True,
+    )
+    if followed == CLASS_TOKEN:
+        return 0
+    with st.expander(t("layers.choose"), expanded=False):
+        patch = pick_patch(session)
+    return rec.num_prefix_tokens + patch[0] * rec.grid[1] + patch[1]
+
+
+def _line(table: pd.DataFrame, name: str, title: str, across: str) -> None:
+    chart = alt.Chart(table).mark_line(point=True)
+    st.altair_chart(
+        chart.encode(
+            x=alt.X("layer:O", title=across),
+            y=alt.Y(name, title=title),
+            tooltip=["layer", alt.Tooltip(name, format=".2f")],
+        ),
+        height=240,
+    )
+
+
+LESSON = Lesson(
+    5,
+    "layers",
+    (
+        Step("stream", stream, formula=r"x_{l+1} = x_l + a_l + m_l"),
+        Step("mlp", mlp),
+        Step("norm", norm, formula=r"y = \frac{x - \mu}{\sigma} \cdot \gamma + \beta"),
+        Step("lens", lens, guess=True),
+        Step("distance", distance),
+        Step("rollout", rollout, guess=True),
+    ),
+    task,
+    {
+        "Abnar & Zuidema 2020: Quantifying attention flow": "https://arxiv.org/abs/2005.00928",
+        "Raghu et al. 2021: Do Vision Transformers see like CNNs?": "https://arxiv.org/abs/2108.08810",
+        "Belrose et al. 2023: Eliciting latent predictions": "https://arxiv.org/abs/2303.08112",
+    },
+)
