@@ -232,3 +232,41 @@ def test_lesson_5_shows_the_stream_and_ends_with_the_prediction() -> None:
     last = app.dataframe[0].value.iloc[-1]
     assert last.iloc[1] == "espresso"
     assert last.iloc[2] == pytest.approx(rec.predictions[0].probability, rel=1e-3)
+
+
+def test_lesson_6_shows_the_models_logit() -> None:
+    app = opened("prediction", step="1", sample="coffee", of_class="pill bottle")
+    rec = app.session_state["session"].rec
+    index = next(p.index for p in rec.predictions if p.label == "pill bottle")
+    shown = float(app.latex[-1].value.rsplit("= ", 1)[1].strip("$\n"))
+    assert shown == pytest.approx(float(rec.logits[index]), abs=2e-4)
+    app = opened("prediction", step="2", sample="coffee")
+    answer(app, right=True)
+    app.slider(key="added").set_value(3.0).run()
+    assert f"= {rec.predictions[0].probability:.4f}" in app.latex[-1].value
+
+
+def test_lesson_6_judges_by_deletion() -> None:
+    app = opened("prediction", step="5", sample="cat", of_class="Persian cat")
+    answer(app, right=True)
+    [button] = [b for b in app.button if b.label == texts("en")["prediction"]["judge"]["measure"]]
+    button.click().run()
+    rec = app.session_state["session"].rec
+    index = next(p.index for p in rec.predictions if p.label == "Persian cat")
+    areas = [
+        vitviz.comparison.measure(rec, m, index).deletion.area for m in ("attention", "relevance")
+    ]
+    assert [metric.value for metric in app.metric] == [f"{area:.3f}" for area in areas]
+    assert areas[0] > 2 * areas[1]  # as the task says
+    assert "**Relevance**" in app.markdown[-1].value
+
+
+def test_lesson_8_measures_this_machine() -> None:
+    app = opened("cost", step="1")
+    answer(app, right=True)
+    [button] = [b for b in app.button if b.label == texts("en")["cost"]["measure"]["run"]]
+    button.click().run()
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert table["Tokens"].tolist() == [side * side + 1 for side in (8, 12, 16, 24, 32, 40)]
+    assert (table["Seconds"] > 0).all()

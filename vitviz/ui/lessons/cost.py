@@ -1,0 +1,207 @@
+"""Lesson 8: what it costs, and where its limits are."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from vitviz.artefacts import artefact_patches
+from vitviz.cost import (
+    RESNET50,
+    block_operations,
+    fitted,
+    map_bytes,
+    measure_cost,
+    receptive_fields,
+)
+from vitviz.heads import head_statistics
+from vitviz.heatmap import Heatmap
+from vitviz.tokens import token_count
+from vitviz.ui.language import language, t
+from vitviz.ui.lesson import Lesson, Step
+from vitviz.ui.lesson_widgets import pick_patch
+from vitviz.ui.session import Session, many_turns
+
+PATCHES_ACROSS = (8, 12, 16, 24, 32, 40)  # of the measured inputs
+MEGABYTE = 1e6
+FACTS = ("global", "assumptions", "data", "cost", "places")
+
+
+def measure(session: Session) -> None:
+    """Time and memory of this machine against the number of tokens."""
+    rec = session.rec
+    if "cost" not in session.kept:
+        if not st.button(t("cost.measure.run"), icon=":material/timer:", type="primary"):
+            return
+        sides = [rec.patch_size[0] * across for across in PATCHES_ACROSS]
+        with many_turns(t("cost.measure.running")) as progress:
+            session.kept["cost"] = measure_cost(rec, sides, progress)
+    timings = session.kept["cost"]
+    a, b, c = fitted([x.tokens for x in timings], [x.seconds for x in timings])
+    points = pd.DataFrame(
+        {"tokens": [x.tokens for x in timings], "seconds": [x.seconds for x in timings]}
+    )
+    across = np.linspace(points["tokens"].min(), points["tokens"].max(), 60)
+    curve = pd.DataFrame({"tokens": across, "seconds": a + b * across + c * across**2})
+    x = alt.X("tokens", title=t("tokens.resolution.tokens"))
+    y = alt.Y("seconds", title=t("cost.measure.seconds"))
+    dots = alt.Chart(points).mark_circle(size=90).encode(x=x, y=y, tooltip=["tokens", "seconds"])
+    st.altair_chart(alt.Chart(curve).mark_line().encode(x=x, y=y) + dots, height=260)
+    st.latex(
+        rf"t \approx {a:.3f} {b * 1e3:+.4f}\cdot 10^{{-3}}\,n {c * 1e6:+.4f}\cdot 10^{{-6}}\,n^2"
+    )
+    keys = ("side", "tokens", "seconds", "kept", "maps")
+    rows = [
+        (
+            x.side,
+            x.tokens,
+            x.seconds,
+            x.kept / MEGABYTE,
+            map_bytes(x.tokens, rec.num_heads(0), rec.num_layers) / MEGABYTE,
+        )
+        for x in timings
+    ]
+    table = pd.DataFrame(rows, columns=[t(f"cost.measure.{key}") for key in keys])
+    number = {
+        table.columns[2]: st.column_config.NumberColumn(format="%.3f"),
+        table.columns[3]: st.column_config.NumberColumn(format="%.1f"),
+        table.columns[4]: st.column_config.NumberColumn(format="%.1f"),
+    }
+    st.dataframe(table, hide_index=True, column_config=number)
+
+
+def operations(session: Session) -> None:
+    """Multiplications of a block: what grows with n, and what with n²."""
+    rec = session.rec
+    width = rec.num_heads(0) * rec.layers[0].value.shape[-1]
+    counts = np.unique(np.geomspace(50, 12 * width, 40).astype(int))
+    table = pd.DataFrame(
+        {"tokens": int(n), "part": t(f"cost.operations.{part}"), "millions": count / 1e6}
+        for n in counts
+        for part, count in vars(block_operations(int(n), width)).items()
+    )
+    lines = alt.Chart(table).mark_line()
+    st.altair_chart(
+        lines.encode(
+            x=alt.X("tokens", title=t("tokens.resolution.tokens")),
+            y=alt.Y("millions", title=t("cost.operations.millions")),
+            color=alt.Color("part", title=None, legend=alt.Legend(orient="bottom")),
+            tooltip=["tokens", "part", alt.Tooltip("millions", format=",.0f")],
+        ),
+        height=280,
+    )
+    here = block_operations(rec.num_tokens, width)
+    first, second = st.columns(2)
+    share = here.attention / (here.attention + here.matrices)
+    first.metric(t("cost.operations.share", tokens=rec.num_tokens), f"{share:.1%}")
+    second.metric(t("cost.operations.equal"), f"{6 * width:,}")
+
+
+def resolution(session: Session) -> None:
+    """Patch size against resolution: tokens, multiplications and maps."""
+    rec = session.rec
+    width = rec.num_heads(0) * rec.layers[0].value.shape[-1]
+    side = st.slider(t("tokens.resolution.side"), 112, 1344, 448, 112, key="cost_side")
+    rows = []
+    for patch in (8, 14, 16, 32):
+        n = token_count(side, patch)
+        found = block_operations(n, width)
+        total = rec.num_layers * (found.attention + found.matrices) / 1e9
+        maps = map_bytes(n, rec.num_heads(0), rec.num_layers) / MEGABYTE
+        rows.append((patch, n, total, maps))
+    keys = ("patch", "tokens", "operations", "maps")
+    table = pd.DataFrame(rows, columns=[t(f"cost.resolution.{key}") for key in keys])
+    number = st.column_config.NumberColumn(format="%.1f")
+    st.dataframe(table, hide_index=True, column_config=dict.fromkeys(table.columns[2:], number))
+    st.caption(t("cost.resolution.caption", layers=rec.num_layers, width=width))
+
+
+def convolution(session: Session) -> None:
+    """How far a convolutional network sees, beside this model's first layer."""
+    rec = session.rec
+    fields = receptive_fields(RESNET50)
+    table = pd.DataFrame(
+        {
+            "number": range(1, len(fields) + 1),
+            "name": [n for n, _ in fields],
+            "width": [w for _, w in fields],
+        }
+    )
+    lines = alt.Chart(table).mark_line(point=True)
+    side = rec.pixels.shape[-1]
+    rule = alt.Chart(pd.DataFrame({"width": [side]})).mark_rule(strokeDash=[4, 4])
+    chart = lines.encode(
+        x=alt.X("number:O", title=t("cost.convolution.layer")),
+        y=alt.Y("width", title=t("cost.convolution.width")),
+        tooltip=["name", "width"],
+    )
+    st.altair_chart(chart + rule.encode(y="width"), height=260)
+    st.caption(t("cost.convolution.caption", side=side))
+    found = rec.derived.get("heads", lambda: head_statistics(rec)).distance[0]
+    first, second = st.columns(2)
+    first.metric(t("cost.convolution.nearest"), f"{np.nanmin(found):.0f} px")
+    second.metric(t("cost.convolution.farthest"), f"{np.nanmax(found):.0f} px")
+
+
+def facts(session: Session) -> None:
+    """ViT beside a CNN, in words with sources."""
+    del session
+    rows = [
+        {
+            t("cost.facts.what"): t(f"cost.facts.{key}.what"),
+            "ViT": t(f"cost.facts.{key}.vit"),
+            "CNN": t(f"cost.facts.{key}.cnn"),
+        }
+        for key in FACTS
+    ]
+    st.table(pd.DataFrame(rows).set_index(t("cost.facts.what")))
+    st.markdown(f"[{t('cost.facts.link')}](positions?step=5&lang={language()})")
+
+
+def artefacts(session: Session) -> None:
+    """How long each patch's vector is at the end, and which are artefacts."""
+    rec = session.rec
+    found = artefact_patches(rec)
+    assert rec.norms is not None  # artefact_patches has refused such a model
+    lengths = rec.patches(rec.norms)
+    heat = Heatmap(lengths.float().numpy(), rec.box, "norms")
+    photo, numbers = st.columns([3, 2])
+    with photo:
+        patch = pick_patch(session, heat)
+    with numbers:
+        st.metric(t("cost.artefacts.count"), int(found.sum()))
+        st.metric(t("cost.artefacts.median"), f"{lengths.median():.1f}")
+        st.metric(t("cost.artefacts.longest"), f"{lengths.max():.1f}")
+        st.metric(t("cost.artefacts.here", row=patch[0], col=patch[1]), f"{lengths[patch]:.1f}")
+
+
+def task(session: Session) -> None:
+    """How many tokens and how large maps an input of one's own would need."""
+    side = st.number_input(t("cost.task.side"), 112, 8192, 4032, key="own_side")
+    patch = session.rec.patch_size[0]
+    n = token_count(int(side), patch)
+    heads, layers = session.rec.num_heads(0), session.rec.num_layers
+    size = map_bytes(n, heads, layers) / 1e9
+    st.markdown(t("cost.task.result", patch=patch, tokens=f"{n:,}", size=f"{size:,.1f}"))
+
+
+LESSON = Lesson(
+    8,
+    "cost",
+    (
+        Step("measure", measure, guess=True, formula=r"t \approx a + b\,n + c\,n^2"),
+        Step("operations", operations, formula=r"12\,n\,w^2 + 2\,n^2 w"),
+        Step("resolution", resolution),
+        Step("convolution", convolution, guess=True),
+        Step("facts", facts),
+        Step("artefacts", artefacts),
+    ),
+    task,
+    {
+        "Dosovitskiy et al. 2020: An image is worth 16x16 words": "https://arxiv.org/abs/2010.11929",
+        "Darcet et al. 2023: Vision transformers need registers": "https://arxiv.org/abs/2309.16588",
+        "Liu et al. 2021: Swin Transformer": "https://arxiv.org/abs/2103.14030",
+    },
+)

@@ -1,0 +1,181 @@
+"""Lesson 6: from a token to a class, and what supports it."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from vitviz.classifier import ClassScore, class_score, image_features
+from vitviz.comparison import Measured, measure
+from vitviz.heatmap import Heatmap
+from vitviz.methods import explain
+from vitviz.ui.choice import choice
+from vitviz.ui.language import t
+from vitviz.ui.lesson import Lesson, Step
+from vitviz.ui.lesson_widgets import colours, run_once
+from vitviz.ui.map_sheet import Panel, map_sheet
+from vitviz.ui.photo_picker import as_code
+from vitviz.ui.question import method_title
+from vitviz.ui.session import Look, Session, many_turns
+
+LOOK = Look("inferno", 0.6, True)
+OFFERED = 10  # classes
+COMPARED = ("attention", "relevance")
+WIDE = 48  # numbers in one row of a picture
+
+
+def score(session: Session) -> None:
+    """Features times the class's weights: the logit."""
+    index = _class(session)
+    found = _score(session, index)
+    parts = (("features", found.features), ("weights", found.weights), ("products", found.products))
+    for name, vector in parts:
+        text = t(f"prediction.score.{name}", count=len(vector), first=f"{vector[0]:.4f}")
+        shown = vector[: len(vector) // WIDE * WIDE].reshape(-1, WIDE)
+        picture = colours(shown.numpy(), float(vector.abs().max()), 8)
+        st.image(picture, caption=text, alt=text, width="stretch")
+    st.latex(
+        rf"\sum_m w_m f_m + b = {found.products.sum():.4f} {found.bias:+.4f} = {found.logit:.4f}"
+    )
+
+
+def softmax(session: Session) -> None:
+    """The logits of the best classes, and their shares."""
+    added = st.slider(t("prediction.softmax.add"), -5.0, 5.0, 0.0, 0.5, key="added")
+    logits = session.rec.logits.float() + added
+    total = float(logits.exp().sum())
+    best = session.rec.predictions[:5]
+    rows = [
+        (p.label, float(logits[p.index]), float(logits[p.index].exp()), p.probability) for p in best
+    ]
+    names = [t(f"prediction.softmax.{key}") for key in ("class", "logit", "power", "share")]
+    number = st.column_config.NumberColumn(format="%.3f")
+    share = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
+    table = pd.DataFrame(rows, columns=names)
+    config = {names[1]: number, names[2]: number, names[3]: share}
+    st.dataframe(table, hide_index=True, column_config=config)
+    first = rows[0]
+    st.latex(rf"\frac{{{first[2]:.3f}}}{{{total:.3f}}} = {first[2] / total:.4f}")
+    st.caption(t("prediction.softmax.caption", count=len(logits)))
+
+
+def support(session: Session) -> None:
+    """Relevance for the first and the second class."""
+    shown = [(p.label, _relevance(session, p.index), p.label) for p in session.rec.predictions[:2]]
+    _maps(session, shown, "support")
+
+
+def beside(session: Session) -> None:
+    """Attention and relevance for the chosen class."""
+    index = _class(session)
+    label = session.rec.vit.labels[index] if session.rec.vit.labels else str(index)
+    maps = {
+        "attention": explain(session.rec, "attention"),
+        "relevance": _relevance(session, index),
+    }
+    shown = [(method, heat, method_title(method)) for method, heat in maps.items()]
+    _maps(session, shown, "beside")
+    st.caption(t("prediction.beside.caption", label=as_code(label)))
+
+
+def judge(session: Session) -> None:
+    """Remove patches in the order of either map, and watch the class's probability."""
+    index = _class(session)
+    kept = session.kept
+    if any((method, index) not in kept for method in COMPARED):
+        if not st.button(t("prediction.judge.measure"), icon=":material/science:", type="primary"):
+            return
+        with many_turns(t("prediction.judge.measuring")) as progress:
+            for number, method in enumerate(COMPARED):
+
+                def report(share: float, done: int = number) -> None:
+                    progress((done + share) / len(COMPARED))
+
+                kept[method, index] = measure(session.rec, method, index, progress=report)
+    found: list[Measured] = [kept[method, index] for method in COMPARED]
+    _curves(found)
+    for column, measured in zip(st.columns(2), found, strict=True):
+        column.metric(
+            t("prediction.judge.area", method=method_title(measured.method)),
+            f"{measured.deletion.area:.3f}",
+        )
+    lower = min(found, key=lambda measured: measured.deletion.area)
+    st.markdown(t("prediction.judge.verdict", method=method_title(lower.method)))
+
+
+def task(session: Session) -> None:
+    """The same judgement for a class of one's own choice."""
+    judge(session)
+
+
+def _class(session: Session) -> int:
+    """The class that the lesson follows."""
+    offered = {p.label: p.index for p in session.rec.predictions[:OFFERED]}
+    first = next(iter(offered))
+    label: str = choice(st.selectbox, t("ask.class"), list(offered), first, "of_class", str)
+    return offered[label]
+
+
+def _score(session: Session, index: int) -> ClassScore:
+    rec = session.rec
+    features = run_once(session, "features", None, lambda: image_features(rec))
+    return class_score(rec, features, index)
+
+
+def _relevance(session: Session, index: int) -> Heatmap:
+    return run_once(
+        session, f"relevance {index}", None, lambda: explain(session.rec, "relevance", target=index)
+    )
+
+
+def _maps(session: Session, shown: list[tuple[str, Heatmap, str]], name: str) -> None:
+    panels = [Panel(key, title, title, heat, False) for key, heat, title in shown]
+    map_sheet(
+        session,
+        panels,
+        LOOK,
+        columns=len(panels),
+        scale=None,
+        alt=t(f"prediction.{name}.title"),
+        key=f"{name} maps",
+        on_open=lambda: None,
+    )
+
+
+def _curves(found: list[Measured]) -> None:
+    table = pd.DataFrame(
+        {"method": method_title(m.method), "share": share, "probability": probability}
+        for m in found
+        for share, probability in zip(m.deletion.shares, m.deletion.probabilities, strict=True)
+    )
+    lines = alt.Chart(table).mark_line(point=True)
+    percent = alt.Axis(format="%")
+    st.altair_chart(
+        lines.encode(
+            x=alt.X("share", title=t("prediction.judge.removed"), axis=percent),
+            y=alt.Y("probability", title=t("compare.probability"), axis=percent),
+            color=alt.Color("method", title=None, legend=alt.Legend(orient="bottom")),
+            tooltip=["method", alt.Tooltip("probability", format=".1%")],
+        ),
+        height=280,
+    )
+
+
+LESSON = Lesson(
+    6,
+    "prediction",
+    (
+        Step("score", score, formula=r"z_c = w_c \cdot f + b_c"),
+        Step("softmax", softmax, guess=True, formula=r"p_c = \frac{e^{z_c}}{\sum_k e^{z_k}}"),
+        Step("support", support),
+        Step("beside", beside),
+        Step("judge", judge, guess=True),
+    ),
+    task,
+    {
+        "Jain & Wallace 2019: Attention is not explanation": "https://arxiv.org/abs/1902.10186",
+        "Chefer et al. 2021: Generic attention-model explainability": "https://arxiv.org/abs/2103.15679",
+        "Petsiuk et al. 2018: RISE, deletion and insertion": "https://arxiv.org/abs/1806.07421",
+    },
+)
