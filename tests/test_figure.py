@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from io import BytesIO
 
 import matplotlib
@@ -94,3 +95,12 @@ def test_the_arrays_are_the_recordings(vit: vitviz.Vit) -> None:
         for name in arrays:
             word = "attention_<layer>" if name.startswith("attention") else name
             assert word in str(arrays["readme"]) or name == "readme"
+
+
+@pytest.mark.parametrize("title", ["第 3 层", "各头平均", "layer 3"])
+def test_titles_have_their_characters(title: str) -> None:
+    heat = flat(1.0)
+    figure = grid_figure(make_photo(), [[heat]], [title], [title])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of a character that no font has
+        figure.savefig(BytesIO(), format="png")

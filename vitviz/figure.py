@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from PIL import Image, ImageOps
 
 from vitviz.heatmap import Heatmap
@@ -45,7 +49,7 @@ def grid_figure(
     )
     axes = figure.subplots(len(row_titles), len(column_titles), squeeze=False)
     for row, title, panels in zip(axes, row_titles, maps, strict=True):
-        row[0].set_ylabel(title, fontsize=9)
+        row[0].set_ylabel(title, fontsize=9, fontfamily=families())
         for axis, heat in zip(row, panels, strict=True):
             picture = overlay(
                 small, heat.scaled(factor), colormap, alpha, smooth=smooth, scale=scale
@@ -53,8 +57,18 @@ def grid_figure(
             axis.imshow(picture.crop((left, top, right, bottom)))
             axis.set(xticks=[], yticks=[])
     for axis, title in zip(axes[0], column_titles, strict=True):
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title, fontsize=9, fontfamily=families())
     if scale:
         colours = ScalarMappable(Normalize(*scale), colormap)
         figure.colorbar(colours, ax=axes, location="bottom", fraction=0.02, aspect=60)
     return figure
+
+
+@cache
+def families() -> list[str]:
+    """Fonts for titles, the first that has a character: matplotlib's own, then one with Chinese."""
+    package = find_spec("zhplot")  # only its font is used; importing it would change every figure
+    assert package is not None
+    assert package.origin is not None
+    fontManager.addfont(Path(package.origin).parent / "fonts" / "NotoSansSC-Regular.ttf")
+    return ["DejaVu Sans", "Noto Sans SC"]

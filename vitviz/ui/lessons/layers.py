@@ -76,7 +76,9 @@ def norm(session: Session) -> None:
     )
     for name, vector in parts:
         text = t(f"layers.norm.{name}", shown=NUMBERS, first=f"{vector[0]:.4f}")
-        picture = colours(vector[:NUMBERS].reshape(2, -1).numpy(), float(vector.abs().max()), 16)
+        picture = colours(
+            vector[:NUMBERS].reshape(2, -1).numpy(), float(vector.abs().quantile(0.98)), 16
+        )
         st.image(picture, caption=text, alt=text, width="stretch")
 
 

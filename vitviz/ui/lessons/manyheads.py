@@ -69,7 +69,7 @@ def join(session: Session) -> None:
             height=220,
         )
     terms = " + ".join(f"{_signed(part[0])}" for part in found.parts)
-    st.latex(rf"{terms} {found.bias[0]:+.3f} = {found.total[0]:.4f}")
+    st.latex(rf"{terms} {found.bias[0]:+.4f} = {found.total[0]:.4f}")
     st.caption(t("manyheads.join.caption"))
 
 
@@ -171,7 +171,7 @@ def _sheet(
 
 
 def _signed(number: torch.Tensor) -> str:
-    return f"({number:.3f})" if number < 0 else f"{number:.3f}"
+    return f"({number:.4f})" if number < 0 else f"{number:.4f}"
 
 
 LESSON = Lesson(

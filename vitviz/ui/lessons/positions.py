@@ -33,7 +33,7 @@ def added(session: Session) -> None:
     content, place = patch_vectors(session.rec)[patch], position_embedding(session.rec)[patch]
     with vectors:
         for key, vector in (("content", content), ("place", place), ("sum", content + place)):
-            scale = float(vector.abs().max())
+            scale = float(vector.abs().quantile(0.98))
             bars = colours(vector[:NUMBERS].reshape(4, -1).numpy(), scale, 16)
             text = t(
                 f"positions.added.{key}",
