@@ -270,3 +270,10 @@ def test_lesson_8_measures_this_machine() -> None:
     table = app.dataframe[0].value
     assert table["Tokens"].tolist() == [side * side + 1 for side in (8, 12, 16, 24, 32, 40)]
     assert (table["Seconds"] > 0).all()
+
+
+def test_lesson_9_matches_a_photo_with_itself() -> None:
+    app = opened("beyond", step="4", sample="coffee", other="coffee", patch="3,7")
+    answer(app, right=True)
+    [picture] = app.get("image")
+    assert "Best match: row 3, column 7, cosine 1.000" in str(picture.proto)

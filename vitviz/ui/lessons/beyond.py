@@ -1,0 +1,174 @@
+"""Lesson 9: the same tokens without a classifier."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, stack
+
+from vitviz.classifier import class_score, image_features
+from vitviz.features import (
+    clusters,
+    contrast,
+    foreground,
+    patch_features,
+    principal_components,
+    similarity,
+)
+from vitviz.heatmap import Heatmap
+from vitviz.images import load_image
+from vitviz.overlay import input_picture, mark_patch, overlay
+from vitviz.recording import record
+from vitviz.ui.choice import choice
+from vitviz.ui.language import t
+from vitviz.ui.lesson import Lesson, Step
+from vitviz.ui.lesson_widgets import chosen_patch, pick_patch, run_once
+from vitviz.ui.photo_picker import sample_photos
+from vitviz.ui.session import Session, analyse, model, turn
+from vitviz.zoo import bundled_models
+
+SIDE = 320  # px of a picture
+GROUPS = matplotlib.colormaps["tab10"]
+
+
+def colours(session: Session) -> None:
+    """The three main components as red, green and blue."""
+    positions, shares = principal_components(_features(session))
+    low, high = positions.amin(dim=(0, 1)), positions.amax(dim=(0, 1))
+    shown = ((positions - low) / (high - low).clamp(min=1e-9)).numpy()
+    _beside(session, shown, t("beyond.colours.caption", share=f"{shares.sum():.0%}"))
+
+
+def front(session: Session) -> None:
+    """The first component cuts the patches in two."""
+    positions, shares = principal_components(_features(session), 1)
+    chosen = foreground(positions[..., 0]).numpy()
+    picture = np.asarray(input_picture(session.rec.vit, session.rec.pixels)) / 255
+    mask = _enlarged(chosen[..., None].astype(float), picture.shape[:2])
+    shown = picture * (0.15 + 0.85 * mask)
+    share, count = f"{shares[0]:.0%}", int(chosen.sum())
+    _beside(session, shown, t("beyond.front.caption", share=share, count=count))
+
+
+def groups(session: Session) -> None:
+    """K-means of the patch tokens."""
+    count = st.slider(t("beyond.groups.count"), 2, 6, 3, key="groups")
+    found = clusters(_features(session), count)
+    _beside(session, GROUPS(found)[..., :3], t("beyond.groups.caption", count=count))
+
+
+def match(session: Session) -> None:
+    """The chosen patch's best match in another photo."""
+    other, found = _matched(session)
+    best = divmod(int(found.argmax()), found.shape[1])
+    left, right = st.columns(2)
+    with left:
+        pick_patch(session)
+    with right:
+        picture = other.small
+        box = (0.0, 0.0, float(picture.width), float(picture.height))
+        heat = Heatmap(((found + 1) / 2).numpy(), box, "similarity")
+        text = t("beyond.match.caption", row=best[0], col=best[1], alike=f"{found.max():.3f}")
+        st.image(mark_patch(overlay(picture, heat), heat, best), caption=text, alt=text, width=SIDE)
+
+
+def texts(session: Session) -> None:
+    """Samples against class vectors, as CLIP matches photos and captions."""
+    del session
+    temperature = st.select_slider(
+        t("beyond.texts.temperature"), (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0), 0.05, key="clip"
+    )
+    images, rows, labels = _samples(bundled_models()[0])
+    shares = contrast(images, rows, temperature)
+    titles = [title for title, _ in sample_photos().values()]
+    table = pd.DataFrame(shares.numpy(), index=titles, columns=labels)
+    number = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
+    st.dataframe(table, column_config=dict.fromkeys(labels, number))
+    right = int((shares.argmax(dim=-1).numpy() == np.arange(len(titles))).sum())
+    st.caption(t("beyond.texts.caption", right=right, count=len(titles)))
+
+
+def task(session: Session) -> None:
+    """How alike the two photos' best match is."""
+    match(session)
+
+
+def _features(session: Session) -> Tensor:
+    return run_once(session, "patch features", None, lambda: patch_features(session.rec))
+
+
+def _matched(session: Session) -> tuple[Session, Tensor]:
+    """Another photo's session, and how alike each of its patches is to the chosen one."""
+    offered = sample_photos()
+    key: str = choice(
+        st.selectbox,
+        t("beyond.match.other"),
+        list(offered),
+        list(offered)[1],
+        "other",
+        lambda key: offered[key][0],
+    )
+    other = analyse(offered[key][1].data, bundled_models()[0], "session beside")
+    patch = chosen_patch(session)
+    return other, similarity(_features(session)[patch], _features(other))
+
+
+@st.cache_data(show_spinner=False)
+def _samples(model_name: str) -> tuple[Tensor, Tensor, list[str]]:
+    """The samples' image vectors, the classifier's vectors of their best classes, their labels."""
+    vit = model(model_name)
+    images, rows, labels = [], [], []
+    for _, photo in sample_photos().values():
+        with turn():
+            rec = record(vit, load_image(photo.data))
+            images.append(image_features(rec))
+        best = next(p for p in rec.predictions if p.label not in labels)
+        rows.append(class_score(rec, images[-1], best.index).weights)
+        labels.append(best.label)
+    return stack(images), stack(rows), labels
+
+
+def _beside(session: Session, shown: NDArray[np.floating], caption: str) -> None:
+    """The model's input, and a picture over the same part of the photo."""
+    left, right = st.columns(2)
+    picture = input_picture(session.rec.vit, session.rec.pixels)
+    text = t("beyond.input")
+    left.image(picture, caption=text, alt=text, width=SIDE)
+    drawn = Image.fromarray((np.clip(shown, 0, 1) * 255).astype(np.uint8))
+    size = (SIDE, SIDE * drawn.height // drawn.width)
+    drawn = drawn.resize(size, Image.Resampling.NEAREST)
+    right.image(drawn, caption=caption, alt=caption, width=SIDE)
+
+
+def _enlarged(values: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.floating]:
+    """(rows, cols, 1) → (height, width, 1), each value over its patch."""
+    rows, cols, _ = values.shape
+    y, x = np.arange(size[0]) * rows // size[0], np.arange(size[1]) * cols // size[1]
+    return values[y][:, x]
+
+
+LESSON = Lesson(
+    9,
+    "beyond",
+    (
+        Step("colours", colours),
+        Step("front", front, guess=True),
+        Step("groups", groups),
+        Step("match", match, guess=True, formula=r"\frac{x_i \cdot y_j}{|x_i|\,|y_j|}"),
+        Step(
+            "texts",
+            texts,
+            formula=r"\frac{e^{\cos(I, T_k) / \tau}}{\sum_j e^{\cos(I, T_j) / \tau}}",
+        ),
+    ),
+    task,
+    {
+        "Oquab et al. 2023: DINOv2": "https://arxiv.org/abs/2304.07193",
+        "Amir et al. 2021: Deep ViT features as dense visual descriptors": "https://arxiv.org/abs/2112.05814",
+        "Radford et al. 2021: Learning transferable visual models (CLIP)": "https://arxiv.org/abs/2103.00020",
+    },
+)
