@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
+from waiting import wait_until_idle
+
+from vitviz.ui.language import texts
+from vitviz.ui.lesson import lessons
 
 
 def open_lesson(page: Page, address: str) -> None:
@@ -19,6 +25,7 @@ def test_a_lesson_is_walked_and_its_language_changed(page: Page, server: str) ->
     page.get_by_text("16 × 16 = 256.").wait_for()
     page.get_by_role("button", name="Next").click()
     expect(page.get_by_role("heading", name="A patch is numbers")).to_be_visible()
+    wait_until_idle(page)
     page.get_by_role("button", name="中文").click()
     expect(page.get_by_role("heading", name="图像块就是数字")).to_be_visible()
     page.get_by_role("button", name="上一步").click()
@@ -35,8 +42,10 @@ def test_a_presenter_walks_with_the_arrow_keys(page: Page, server: str) -> None:
     expect(page.get_by_role("heading", name="What the model measures in it")).to_be_visible()
     words = page.get_by_text("The model has learned several hundred")
     assert float(words.evaluate("e => getComputedStyle(e).fontSize").removesuffix("px")) >= 24
+    wait_until_idle(page)
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("heading", name="One filter gives one number")).to_be_visible()
+    wait_until_idle(page)
     page.keyboard.press("ArrowLeft")
     expect(page.get_by_role("heading", name="What the model measures in it")).to_be_visible()
 
@@ -58,3 +67,31 @@ def test_worksheets_are_downloaded(page: Page, server: str) -> None:
     sheet = Path(started.value.path()).read_text(encoding="utf-8")
     assert "从照片到 token" in sheet
     assert "☒" in sheet
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_lesson_works_on_an_uploaded_photo(
+    page: Page, server: str, tmp_path: Path, language: str
+) -> None:
+    words = texts(language)
+    path = tmp_path / "mine.jpg"
+    Image.effect_mandelbrot((300, 260), (-2, -1.2, 1, 1.2), 60).convert("RGB").save(path)
+    open_lesson(page, f"{server}/tokens?lang={language}")
+    page.get_by_role("button", name=words["photo"]["own"]).click()
+    page.locator("input[type=file]").set_input_files(path)
+    mine = page.get_by_role("button", name=words["photo"]["yours"], exact=True)
+    expect(mine).to_have_attribute("aria-pressed", "true")
+    for lesson in lessons():
+        wait_until_idle(page)
+        page.get_by_text(words["nav"]["lessons"], exact=True).click()
+        page.get_by_test_id("stTopNavDropdownLink").nth(lesson.number - 1).click()
+        title = f"{lesson.number} · {words[lesson.id]['title']}"
+        expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
+        expect(mine).to_have_attribute("aria-pressed", "true")
+        wait_until_idle(page)
+        for _ in lesson.screens[1:]:
+            page.get_by_role("button", name=words["lesson"]["next"], exact=True).click()
+            page.wait_for_timeout(300)
+            wait_until_idle(page)
+            expect(page.get_by_test_id("stException")).to_have_count(0)
+        expect(page.get_by_role("heading", name=words["lesson"]["check"])).to_be_visible()

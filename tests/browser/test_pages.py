@@ -6,6 +6,7 @@ import re
 
 import pytest
 from playwright.sync_api import Page, expect
+from waiting import wait_until_idle
 
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 
@@ -17,11 +18,6 @@ def open_page(page: Page, address: str, name: str) -> None:
     page.wait_for_url(re.compile(f"/{name.lower()}"))
 
 
-def wait_for_pictures(page: Page) -> None:
-    """Streamlit forgets a picture that has been replaced, also if it was not loaded yet."""
-    page.wait_for_function("[...document.images].every((image) => image.complete)")
-
-
 def test_methods_are_compared_and_their_photo_changes(page: Page, server: str) -> None:
     open_page(page, f"{server}/?sample=cat-and-coffee", "Compare")
     sample = page.get_by_role("button", name="Cat and coffee")
@@ -29,10 +25,10 @@ def test_methods_are_compared_and_their_photo_changes(page: Page, server: str) -
     expect(page.get_by_text("is what this model’s behaviour supports most here")).to_be_visible()
     expect(page.locator(".map-sheet button")).to_have_count(5)
     expect(page.get_by_text("25% of the patches removed")).to_be_visible()
-    wait_for_pictures(page)
+    wait_until_idle(page)
     page.get_by_role("button", name=re.compile("Rank .: Attention rollout")).click()
     expect(page.get_by_text("the most relevant by Attention rollout first")).to_be_visible()
-    wait_for_pictures(page)
+    wait_until_idle(page)
     page.get_by_role("radio", name="Reveal patches").click()
     expect(page.get_by_text("25% of the patches revealed")).to_be_visible()
     expect(page.get_by_test_id("stException")).to_have_count(0)
