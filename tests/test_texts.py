@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from vitviz import fetch, images
+from vitviz.errors import ImageError
 from vitviz.images import samples
 from vitviz.methods import METHODS
 from vitviz.methods.option import Choice
-from vitviz.ui.language import LANGUAGES, texts
+from vitviz.ui import language as ui_language
+from vitviz.ui.language import LANGUAGES, explained, texts
 from vitviz.ui.lesson import lessons
 
 OTHERS = sorted(LANGUAGES.keys() - {"en"})
@@ -55,7 +59,37 @@ def english() -> dict[str, Any]:
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_no_text_is_missing(language: str) -> None:
-    assert dict(shape(texts(language))) == dict(shape(english()))
+    found = dict(texts(language))
+    found["library"] = {key: value for key, value in found["library"].items() if key != "errors"}
+    assert dict(shape(found)) == dict(shape(english()))
+
+
+SENTENCES = [
+    *(
+        value
+        for module in (images, fetch)
+        for name, value in vars(module).items()
+        if name.isupper() and isinstance(value, str) and value.endswith(".") and name != "TEXT"
+    ),
+    "The image is 3 × 900 px, smaller than one patch; use at least 14 × 14 px.",
+    "The image is 30 × 9000 px, more than 20 times as long as wide; crop it.",
+    "The address answered with error 404; check it, or upload the photo.",
+    "The file cannot be read: No such file.",
+]
+
+
+@pytest.mark.parametrize("language", OTHERS)
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_what_a_visitor_does_wrong_is_said_in_their_language(
+    sentence: str, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ui_language, "language", lambda: language)
+    said = explained(ImageError(sentence))
+    assert said != sentence
+    assert "{" not in said
+    numbers = re.findall(r"\d+", sentence)
+    assert all(number in said for number in numbers)
+    assert explained(ImageError("Something else.")) == "Something else."
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

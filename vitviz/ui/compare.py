@@ -16,7 +16,7 @@ from vitviz.methods import METHODS
 from vitviz.overlay import input_picture, shared_scale
 from vitviz.ui.browser import URL
 from vitviz.ui.choice import choice
-from vitviz.ui.language import language_switch, t
+from vitviz.ui.language import explained, language_switch, t
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.photo_picker import Photo, as_code, choose_photo, sample_photos
 from vitviz.ui.question import method_title
@@ -50,7 +50,7 @@ def page() -> None:
             raise MethodError(t("compare.no_classifier"))
         wish, beside = wishes(session, photo)
     except VitvizError as error:
-        st.error(f"{as_code(photo.name)}: {error}", icon=":material/error:")
+        st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
         return
     if beside is None:
         compare(session, photo.alt, wish, "alone")
@@ -153,7 +153,7 @@ def measurements(session: Session, wish: Wish) -> tuple[list[Measured], int]:
                 with many_turns(t("compare.measuring", method=method_title(method))) as progress:
                     kept[asked] = measure(rec, method, target, progress=progress)
             except VitvizError as error:
-                st.warning(str(error), icon=":material/block:")
+                st.warning(explained(error), icon=":material/block:")
                 continue
         found.append(kept[asked])
     return found, target

@@ -21,7 +21,7 @@ from vitviz.recording import Query, Recording
 from vitviz.ui.browser import URL
 from vitviz.ui.choice import choice
 from vitviz.ui.downloads import downloads
-from vitviz.ui.language import language_switch, t
+from vitviz.ui.language import explained, language_switch, t
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.patch_map import patch_map, patch_rows
 from vitviz.ui.photo_picker import Photo, as_code, choose_photo
@@ -51,7 +51,7 @@ def page() -> None:
     try:
         session = analyse(photo.data, bundled_models()[0])
     except VitvizError as error:
-        st.error(f"{as_code(photo.name)}: {error}", icon=":material/error:")
+        st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
         return
     show, ask = st.columns([3, 2], gap="large")
     with ask:
@@ -124,7 +124,7 @@ def artefacts(rec: Recording) -> list[list[int]]:
     try:
         found: list[list[int]] = artefact_patches(rec).nonzero().tolist()
     except VitvizError as error:
-        st.caption(str(error))
+        st.caption(explained(error))
         return []
     st.caption(t("explore.artefacts_found", count=len(found), paper=REGISTERS))
     return found
@@ -175,7 +175,7 @@ def answer(session: Session, question: Question, note: DeltaGenerator) -> Heatma
                 session.rec, question.method, question.query, progress=progress, **arguments
             )
     except VitvizError as error:
-        note.warning(str(error), icon=":material/block:")
+        note.warning(explained(error), icon=":material/block:")
         return None
     session.kept["answer"] = (question, heat)
     return heat

@@ -23,7 +23,7 @@ from vitviz.methods import explain
 from vitviz.recording import Recording, record
 from vitviz.ui.browser import component, palette
 from vitviz.ui.choice import choice
-from vitviz.ui.language import language_switch, t
+from vitviz.ui.language import explained, language_switch, t
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.photo_picker import as_code, choose_photo, sample_photos
 from vitviz.ui.question import cls_means
@@ -48,7 +48,7 @@ def page() -> None:
         statistic, over, mode = wishes()
         values, pattern = numbers(session, statistic, over)
     except VitvizError as error:
-        st.error(f"{as_code(photo.name)}: {error}", icon=":material/error:")
+        st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
         return
     off = in_link(session.rec, "off")
     layer, head = min(in_link(session.rec, "open"), default=(session.rec.num_layers - 1, 0))

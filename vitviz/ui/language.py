@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -48,6 +49,23 @@ def t(key: str, **values: object) -> str:
 def said(key: str, english: str) -> str:
     """Words that the library has in English, in the visitor's language."""
     return english if language() == ENGLISH else t(f"library.{key}")
+
+
+def explained(error: Exception) -> str:
+    """An error's sentence in the visitor's language; its own where there is no translation."""
+    said_so = str(error)
+    if language() == ENGLISH:
+        return said_so
+    for sentence in entry("library.errors"):
+        if found := re.fullmatch(_pattern(sentence["english"]), said_so):
+            return str(sentence["words"]).format(**found.groupdict())
+    return said_so
+
+
+@cache
+def _pattern(template: str) -> str:
+    """What matches a sentence with something in its {places}."""
+    return re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(template))
 
 
 def language_switch() -> None:

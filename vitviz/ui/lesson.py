@@ -19,7 +19,7 @@ import streamlit as st
 
 from vitviz.errors import VitvizError
 from vitviz.ui.browser import URL
-from vitviz.ui.language import entry, language, language_switch, t
+from vitviz.ui.language import entry, explained, language, language_switch, t
 from vitviz.ui.photo_picker import as_code, choose_photo
 from vitviz.ui.session import Session, analyse
 from vitviz.ui.worksheet import worksheet
@@ -85,7 +85,7 @@ class Lesson:
                     session = analyse(photo.data, bundled_models()[0])
                     self._screen(session, self.screens[number - 1])
                 except VitvizError as error:
-                    st.error(f"{as_code(photo.name)}: {error}", icon=":material/error:")
+                    st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
 
     def _head(self) -> None:
         """Title and goal, presenter and worksheets."""

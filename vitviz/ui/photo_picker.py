@@ -13,7 +13,7 @@ from vitviz.errors import ImageError
 from vitviz.fetch import fetch_image
 from vitviz.images import MAX_BYTES, TOO_LARGE, load_image, samples
 from vitviz.ui.browser import component, thumbnail
-from vitviz.ui.language import ENGLISH, LANG, said, t
+from vitviz.ui.language import ENGLISH, LANG, explained, said, t
 from vitviz.ui.session import turn
 
 FILES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif"]
@@ -139,7 +139,9 @@ def take_brought() -> None:
     """What was pasted or dropped on the page."""
     file = st.session_state["gallery"].brought
     if file["data"] is None:
-        st.session_state["photo_error"] = f"{as_code(file['name'])}: {TOO_LARGE}"
+        st.session_state["photo_error"] = (
+            f"{as_code(file['name'])}: {explained(ImageError(TOO_LARGE))}"
+        )
     else:
         take(b64decode(file["data"]), file["name"])
 
@@ -153,7 +155,7 @@ def take_from_address() -> None:
         with st.spinner(t("photo.getting")):
             data = fetch_image(url)
     except ImageError as error:
-        st.error(str(error), icon=":material/link_off:")
+        st.error(explained(error), icon=":material/link_off:")
         return
     take(data, PurePosixPath(parse_url(url).path or "").name or "photo")
     st.rerun()
@@ -165,7 +167,7 @@ def take(data: bytes, name: str) -> None:
         with turn():
             thumb = thumbnail(load_image(data), THUMB)
     except ImageError as error:
-        st.session_state["photo_error"] = f"{as_code(name)}: {error}"
+        st.session_state["photo_error"] = f"{as_code(name)}: {explained(error)}"
         return
     st.session_state[OWN] = Photo(data, name, "", thumb)
     st.session_state["taken"] = st.session_state.get("taken", 0) + 1

@@ -36,7 +36,7 @@ from vitviz.training import (
     trainable_parameters,
 )
 from vitviz.ui.browser import URL, thumbnail
-from vitviz.ui.language import t
+from vitviz.ui.language import explained, t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.photo_picker import FILES, as_code
 from vitviz.ui.session import Session, many_turns, turn
@@ -344,7 +344,7 @@ def _take_files(index: int, key: str) -> None:
             with turn():
                 album.photos[index].append(_small_file(load_image(file.getvalue())))
         except ImageError as error:
-            album.problems.append(f"{as_code(file.name)}: {error}")
+            album.problems.append(f"{as_code(file.name)}: {explained(error)}")
     album.emptied += 1
 
 
