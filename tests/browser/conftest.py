@@ -69,19 +69,25 @@ def browser() -> Iterator[Browser]:
 
 def complaints(said: ConsoleMessage) -> list[str]:
     """An error on the console, but for addresses that Streamlit itself tries in vain below a page's
-    own path before it finds the server's root."""
+    own path before it finds the server's root, and for pictures that were replaced before a busy
+    machine had loaded them, which Streamlit forgets."""
     where = said.location["url"]
-    return [] if said.type != "error" or "/_stcore/" in where else [f"{said.text} {where}"]
+    usual = "/_stcore/" in where or "/media/" in where
+    return [] if said.type != "error" or usual else [f"{said.text} {where}"]
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A desktop page; an error of a script or on the console fails the test."""
+    """A desktop page; an error of a script or on the console fails the test, and so does a picture
+    that is missing at its end."""
     errors: list[str] = []
     page = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     page.set_default_timeout(120_000)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.extend(complaints(said)))
     yield page
+    page.wait_for_function("[...document.images].every((image) => image.complete)")
+    missing = page.evaluate("[...document.images].filter((i) => !i.naturalWidth).map((i) => i.src)")
     page.close()
     assert not errors
+    assert not missing
