@@ -71,9 +71,9 @@ def complaints(said: ConsoleMessage) -> list[str]:
     """An error on the console, but for addresses that Streamlit itself tries in vain below a page's
     own path before it finds the server's root, and for pictures that were replaced before a busy
     machine had loaded them, which Streamlit forgets."""
-    where = said.location["url"]
-    usual = "/_stcore/" in where or "/media/" in where
-    return [] if said.type != "error" or usual else [f"{said.text} {where}"]
+    complaint = f"{said.text} {said.location['url']}"
+    usual = "/_stcore/" in complaint or "/media/" in complaint
+    return [] if said.type != "error" or usual else [complaint]
 
 
 @pytest.fixture
