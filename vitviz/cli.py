@@ -13,9 +13,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from vitviz.coverage import cover_family, report
 from vitviz.errors import MethodError, VitvizError
 from vitviz.evaluation import METRICS, evaluate, read_boxes
 from vitviz.export import write_npz, write_png
+from vitviz.families import FAMILIES
 from vitviz.images import load_image
 from vitviz.methods import METHODS, explain
 from vitviz.overlay import overlay
@@ -65,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     models.set_defaults(command=_models)
     methods = commands.add_parser("methods", help="list the explanation methods")
     methods.set_defaults(command=_methods)
+    _add_coverage(commands)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="JSON on standard output")
     return parser
@@ -84,6 +87,13 @@ def _add_evaluate(commands: Any) -> None:
     evaluating.add_argument("--limit", type=int, metavar="N", help="the first N photos only")
     evaluating.add_argument("--out", type=Path, required=True, metavar="results.csv")
     evaluating.set_defaults(command=_evaluate)
+
+
+def _add_coverage(commands: Any) -> None:
+    covering = commands.add_parser("coverage", help="check which of timm's models can be shown")
+    covering.add_argument("--families", nargs="+", metavar="TITLE", help="default all")
+    covering.add_argument("--out", type=Path, metavar="FILE.md")
+    covering.set_defaults(command=_coverage)
 
 
 def _query(text: str) -> Query:
@@ -194,6 +204,20 @@ def _evaluate(args: argparse.Namespace) -> Answer:
         where = " ".join(filter(None, (error["photo"], error["method"])))
         print(f"vitviz: {where}: {error['error']}", file=sys.stderr)
     return asdict(found), found.table(), bool(found.errors)
+
+
+def _coverage(args: argparse.Namespace) -> Answer:
+    """Check the representative of each family; all of timm takes several minutes."""
+    chosen = [f for f in FAMILIES if args.families is None or f.title in args.families]
+    if len(chosen) < len(args.families or ()):
+        raise VitvizError(f"Choose families of {', '.join(f.title for f in FAMILIES)}.")
+    bar = tqdm(chosen, unit="family", file=sys.stderr)
+    covered = [(family, cover_family(family)) for family in bar]
+    text = report(covered)
+    if args.out is not None:
+        args.out.write_text(text, encoding="utf-8")
+    rows = [{"family": family.title, **asdict(found)} for family, found in covered]
+    return rows, text, False
 
 
 def _models(_: argparse.Namespace) -> Answer:

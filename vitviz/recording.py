@@ -6,23 +6,25 @@ row by row, so a clicked patch costs one row and nothing ever holds all layers �
 
 from __future__ import annotations
 
-import math
-import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Integral
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from vitviz.errors import ImageError, ModelError, VitvizError
+from vitviz.anatomy import block_names, float_type, patch_size
+from vitviz.errors import ImageError, MethodError, VitvizError
 from vitviz.geometry import input_box
 from vitviz.heatmap import Box
-from vitviz.recorder import AttentionCall, Recorder, SoftmaxCall
+from vitviz.layers import Layers, sort_calls
+from vitviz.layout import Call, Kind, Layout
+from vitviz.memo import Memo
+from vitviz.recorder import Recorder
 from vitviz.zoo import Vit
 
 __all__ = [
@@ -42,8 +44,6 @@ __all__ = [
 Query = Literal["cls"] | tuple[int, int]
 """The token that looks: "cls", or a patch as (row, column)."""
 
-T = TypeVar("T")
-
 ROWS_AT_ONCE = 64  # rows of a map held at a time: the working set stays near the cache
 
 
@@ -56,38 +56,23 @@ class Prediction:
     probability: float
 
 
-class Memo:
-    """The last few results derived from one recording, by key; they go when the recording goes.
-
-    A result that several threads ask for at once is computed once: the others wait.
-    """
-
-    def __init__(self, size: int = 4) -> None:
-        self._size = size
-        self._results: dict[Hashable, Any] = {}  # the most recently used last
-        self._lock = threading.RLock()
-
-    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """The result kept under `key`, computed now if there is none."""
-        with self._lock:
-            result = self._results.pop(key) if key in self._results else compute()
-            self._results[key] = result
-            while len(self._results) > self._size:
-                del self._results[next(iter(self._results))]
-            return result
-
-
 @dataclass(frozen=True, eq=False)
 class Recording:
     """What one forward pass on one photo computed.
+
+    A plain ViT has one map over all tokens in each layer. In other models layers differ: they have
+    grids of their own, and tokens look at a part of them, see `Layout`.
 
     Attributes:
         vit: the model, shared and unchanged.
         pixels: the model's input, (3, height, width), normalised, as the transform made it.
         logits: (classes,) in the model's own float type, empty without a classifier.
         layers: the self-attention call of each layer.
+        layouts: where each layer's queries and keys lie; empty for a plain ViT.
+        left_out: modules whose attention is not shown, since it is no map from token to token or
+            where its tokens lie could not be told.
         pool: the attention-pooling head's call, where the model has one.
-        grid: (rows, cols) of the patches.
+        grid: (rows, cols) of the patches, the finest of all layers.
         num_prefix_tokens: class, distillation and register tokens in front of the patches.
         has_class_token: whether the first of them is a class token.
         box: the part of the photo that the grid covers, in its pixels.
@@ -100,8 +85,10 @@ class Recording:
     vit: Vit
     pixels: Tensor
     logits: Tensor
-    layers: tuple[AttentionCall | SoftmaxCall, ...]
-    pool: AttentionCall | SoftmaxCall | None
+    layers: tuple[Call, ...]
+    layouts: tuple[Layout, ...]
+    left_out: tuple[str, ...]
+    pool: Call | None
     grid: tuple[int, int]
     num_prefix_tokens: int
     has_class_token: bool
@@ -117,7 +104,8 @@ class Recording:
         The input may hold a few more pixels than the patches, which the model never sees, or fewer,
         where the model pads it.
         """
-        return _patch_size(self.vit, self.pixels, self.grid)
+        height, width = self.pixels.shape[-2:]
+        return patch_size(self.vit.module, (height, width), self.grid)
 
     @property
     def num_layers(self) -> int:
@@ -127,9 +115,24 @@ class Recording:
     def num_tokens(self) -> int:
         return self.num_prefix_tokens + self.grid[0] * self.grid[1]
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether each layer has one map over all tokens, as in a plain ViT."""
+        return not self.layouts and not self.left_out
+
     def num_heads(self, layer: int) -> int:
         """Heads of a layer."""
         return self._layer(layer).shape[1]
+
+    def layer_grid(self, layer: int) -> tuple[int, int]:
+        """(rows, cols) of the patches that a layer reads."""
+        self._layer(layer)
+        return self.layouts[layer].grid if self.layouts else self.grid
+
+    def kind(self, layer: int) -> Kind:
+        """How a layer looks, see `Layout`."""
+        self._layer(layer)
+        return self.layouts[layer].kind if self.layouts else "global"
 
     @cached_property
     def predictions(self) -> list[Prediction]:
@@ -137,20 +140,82 @@ class Recording:
         return rank_classes(self.vit, self.logits)
 
     def attention(self, layer: int) -> Tensor:
-        """Post-softmax attention of a layer, float32 (heads, tokens, tokens); rows sum to 1."""
-        return self._layer(layer).rows(slice(None))[0]
+        """Post-softmax attention of a layer, float32 (heads, tokens, tokens); rows sum to 1.
+
+        Outside a token's window it is 0, and a key that tokens share is shared out among them. A
+        channel layer's is (heads, channels, channels).
+        """
+        return self.attention_rows(layer, slice(None))
 
     def attention_rows(self, layer: int, rows: slice) -> Tensor:
         """The same for some query tokens only, (heads, rows, tokens)."""
-        return self._layer(layer).rows(rows)[0]
+        call = self._layer(layer)
+        if self.kind(layer) in ("global", "channel"):
+            return call.rows(rows)[0]
+        return self.layouts[layer].rows(call, rows)
 
     def attention_row(self, layer: int, query: Query = "cls") -> Tensor:
         """Where one token looks: (heads, tokens). O(tokens); the full map is never built.
 
         In a model without a class token, "cls" is the average over the patches that
-        `query_weights` describes.
+        `query_weights` describes. A patch is one of `grid`; in a layer with a coarser grid it is
+        the one that contains it.
+
+        Raises:
+            VitvizError: if there is no such layer or patch, or the patch does not look in this
+                layer.
         """
-        return sum_rows(self.query_weights(query), lambda rows: self.attention_rows(layer, rows))
+        call = self._layer(layer)
+        if not self.layouts:
+            return sum_rows(self.query_weights(query), lambda rows: call.rows(rows)[0])
+        return self.layouts[layer].spread(call, self._layer_weights(layer, query))
+
+    def looks(self, layer: int, query: Query) -> bool:
+        """Whether a query's token looks at others in a layer."""
+        try:
+            if self.layouts:
+                self._layer_weights(layer, query)
+        except MethodError:
+            return False
+        return True
+
+    def _layer_weights(self, layer: int, query: Query) -> Tensor:
+        """`query_weights` among the tokens of a layer that has its own."""
+        layout, has_own = self.layouts[layer], self.has_class_token
+        if layout.kind == "channel":
+            raise MethodError(
+                f"In layer {layer} of {self.vit.name} channels look at channels, not patches at "
+                f"patches; choose another layer."
+            )
+        weights = torch.zeros(len(layout.queries))
+        if query == "cls" and layout.prefix and has_own:
+            weights[0] = 1.0
+        elif query == "cls":
+            looking = layout.queries >= 0
+            looking[: layout.prefix] = False
+            weights[looking] = 1.0 / int(looking.sum())
+        else:
+            row, col = self.cell(query, layout.grid)
+            weights[layout.prefix + row * layout.grid[1] + col] = 1.0
+        if (layout.queries[weights > 0] < 0).all():
+            raise MethodError(
+                f"In layer {layer} of {self.vit.name} this token does not look at others; choose "
+                f"{'another query or layer' if query == 'cls' else 'the query “cls”'}."
+            )
+        return weights
+
+    def cell(self, query: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
+        """Which patch of a layer's coarser grid contains a patch of `grid`, as (row, col)."""
+        self.query_weights(query)  # is it a patch?
+        return query[0] * grid[0] // self.grid[0], query[1] * grid[1] // self.grid[1]
+
+    def patch_in(self, cell: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
+        """The patch of `grid` in the middle of a patch of a layer's coarser grid, as (row, col)."""
+        row, col = (
+            (2 * place + 1) * fine // (2 * coarse)
+            for place, fine, coarse in zip(cell, self.grid, grid, strict=True)
+        )
+        return row, col
 
     def query_weights(self, query: Query) -> Tensor:
         """How much each token's row counts for a query: (tokens,), sums to 1.
@@ -199,11 +264,26 @@ class Recording:
         weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])
         return weights
 
-    def patches(self, tokens: Tensor) -> Tensor:
-        """Values of all tokens (…, tokens) → those of the patches in place (…, rows, cols)."""
-        return tokens[..., self.num_prefix_tokens :].unflatten(-1, self.grid)
+    def patches(self, tokens: Tensor, layer: int | None = None) -> Tensor:
+        """Values of all tokens (…, tokens) → those of the patches in place (…, rows, cols).
 
-    def _layer(self, layer: int) -> AttentionCall | SoftmaxCall:
+        Args:
+            tokens: of the model, or of a layer.
+            layer: whose tokens they are, where layers differ.
+        """
+        if layer is None or not self.layouts:
+            return tokens[..., self.num_prefix_tokens :].unflatten(-1, self.grid)
+        return tokens[..., self.layouts[layer].prefix :].unflatten(-1, self.layouts[layer].grid)
+
+    def require_plain(self, title: str) -> None:
+        """MethodError if `title`, which needs one map over all tokens in each layer, cannot be."""
+        if not self.is_plain:
+            raise MethodError(
+                f"{title} needs one map over all tokens in each layer, and {self.vit.name} is not "
+                "built so; use attention, which shows each layer as it is, or occlusion."
+            )
+
+    def _layer(self, layer: int) -> Call:
         if not -self.num_layers <= layer < self.num_layers:
             raise VitvizError(
                 f"There is no layer {layer}; this model's layers are 0 to {self.num_layers - 1}."
@@ -252,15 +332,14 @@ def record(vit: Vit, photo: Image.Image) -> Recording:
     float type, such as bfloat16; it is given its own, and maps are computed in float32.
 
     Raises:
-        ModelError: if the model's attention is not one map over all tokens in each layer, or if
-            where its patches lie is not known.
+        ModelError: if none of the model's attention can be shown on the photo.
         ImageError: if the photo is not RGB, as `load_image` makes it.
     """
     if photo.mode != "RGB":
         raise ImageError(f"The photo is {photo.mode}, not RGB; open it with vitviz.load_image.")
     pixels, box = vit.transform(photo), input_box(vit.transform, photo.size)
     rec = record_pixels(vit, pixels, box)
-    return replace(rec, box=_covered(box, pixels, rec.grid, rec.patch_size))
+    return replace(rec, box=_covered(rec))
 
 
 def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
@@ -279,86 +358,42 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
         start = time.perf_counter()
         logits = vit.module(pixels[None].to(float_type(vit.module)))[0]
         seconds = time.perf_counter() - start
-    grid, prefix, has_class_token = _tokens(vit, pixels)
-    layers, pool = _sort_calls(vit, recorder, prefix, prefix + grid[0] * grid[1])
+    found = sort_calls(vit, recorder, (pixels.shape[-2], pixels.shape[-1]))
     if getattr(vit.module, "num_classes", 1) == 0:
         logits = logits.new_empty(0)
-    last = recorder.outputs.get("".join(last_block))
-    norms = last[0].norm(dim=-1) if isinstance(last, Tensor) else None
+    norms = _norms(recorder.outputs.get("".join(last_block)), found)
     return Recording(
-        vit, pixels, logits, layers, pool, grid, prefix, has_class_token, box, seconds, norms
+        vit,
+        pixels,
+        logits,
+        found.layers,
+        found.layouts,
+        found.left_out,
+        found.pool,
+        found.grid,
+        found.num_prefix_tokens,
+        found.has_class_token,
+        box,
+        seconds,
+        norms,
     )
 
 
-def block_names(module: nn.Module) -> list[str]:
-    """Names of the model's blocks in order; none if it does not keep them as timm's ViTs do."""
-    blocks = getattr(module, "blocks", None)
-    if not isinstance(blocks, (nn.Sequential, nn.ModuleList)):
-        return []
-    return [f"blocks.{name}" for name, _ in blocks.named_children()]
+def _norms(last: object, found: Layers) -> Tensor | None:
+    """Length of each token's vector, if this is what the last block gave for the photo's tokens."""
+    tokens = found.num_prefix_tokens + found.grid[0] * found.grid[1]
+    if isinstance(last, Tensor) and last.ndim == 3 and last.shape[:2] == (1, tokens):
+        return last[0].norm(dim=-1)
+    return None
 
 
-def float_type(module: nn.Module) -> torch.dtype:
-    """The float type of the module's weights."""
-    types = (p.dtype for p in module.parameters() if p.is_floating_point())
-    return next(types, torch.float32)
-
-
-def _tokens(vit: Vit, pixels: Tensor) -> tuple[tuple[int, int], int, bool]:
-    """Grid of the patches, number of prefix tokens, whether there is a class token."""
-    module = vit.module
-    prefix = getattr(module, "num_prefix_tokens", None)
-    grid_of = getattr(getattr(module, "patch_embed", None), "dynamic_feat_size", None)
-    if prefix is None or grid_of is None:
-        raise ModelError(f"{vit.name} does not say where its patches are; it cannot be mapped.")
-    rows, cols = grid_of(tuple(pixels.shape[-2:]))
-    return (rows, cols), prefix, getattr(module, "cls_token", None) is not None
-
-
-def _patch_size(vit: Vit, pixels: Tensor, grid: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of a patch: the stride of the convolution that cuts the input, or, behind a
-    stem of other layers, the input's share."""
-    embed = getattr(vit.module, "patch_embed", None)
-    cut = getattr(embed, "proj", None)
-    if isinstance(cut, nn.Conv2d) and not hasattr(embed, "backbone"):
-        height, width = cut.stride
-        return height, width
-    sides = (math.ceil(side / n) for side, n in zip(pixels.shape[-2:], grid, strict=True))
-    return next(sides), next(sides)
-
-
-def _covered(box: Box, pixels: Tensor, grid: tuple[int, int], patch: tuple[int, int]) -> Box:
+def _covered(rec: Recording) -> Box:
     """The part of the photo under the patches, from the part under the whole input."""
-    left, top, right, bottom = box
-    height, width = pixels.shape[-2:]
+    left, top, right, bottom = rec.box
+    height, width = rec.pixels.shape[-2:]
     return (
         left,
         top,
-        left + (right - left) * grid[1] * patch[1] / width,
-        top + (bottom - top) * grid[0] * patch[0] / height,
+        left + (right - left) * rec.grid[1] * rec.patch_size[1] / width,
+        top + (bottom - top) * rec.grid[0] * rec.patch_size[0] / height,
     )
-
-
-def _sort_calls(
-    vit: Vit, recorder: Recorder, prefix: int, tokens: int
-) -> tuple[tuple[AttentionCall | SoftmaxCall, ...], AttentionCall | SoftmaxCall | None]:
-    """The layers' self-attention over all tokens, and the pooling head's call if there is one."""
-    calls, all_or_patches = recorder.calls, (tokens, tokens - prefix)
-    altered = any(
-        len(shape) > 2 and shape[-1] in all_or_patches and shape[-2] in all_or_patches
-        for shape in recorder.altered
-    )
-    layers = [call for call in calls if call.shape[0] == 1 and call.shape[2:] == (tokens, tokens)]
-    others = [call for call in calls if call not in layers]
-    pools = [c for c in others if c.shape[2] < tokens and c.shape[3] in all_or_patches]
-    if (
-        altered
-        or not layers
-        or len({call.module for call in layers}) < len(layers)
-        or others != pools[:1]
-    ):
-        raise ModelError(
-            f"The attention of {vit.name} is not one map over all tokens in each layer, so it "
-            "cannot be shown here; choose a plain Vision Transformer (ViT, DeiT, DINO, BEiT, EVA)."
-        )
-    return tuple(layers), pools[0] if pools else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from timm.data import (
 )
 from torch import Tensor, nn
 
+from vitviz.anatomy import Anatomy, adapted
 from vitviz.errors import ModelError, ModelUnavailable
+from vitviz.memo import Memo
 
 __all__ = ["BUNDLED", "MODELS_DIR", "Vit", "bundled_models", "from_module", "load_model"]
 
@@ -45,12 +47,16 @@ class Vit:
         name: what to call it on screen.
         labels: class names by index; empty when they are not known.
         transform: PIL RGB image → normalised tensor (3, height, width).
+        anatomy: which of its tokens are patches; None where the module itself says so.
+        layouts: where its queries and keys lie, by the size of the input, once found.
     """
 
     module: nn.Module
     name: str
     labels: Sequence[str]
     transform: Transform
+    anatomy: Anatomy | None = None
+    layouts: Memo = field(default_factory=Memo, init=False, repr=False)
 
 
 def load_model(name: str | Path | None = None) -> Vit:
@@ -87,8 +93,12 @@ def from_module(
     labels: Sequence[str] | None = None,
     transform: Transform | None = None,
     name: str | None = None,
+    anatomy: Anatomy | None = None,
 ) -> Vit:
     """Use a model you already hold; it is put in eval mode.
+
+    Models of timm, torchvision, transformers and open_clip say which of their tokens are patches;
+    for a plain ViT of your own, `anatomy` does.
 
     Labels and transform default to what the module's `pretrained_cfg` says (timm's models have
     one): ImageNet names where the number of classes tells which, otherwise none.
@@ -104,7 +114,7 @@ def from_module(
     if labels is None:
         labels = _labels(module, config)
     architecture = config.get("architecture", type(module).__name__)
-    return Vit(module.eval(), name or architecture, tuple(labels), transform)
+    return Vit(adapted(module.eval()), name or architecture, tuple(labels), transform, anatomy)
 
 
 def bundled_models() -> list[str]:

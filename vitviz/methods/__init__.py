@@ -9,7 +9,7 @@ import numpy as np
 from vitviz.errors import MethodError
 from vitviz.gradients import Score
 from vitviz.heatmap import Heatmap
-from vitviz.methods.attention import attention
+from vitviz.methods.attention import attention, pooling
 from vitviz.methods.baseline import random
 from vitviz.methods.gradient import gradcam, gradient_rollout, legrad, relevance, transition
 from vitviz.methods.occlusion import occlusion
@@ -37,6 +37,17 @@ METHODS = {
             attention,
             "Vaswani et al. 2017, arXiv 1706.03762; Dosovitskiy et al. 2021, arXiv 2010.11929",
             {"layer": Layer("Layer", -1), "head": Head("Head")},
+            plain_only=False,
+        ),
+        Method(
+            "pooling",
+            "Pooling attention",
+            "Which patches does the attention-pooling head read?",
+            pooling,
+            "Lee et al. 2019, arXiv 1810.00825; Zhai et al. 2022, arXiv 2106.04560",
+            {"head": Head("Head")},
+            has_query=False,
+            applies_to="Models with an attention-pooling head, such as SigLIP.",
         ),
         Method(
             "rollout",
@@ -130,6 +141,7 @@ METHODS = {
             has_query=False,
             slow=True,
             applies_to=CLASSIFIERS,
+            plain_only=False,
         ),
         Method(
             "random",
@@ -139,6 +151,7 @@ METHODS = {
             "Baseline, see Adebayo et al. 2018, arXiv 1810.03292",
             {"seed": Whole("Seed", 0, 0, 9999)},
             has_query=False,
+            plain_only=False,
         ),
     )
 }
@@ -173,6 +186,8 @@ def explain(
     if method not in METHODS:
         raise MethodError(f"There is no method “{method}”; choose one of {', '.join(METHODS)}.")
     chosen = METHODS[method]
+    if chosen.plain_only:
+        rec.require_plain(chosen.title)
     given = chosen.check(rec, options)
     if chosen.has_query:
         given["query"] = query
@@ -185,7 +200,9 @@ def explain(
     if chosen.slow:
         given["progress"] = progress or (lambda _: None)
     values = chosen.function(rec, **given)
-    return Heatmap(rec.patches(values).numpy().astype(np.float32), rec.box, method)
+    return Heatmap(
+        rec.patches(values, given.get("layer")).numpy().astype(np.float32), rec.box, method
+    )
 
 
 def _score(rec: Recording, method: Method, target: int | None, versus: int | None) -> Score:

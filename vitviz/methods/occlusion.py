@@ -13,6 +13,8 @@ from vitviz.recording import Recording
 
 __all__ = ["occlusion"]
 
+CELLS = 14  # across the photo, as in a ViT with patches of 16 pixels
+
 
 def occlusion(
     rec: Recording, score: Score, *, window: int, stride: int, progress: Progress
@@ -20,9 +22,10 @@ def occlusion(
     """Drop of the class's probability when windows over a patch turn grey: (tokens,).
 
     A window of `window` × `window` patches moves by `stride` patches, and also stops at the far
-    edges, so that every patch is hidden at least once. A patch's value is the mean drop over the
-    windows that hide it, 0 where hiding raises the probability. Grey is the model's mean colour,
-    0 after its normalisation. Zeiler & Fergus 2014.
+    edges, so that every patch is hidden at least once. In a model whose patches shrink to larger
+    ones in later layers, both count 1/14 of the photo instead of a patch. A patch's value is the
+    mean drop over the windows that hide it, 0 where hiding raises the probability. Grey is the
+    model's mean colour, 0 after its normalisation. Zeiler & Fergus 2014.
 
     `progress` is called with the finished share after every few windows; what it raises ends the
     computation.
@@ -35,7 +38,8 @@ def occlusion(
             f"A stride of {stride} leaves patches out between windows of {window}; use a stride "
             f"from 1 to {window}."
         )
-    hidden = _windows(rec.grid, window, stride)
+    unit = 1 if rec.is_plain else max(1, min(rec.grid) // CELLS)
+    hidden = _windows(rec.grid, window * unit, stride * unit)
 
     def probability(logits: Tensor) -> Tensor:
         return logits.softmax(dim=-1)[..., score.target]

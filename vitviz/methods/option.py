@@ -88,7 +88,7 @@ class Head:
     default: None = None
 
     def check(self, rec: Recording, value: Any) -> int | None:
-        heads = min(rec.num_heads(layer) for layer in range(rec.num_layers))
+        heads = max(rec.num_heads(layer) for layer in range(rec.num_layers))
         if value is None or (type(value) is int and 0 <= value < heads):
             return value
         raise MethodError(f"{self.title} must be from 0 to {heads - 1} or None, not {value!r}.")
@@ -116,6 +116,7 @@ class Method:
         has_query: whether a patch can be the one that looks; otherwise only "cls" is taken.
         slow: whether it runs the model many times, and so reports its progress.
         applies_to: the models it can be used on.
+        plain_only: whether it needs one map over all tokens in each layer.
     """
 
     id: str
@@ -130,6 +131,7 @@ class Method:
     has_query: bool = True
     slow: bool = False
     applies_to: str = "Every model that can be recorded."
+    plain_only: bool = True
 
     def check(self, rec: Recording, values: Mapping[str, Any]) -> dict[str, Any]:
         """Every option with its given or default value; MethodError if one does not fit."""

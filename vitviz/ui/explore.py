@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -141,20 +142,20 @@ def show_map(
 ) -> None:
     """The photo under its heatmap."""
     rec, method, query = session.rec, METHODS[question.method], question.query
-    by_row = question.method == "attention"
+    rows, cols = heat.values.shape
     meaning = meant(rec, question)
     patch_map(
         session,
         heat,
-        patch_rows(rec, question.options["layer"], question.options["head"]) if by_row else None,
+        patch_rows(rec, question),
         look,
-        query=None if query == "cls" else query,
+        query=None if query == "cls" else rec.cell(query, (rows, cols)),
         scale=scale,
         marks=marks,
         meaning=meaning,
         alt=f"{photo.alt} {method_title(method.id)} {meaning}.",
         key="patch_map",
-        on_query=pin_query if method.has_query else None,
+        on_query=partial(pin_query, rec, (rows, cols)) if method.has_query else None,
     )
 
 
@@ -198,9 +199,12 @@ def asking(method: Method, note: DeltaGenerator) -> Iterator[Progress | None]:
         yield None
 
 
-def pin_query() -> None:
-    """A click on the photo becomes the query."""
+def pin_query(rec: Recording, grid: tuple[int, int]) -> None:
+    """A click on the photo, under a map of this grid, becomes the query."""
     query = st.session_state["patch_map"].query
+    if query != "cls":
+        row, col = map(int, query.split(","))
+        query = ",".join(map(str, rec.patch_in((row, col), grid)))
     st.session_state["query"] = "" if query == "cls" else query
 
 
@@ -226,11 +230,14 @@ def show_sheet(
             label_visibility="collapsed",
         )
         st.caption(t(f"sheet.{view}_shown"), width="content")
+    most: dict[int | None, Heatmap] = max(maps, key=len)  # layers may have heads of their own
     shown = [
         (at_layer, of_head)
-        for of_head in maps[layer]
+        for of_head in most
         for at_layer in range(len(maps))
-        if (view != HEADS or at_layer == layer) and (view != LAYERS or of_head == head)
+        if of_head in maps[at_layer]
+        and (view != HEADS or at_layer == layer)
+        and (view != LAYERS or of_head == head)
     ]
     panels = [
         panel(maps, at_layer, of_head, view, (at_layer, of_head) == (layer, head))

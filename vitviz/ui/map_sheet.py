@@ -49,6 +49,7 @@ def map_sheet(
             "label": panel.label,
             "title": panel.title,
             "chosen": panel.chosen,
+            "grid": panel.heat.values.shape,
             "levels": as_text(levels(panel.heat, scale or panel.heat.range)),
         }
         for panel in panels
@@ -56,7 +57,6 @@ def map_sheet(
     data = {
         "photo": address(jpeg(session.small), key),
         "size": session.small.size,
-        "grid": session.rec.grid,
         "maps": maps,
         "columns": columns,
         "palette": palette(look.colormap),

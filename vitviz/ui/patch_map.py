@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,10 @@ from vitviz.heatmap import Heatmap
 from vitviz.recording import Recording
 from vitviz.ui.browser import address, as_text, component, palette
 from vitviz.ui.language import entry, t
+from vitviz.ui.question import Question
 from vitviz.ui.session import Look, Session
+
+MOST_PATCHES = 1600  # whose rows are sent to the browser
 
 _component = component("patch_map")
 
@@ -65,11 +69,17 @@ def patch_map(
     _component(data=data, key=key, on_query_change=on_query or (lambda: None))
 
 
-def patch_rows(rec: Recording, layer: int, head: int | None) -> NDArray[np.float32]:
-    """Where each patch looks in a layer's head (or their mean), (patches, patches)."""
+def patch_rows(rec: Recording, question: Question) -> NDArray[np.float32] | None:
+    """Where each patch looks in the chosen layer and head, (patches, patches); None for a method
+    that would have to compute it, or a layer with too many patches or none that look at all."""
+    if question.method != "attention":
+        return None
+    layer, head = question.options["layer"], question.options["head"]
+    if rec.kind(layer) != "global" or math.prod(rec.layer_grid(layer)) > MOST_PATCHES:
+        return None
     attention = rec.attention(layer)
     chosen = attention.mean(dim=0) if head is None else attention[head]
-    prefix = rec.num_prefix_tokens
+    prefix = len(chosen) - math.prod(rec.layer_grid(layer))
     return chosen[prefix:, prefix:].numpy()
 
 

@@ -38,7 +38,9 @@ def map_controls(rec: Recording) -> Question:
     chosen = METHODS[method]
     st.caption(said(f"methods.{method}.question", chosen.question), help=chosen.reference)
     classes = class_controls(rec, method) if chosen.class_specific else {}
-    options = {name: control(rec, method, name) for name in chosen.options}
+    options: dict[str, Any] = {}
+    for name in chosen.options:
+        options[name] = control(rec, method, name, options.get("layer", 0))
     query = query_control(rec) if chosen.has_query else "cls"
     return Question(method, query, options, classes)
 
@@ -98,8 +100,8 @@ def query_control(rec: Recording) -> Query:
     return parse_query(rec, text)
 
 
-def control(rec: Recording, method: str, name: str) -> Any:
-    """The widget for one option of a method."""
+def control(rec: Recording, method: str, name: str, layer: int) -> Any:
+    """The widget for one option of a method; heads are those of `layer`."""
     option = METHODS[method].options[name]
     key, title = f"{method}_{name}", option_title(name, option)
     if isinstance(option, Layer):
@@ -107,7 +109,7 @@ def control(rec: Recording, method: str, name: str) -> Any:
         first = option.default % rec.num_layers  # always the same: the link leaves it out
         return st.slider(title, 0, last, first, key=key, bind=URL)
     if isinstance(option, Head):
-        heads = [MEAN, *map(str, range(rec.num_heads(0)))]
+        heads = [MEAN, *map(str, range(rec.num_heads(layer)))]
         head = choice(st.pills, title, heads, MEAN, key, head_name, required=True)
         return None if head == MEAN else int(head)
     if isinstance(option, Choice):

@@ -2,12 +2,12 @@
 
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
 
-function paint(canvas, image, levels, data) {
-  const [rows, cols] = data.grid
+function paint(canvas, image, map, data) {
+  const [rows, cols] = map.grid
   const small = new OffscreenCanvas(cols, rows)
   const context = small.getContext("2d")
   const pixels = context.createImageData(cols, rows)
-  levels.forEach((level, i) => {
+  bytes(map.levels).forEach((level, i) => {
     pixels.data.set([...data.palette.subarray(3 * level, 3 * level + 3), 255], 4 * i)
   })
   context.putImageData(pixels, 0, 0)
@@ -28,7 +28,7 @@ function panel(map, image, data, open) {
   button.onclick = () => open(map.id)
   const canvas = document.createElement("canvas")
   ;[canvas.width, canvas.height] = data.size
-  paint(canvas, image, bytes(map.levels), data)
+  paint(canvas, image, map, data)
   const label = document.createElement("span")
   label.textContent = map.label
   button.append(canvas, label)

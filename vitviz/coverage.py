@@ -1,0 +1,259 @@
+"""What of a model can be shown, found out by asking it: `python -m vitviz coverage`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from vitviz.errors import MethodError, ModelError
+from vitviz.families import Family, members, representative, without_attention
+from vitviz.layout import Call
+from vitviz.methods import METHODS, explain
+from vitviz.recorder import Recorder
+from vitviz.recording import Query, Recording, float_type, record
+from vitviz.zoo import Vit, from_module
+
+__all__ = ["Coverage", "cover", "cover_family", "report"]
+
+PROBES = 6  # patches a layer whose place is checked
+NEAR = 2  # patches: an overlapping stem or a pooled key may draw most from a neighbour
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What was found out about one model.
+
+    Attributes:
+        maps: how its layers look, each kind with the number of layers.
+        left_out: how many attention modules are not shown.
+        checks: what held, by name: "logits" are those without recording, each "row" of a map sums
+            to 1 (to less where a window holds padding), "values" weighted by the map are what the
+            model computed, "places": a patch's value depends most on the pixels in its place.
+        methods: ids of the methods that apply.
+        reason: why nothing can be shown, or "".
+    """
+
+    maps: dict[str, int]
+    left_out: int
+    checks: dict[str, bool]
+    methods: tuple[str, ...]
+    reason: str
+
+    @property
+    def exact(self) -> bool:
+        """Whether maps are shown and every check held."""
+        return bool(self.maps) and all(self.checks.values())
+
+
+def cover(module: nn.Module) -> Coverage:
+    """Record a model of timm, with whatever weights it has, and check what is recorded."""
+    torch.manual_seed(0)
+    vit = from_module(module)
+    photo = _photo()
+    try:
+        rec = record(vit, photo)
+    except ModelError as error:
+        return Coverage({}, _attention_modules(vit, photo), {}, (), str(error))
+    with torch.no_grad():
+        plain = module(rec.pixels[None])[0]
+    checks = {
+        "logits": rec.logits.numel() == 0 or torch.equal(plain, rec.logits),
+        "rows": all(_rows_sum_to_one(rec, layer) for layer in _token_layers(rec)),
+        "values": _values_agree(vit, rec),
+        "places": all(_is_in_place(rec, layer) for layer in _token_layers(rec)),
+    }
+    kinds = Counter(str(rec.kind(layer)) for layer in range(rec.num_layers))
+    if rec.pool is not None:
+        kinds["pooling"] = 1
+    methods = tuple(id for id in METHODS if _applies(rec, id))
+    return Coverage(dict(kinds), len(rec.left_out), checks, methods, "")
+
+
+def cover_family(family: Family) -> Coverage:
+    """The same for a family's representative, with random weights."""
+    torch.manual_seed(0)
+    return cover(representative(family))
+
+
+def _photo() -> Image.Image:
+    """Smooth random colours."""
+    coarse = np.random.default_rng(0).integers(0, 256, (7, 7, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((256, 256), Image.Resampling.BICUBIC)
+
+
+def _attention_modules(vit: Vit, photo: Image.Image) -> int:
+    """How many modules attend in some way that cannot be shown."""
+    with torch.no_grad(), Recorder(vit.module) as recorder:
+        vit.module(vit.transform(photo)[None])
+    names = [call.module for call in recorder.calls]
+    names += [name for name, shape in recorder.altered if len(shape) > 2]
+    return len(set(names))
+
+
+def _token_layers(rec: Recording) -> Iterator[int]:
+    return (layer for layer in range(rec.num_layers) if rec.kind(layer) != "channel")
+
+
+def _query(rec: Recording, layer: int, patch: tuple[int, int]) -> Query:
+    """A patch of the layer as one of the recording's, or the class token if no patch looks."""
+    if rec.kind(layer) == "class attention":
+        return "cls"
+    rows, cols = rec.layer_grid(layer)
+    return patch[0] * rec.grid[0] // rows, patch[1] * rec.grid[1] // cols
+
+
+def _patches(rec: Recording, layer: int) -> list[tuple[int, int]]:
+    """Some patches of a layer, chosen at random, that are no neighbours."""
+    rows, cols = rec.layer_grid(layer)
+    order = np.random.default_rng(layer).permutation(rows * cols).tolist()
+    chosen: list[tuple[int, int]] = []
+    for row, col in (divmod(patch, cols) for patch in order):
+        if all(max(abs(row - r), abs(col - c)) > NEAR for r, c in chosen[:PROBES]):
+            chosen.append((row, col))
+    return chosen[:PROBES]
+
+
+def _rows_sum_to_one(rec: Recording, layer: int) -> bool:
+    """Whether rows of some patches that look sum to 1, or to less by what padding gets."""
+    for patch in _patches(rec, layer):
+        query = _query(rec, layer, patch)
+        if rec.looks(layer, query):
+            sums = rec.attention_row(layer, query).sum(dim=-1)
+            padded = rec.kind(layer) == "windowed"
+            if (sums > 1 + 1e-4).any() or (not padded and (sums < 1 - 1e-4).any()):
+                return False
+    return True
+
+
+def _values_agree(vit: Vit, rec: Recording) -> bool:
+    """Whether attention @ values is what the model's own attention gave, in every call."""
+    with torch.enable_grad(), Recorder(vit.module) as recorder:
+        vit.module(rec.pixels[None].to(float_type(vit.module)).requires_grad_())
+    shown = {call.module for call in rec.layers}
+    for call in recorder.calls:
+        if call.module in shown:
+            computed = recorder.attended[call.module]
+            value = call.value.repeat_interleave(call.shape[1] // call.value.shape[1], dim=1)
+            ours = call.rows(slice(None)) @ value
+            if not torch.allclose(ours, computed.reshape(ours.shape), atol=1e-4, rtol=1e-3):
+                return False
+    return True
+
+
+def _is_in_place(rec: Recording, layer: int) -> bool:
+    """Whether values stand for the patches that the recording says.
+
+    Of some patches' values, the one said to be a patch's must depend on the pixels around it more
+    than the others do. The pixels' gradient says so without any layout.
+    """
+    rows, cols = rec.layer_grid(layer)
+    pixels = rec.pixels[None].clone().requires_grad_()
+    with torch.enable_grad(), Recorder(rec.vit.module) as recorder:
+        rec.vit.module(pixels)
+    call = next(c for c in recorder.calls if c.module == rec.layers[layer].module)
+    places, energies = [], []
+    for row, col in _patches(rec, layer):
+        value = _value_of(rec, call, layer, row * cols + col)
+        if value is not None:
+            [gradient] = torch.autograd.grad(value.sum(), pixels, retain_graph=True)
+            energy = F.adaptive_avg_pool2d(gradient.square().sum(dim=1), (rows, cols))
+            energies.append(F.avg_pool2d(energy, 3, 1, 1)[0].flatten())
+            places.append(row * cols + col)
+    strongest = torch.stack(energies)[:, places].argmax(dim=0)
+    return torch.equal(strongest, torch.arange(len(places)))
+
+
+def _value_of(rec: Recording, call: Call, layer: int, patch: int) -> Tensor | None:
+    """The value in which a patch is looked at, (heads, dim); None if there is none."""
+    keys = call.shape[3]
+    if rec.layouts:
+        layout = rec.layouts[layer]
+        slot = int(layout.keys[layout.prefix + patch])
+    else:
+        slot = rec.num_prefix_tokens + patch
+    return None if slot < 0 else call.value[slot // keys, :, slot % keys]
+
+
+def _applies(rec: Recording, method: str) -> bool:
+    """Whether a method gives a map of this model."""
+    try:
+        explain(rec, method, "cls", None, **_cheap(rec, method))
+    except MethodError:
+        return False
+    return True
+
+
+def _cheap(rec: Recording, method: str) -> dict[str, Any]:
+    """Options with which a method is quick: whether it applies does not depend on them."""
+    if method == "occlusion":
+        return {"window": 8, "stride": 8}
+    if method == "attention":
+        return {"layer": next(layer for layer in _token_layers(rec) if rec.looks(layer, "cls"))}
+    return {}
+
+
+HEAD = """# Which models can be shown
+
+`python -m vitviz coverage --out docs/coverage.md` makes this page. One small model of each family,
+with random weights, is recorded and checked: its logits are those without recording; each row of a
+map sums to 1; the values weighted by the map are what the model's own attention gave; and the value
+that stands for a patch depends most on the pixels in that patch's place. “Exact” means that all of
+this holds. Nothing here says how good a model is.
+
+“Global” is one map over all tokens, “windowed” one in each window (put back where the window lies),
+“pooled keys” a coarser grid of keys, “class attention” the class token's row alone, “pooling” the
+attention-pooling head's; “channel” attention is between channels and has no map on the photo.
+Attention modules that are “not shown” do something else: their queries are no tokens, their keys
+overlap, their weights are mixed after the softmax, or a module attends twice and subtracts. The app
+says so beside the map.
+"""
+
+
+def report(covered: Iterable[tuple[Family, Coverage]]) -> str:
+    """A page in Markdown: a table of families, then every name of timm with its family."""
+    rows = list(covered)
+    lines = [
+        HEAD,
+        f"timm {timm.__version__}.",
+        "",
+        "| family | models | checked on | maps, layers of each | not shown | exact | methods |",
+        "|---|---|---|---|---|---|---|",
+        *(_row(family, found) for family, found in rows),
+        "",
+        "## Every name",
+        "",
+        *(f"- **{family.title}**: {', '.join(members(family))}" for family, _ in rows),
+        "",
+        "## Without softmax attention",
+        "",
+        *(f"- `{file}`: {', '.join(names)}" for file, names in without_attention().items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(family: Family, found: Coverage) -> str:
+    maps = ", ".join(f"{kind} {count}" for kind, count in found.maps.items()) or "none"
+    failed = ", ".join(name for name, held in found.checks.items() if not held)
+    exact = "yes" if found.exact else f"no: {failed}" if failed else "nothing to show"
+    methods = (
+        "all" if set(METHODS) - set(found.methods) <= {"pooling"} else ", ".join(found.methods)
+    )
+    cells = (
+        family.title,
+        str(len(members(family))),
+        family.model,
+        maps,
+        str(found.left_out or ""),
+        exact,
+        methods or "none",
+    )
+    return f"| {' | '.join(cells)} |"
