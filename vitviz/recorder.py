@@ -282,7 +282,9 @@ class Recorder(TorchFunctionMode):
             apart = apart * self._gates[number]
         if result.requires_grad:
             self.attended[self.calls[number].module] = apart
-        return apart if apart.shape == result.shape else apart.reshape(result.shape)
+        if result.ndim == 5 and result.shape[2] != apart.shape[1]:  # it was (batch, heads, windows)
+            return apart.unflatten(0, (len(result), -1)).transpose(1, 2)
+        return apart.reshape(result.shape)
 
     def _heads_apart(self, x: Tensor) -> Tensor:
         """A tensor (batch, heads, …), where the model has folded its heads into the batch, or
