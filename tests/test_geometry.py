@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import timm
 import torch
+from families import make_photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from timm.data import create_transform
 from timm.data.transforms import CenterCropOrPad, MaybeToTensor
+from timm.layers import resample_abs_pos_embed
 from torchvision import transforms
 
 import vitviz
@@ -154,3 +158,44 @@ def test_a_step_that_is_not_followed_is_refused(step: object) -> None:
 def test_a_plain_function_is_refused() -> None:
     with pytest.raises(vitviz.ModelError, match="function"):
         input_box(lambda image: image, (200, 50))
+
+
+class TestWholePhoto:
+    @pytest.mark.parametrize("size", [(300, 200), (200, 300), (640, 480), (1200, 90), (64, 64)])
+    def test_all_of_it_in_whole_patches(self, size: tuple[int, int]) -> None:
+        """About as many pixels as the model's own input, stretched by half a patch at most."""
+        module = timm.create_model("vit_tiny_patch16_224", depth=1, dynamic_img_size=True)
+        photo = make_photo(size=size)
+        rec = vitviz.record(vitviz.from_module(module), photo, whole=True)
+        height, width = rec.pixels.shape[1:]
+        assert (height % 16, width % 16) == (0, 0)
+        assert rec.grid == (height // 16, width // 16)
+        assert rec.box == (0, 0, *size)
+        scale = math.sqrt(224 * 224 / math.prod(size))
+        assert abs(width - size[0] * scale) <= 8
+        assert abs(height - size[1] * scale) <= 8
+
+    def test_the_model_sees_what_timm_would_compute(self) -> None:
+        torch.manual_seed(0)
+        module = timm.create_model("vit_tiny_patch16_224", depth=2, dynamic_img_size=True)
+        vit, photo = vitviz.from_module(module), make_photo(size=(300, 200))
+        rec = vitviz.record(vit, photo, whole=True)
+        assert rec.grid == (11, 17)
+        steps = [
+            transforms.Resize((176, 272), transforms.InterpolationMode.BICUBIC),
+            transforms.ToTensor(),
+            transforms.Normalize((0.5,) * 3, (0.5,) * 3),
+        ]
+        pixels = transforms.Compose(steps)(photo)
+        torch.testing.assert_close(rec.pixels, pixels)
+        fixed = timm.create_model("vit_tiny_patch16_224", depth=2, img_size=(176, 272)).eval()
+        state = module.state_dict()
+        state["pos_embed"] = resample_abs_pos_embed(state["pos_embed"], (11, 17), (14, 14), 1)
+        fixed.load_state_dict(state)
+        with torch.no_grad():
+            torch.testing.assert_close(rec.logits, fixed(pixels[None])[0], atol=1e-5, rtol=1e-4)
+
+    def test_a_model_of_one_size_says_so(self) -> None:
+        module = timm.create_model("vit_tiny_patch16_224", depth=1)
+        with pytest.raises(vitviz.ModelError, match="one size only"):
+            vitviz.record(vitviz.from_module(module), make_photo(), whole=True)

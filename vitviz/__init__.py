@@ -8,6 +8,7 @@ vitviz.overlay(photo, heat).save("rollout.png")
 """
 
 from vitviz import faithfulness
+from vitviz.anatomy import Anatomy
 from vitviz.artefacts import artefact_patches
 from vitviz.errors import ImageError, MethodError, ModelError, ModelUnavailable, VitvizError
 from vitviz.evaluation import evaluate
@@ -20,6 +21,7 @@ from vitviz.zoo import Vit, bundled_models, from_module, load_model
 
 __all__ = [
     "METHODS",
+    "Anatomy",
     "Heatmap",
     "ImageError",
     "MethodError",

@@ -15,7 +15,15 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
-__all__ = ["Anatomy", "adapted", "anatomy_of", "block_names", "float_type", "patch_size"]
+__all__ = [
+    "Anatomy",
+    "adapted",
+    "anatomy_of",
+    "any_size_patch",
+    "block_names",
+    "float_type",
+    "patch_size",
+]
 
 Grid = tuple[int, int]
 
@@ -90,6 +98,16 @@ def _cut_by(patch: int | tuple[int, int]) -> Callable[[Grid], Grid]:
     """The grid that patches of this size, one number or (height, width), cut from an input."""
     height, width = (patch, patch) if isinstance(patch, int) else patch
     return lambda size: (size[0] // height, size[1] // width)
+
+
+def any_size_patch(module: nn.Module) -> Grid | None:
+    """(height, width) of the patches of a model that takes any number of them; None if its input
+    has one size. timm's models are told so when they are made, with dynamic_img_size=True."""
+    if not getattr(module, "dynamic_img_size", False):
+        return None
+    embed: Any = getattr(module, "patch_embed", None)
+    height, width = embed.patch_size
+    return height, width
 
 
 def block_names(module: nn.Module) -> list[str]:

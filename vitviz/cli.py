@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     explaining.add_argument(
         "--versus", metavar="CLASS", help="explain the target rather than this class"
     )
+    explaining.add_argument(
+        "--whole", action="store_true", help="the whole photo instead of the square in its middle"
+    )
     explaining.add_argument("--out", type=Path, required=True, metavar="DIR")
     explaining.set_defaults(command=_explain)
     _add_evaluate(commands)
@@ -140,7 +143,7 @@ def _file_names(paths: Sequence[str]) -> list[str]:
 
 def _explain_one(vit: Vit, path: str, out: Path, args: argparse.Namespace) -> dict[str, Any]:
     photo = load_image(path)
-    rec = record(vit, photo)
+    rec = record(vit, photo, whole=args.whole)
     options = {k: v for k in ("layer", "head") if (v := getattr(args, k)) is not None}
     heat = explain(rec, args.method, args.query, args.target, versus=args.versus, **options)
     picture, numbers = Path(f"{out}.png"), Path(f"{out}.npz")

@@ -157,7 +157,7 @@ def _values_agree(vit: Vit, rec: Recording) -> bool:
 def _is_in_place(rec: Recording, layer: int) -> bool:
     """Whether values stand for the patches that the recording says.
 
-    Of some patches' values, the one said to be a patch's must depend on the pixels around it more
+    Of some patches' values, the one said to be a patch's must depend on the pixels of its place more
     than the others do. The pixels' gradient says so without any layout. Attention is switched off
     for it, so that nothing moves between patches in the layers before; where a layer is reached
     through attention alone, this cannot be asked.
@@ -175,10 +175,13 @@ def _is_in_place(rec: Recording, layer: int) -> bool:
         if value is not None:
             [gradient] = torch.autograd.grad((value * direction).sum(), pixels, retain_graph=True)
             seen = F.adaptive_avg_pool2d(gradient.square().sum(dim=1), (rows, cols))
-            energies.append(F.avg_pool2d(seen, 3, 1, 1)[0].flatten())
+            energies.append(seen.flatten())
             places.append(row * cols + col)
-    energy = torch.stack(energies)[:, places]
-    return not energy.any() or torch.equal(energy.argmax(dim=0), torch.arange(len(places)))
+    energy = torch.stack(energies)
+    strongest = energy[:, places].argmax(dim=0)
+    return not energy.any() or (
+        bool(energy[:, places].any()) and torch.equal(strongest, torch.arange(len(places)))
+    )
 
 
 def _value_of(rec: Recording, call: Call, layer: int, patch: int) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from timm.data.transforms import CenterCropOrPad, MaybeToTensor, ResizeKeepRatio
@@ -10,7 +11,7 @@ from torchvision import transforms as v1
 from vitviz.errors import ModelError
 from vitviz.heatmap import Box
 
-__all__ = ["input_box", "mean_and_std"]
+__all__ = ["input_box", "mean_and_std", "whole_photo"]
 
 KEEPS_GEOMETRY = (v1.ToTensor, v1.PILToTensor, v1.ConvertImageDtype, v1.Normalize, MaybeToTensor)
 
@@ -46,6 +47,39 @@ def input_box(transform: object, size: tuple[int, int]) -> Box:
                 "be placed on the photo; use Resize and CenterCrop."
             )
     return left, top, right, bottom
+
+
+def whole_photo(transform: object, size: tuple[int, int], patch: tuple[int, int]) -> v1.Compose:
+    """A transform that shows all of a photo of `size` (width, height), in its own proportions.
+
+    It gives about as many pixels as `transform` does, in whole patches: each side is rounded to a
+    multiple of the patch, so that the photo is stretched by half a patch at most.
+
+    Args:
+        transform: the model's own; its interpolation and its colours are kept.
+        size: of the photo.
+        patch: (height, width) of a patch in pixels.
+
+    Raises:
+        ModelError: if the transform does not say what size it gives.
+    """
+    steps = list(_steps(transform))
+    sizes = [step.size for step in steps if isinstance(step, (v1.CenterCrop, CenterCropOrPad))]
+    sizes += [step.size for step in steps if isinstance(step, v1.Resize)]
+    fixed = [(s[0], s[1]) for s in sizes if not isinstance(s, int) and len(s) == 2]
+    if not fixed:
+        raise ModelError(
+            "The transform does not end in a size, so the whole photo cannot be shown."
+        )
+    scale = math.sqrt(math.prod(fixed[0]) / math.prod(size))
+    height, width = (
+        max(1, round(side * scale / cut)) * cut
+        for side, cut in zip((size[1], size[0]), patch, strict=True)
+    )
+    resize = next((s for s in steps if isinstance(s, (v1.Resize, ResizeKeepRatio))), None)
+    interpolation = getattr(resize, "interpolation", v1.InterpolationMode.BICUBIC)
+    keeps = [step for step in steps if isinstance(step, KEEPS_GEOMETRY)]
+    return v1.Compose([v1.Resize((height, width), interpolation), *keeps])
 
 
 def mean_and_std(transform: object) -> tuple[Sequence[float], Sequence[float]]:

@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vitviz.anatomy import block_names, float_type, patch_size
-from vitviz.errors import ImageError, MethodError, VitvizError
-from vitviz.geometry import input_box
+from vitviz.anatomy import any_size_patch, block_names, float_type, patch_size
+from vitviz.errors import ImageError, MethodError, ModelError, VitvizError
+from vitviz.geometry import input_box, whole_photo
 from vitviz.heatmap import Box
 from vitviz.layers import Layers, sort_calls
 from vitviz.layout import Call, Kind, Layout
@@ -325,19 +325,34 @@ def sum_rows(weights: Tensor, rows_of: Callable[[slice], Tensor]) -> Tensor:
     return total
 
 
-def record(vit: Vit, photo: Image.Image) -> Recording:
+def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
     """Run the model once on a photo and keep what its attention was given.
 
     The model is shared between threads and left as it was, also after an error. It may be of any
     float type, such as bfloat16; it is given its own, and maps are computed in float32.
 
+    Args:
+        vit: the model.
+        photo: as `load_image` gives it.
+        whole: show the model all of the photo in its own proportions instead of the square that its
+            transform cuts out. The model interpolates its position embeddings as timm does.
+
     Raises:
-        ModelError: if none of the model's attention can be shown on the photo.
+        ModelError: if none of the model's attention can be shown on the photo, or `whole` is asked
+            of a model that takes one size only.
         ImageError: if the photo is not RGB, as `load_image` makes it.
     """
     if photo.mode != "RGB":
         raise ImageError(f"The photo is {photo.mode}, not RGB; open it with vitviz.load_image.")
-    pixels, box = vit.transform(photo), input_box(vit.transform, photo.size)
+    transform = vit.transform
+    if whole:
+        if (patch := any_size_patch(vit.module)) is None:
+            raise ModelError(
+                f"{vit.name} takes inputs of one size only, so it cannot be shown the whole photo; "
+                "record the part that its transform cuts out."
+            )
+        transform = whole_photo(transform, photo.size, patch)
+    pixels, box = transform(photo), input_box(transform, photo.size)
     rec = record_pixels(vit, pixels, box)
     return replace(rec, box=_covered(rec))
 

@@ -48,6 +48,7 @@ METHODS = {
             {"head": Head("Head")},
             has_query=False,
             applies_to="Models with an attention-pooling head, such as SigLIP.",
+            needs_pool=True,
         ),
         Method(
             "rollout",

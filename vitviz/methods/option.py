@@ -117,6 +117,7 @@ class Method:
         slow: whether it runs the model many times, and so reports its progress.
         applies_to: the models it can be used on.
         plain_only: whether it needs one map over all tokens in each layer.
+        needs_pool: whether it is about an attention-pooling head.
     """
 
     id: str
@@ -132,6 +133,7 @@ class Method:
     slow: bool = False
     applies_to: str = "Every model that can be recorded."
     plain_only: bool = True
+    needs_pool: bool = False
 
     def check(self, rec: Recording, values: Mapping[str, Any]) -> dict[str, Any]:
         """Every option with its given or default value; MethodError if one does not fit."""

@@ -19,7 +19,7 @@ from vitviz.ui.choice import choice
 from vitviz.ui.language import explained, language_switch, t
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.photo_picker import Photo, as_code, choose_photo, sample_photos
-from vitviz.ui.question import method_title
+from vitviz.ui.question import method_title, methods_for
 from vitviz.ui.session import Look, Session, analyse, many_turns
 from vitviz.zoo import bundled_models
 
@@ -67,7 +67,7 @@ def wishes(session: Session, photo: Photo) -> tuple[Wish, tuple[Session, str] | 
     methods = choice(
         st.pills,
         t("compare.methods"),
-        [method for method in METHODS if method != RANDOM],
+        [method for method in methods_for(session.rec) if method != RANDOM],
         FIRST,
         "methods",
         method_title,

@@ -33,7 +33,7 @@ def map_controls(rec: Recording) -> Question:
     """Method, class, the method's options and the query."""
     st.subheader(t("ask.heading"), anchor=False)
     method: str = choice(
-        st.selectbox, t("ask.method"), list(METHODS), "attention", "method", method_title
+        st.selectbox, t("ask.method"), methods_for(rec), "attention", "method", method_title
     )
     chosen = METHODS[method]
     st.caption(said(f"methods.{method}.question", chosen.question), help=chosen.reference)
@@ -43,6 +43,11 @@ def map_controls(rec: Recording) -> Question:
         options[name] = control(rec, method, name, options.get("layer", 0))
     query = query_control(rec) if chosen.has_query else "cls"
     return Question(method, query, options, classes)
+
+
+def methods_for(rec: Recording) -> list[str]:
+    """Ids of the methods, without those for heads that the model does not have."""
+    return [id for id, method in METHODS.items() if rec.pool is not None or not method.needs_pool]
 
 
 def class_controls(rec: Recording, method: str) -> dict[str, int]:
