@@ -24,7 +24,7 @@ from vitviz.images import load_image
 from vitviz.overlay import input_picture, mark_patch, overlay
 from vitviz.recording import record
 from vitviz.ui.choice import choice
-from vitviz.ui.language import t
+from vitviz.ui.language import label, t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.lesson_widgets import chosen_patch, pick_patch, run_once
 from vitviz.ui.photo_picker import sample_photos
@@ -82,7 +82,8 @@ def texts(session: Session) -> None:
     temperature = st.select_slider(
         t("beyond.texts.temperature"), (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0), 0.05, key="clip"
     )
-    images, rows, labels = _samples(bundled_models()[0])
+    images, rows, names = _samples(bundled_models()[0])
+    labels = [label(name) for name in names]
     shares = contrast(images, rows, temperature)
     titles = [title for title, _ in sample_photos().values()]
     table = pd.DataFrame(shares.numpy(), index=titles, columns=labels)

@@ -13,7 +13,7 @@ from vitviz.lens import Stream, logit_lens, norm_steps, residual_stream
 from vitviz.methods.rollout import rollout_through
 from vitviz.recording import rank_classes
 from vitviz.ui.choice import choice
-from vitviz.ui.language import t
+from vitviz.ui.language import label, t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.lesson_widgets import chosen_patch, colours, follow_layer, pick_patch, run_once
 from vitviz.ui.session import Session
@@ -89,7 +89,7 @@ def lens(session: Session) -> None:
     shares = logits.softmax(dim=-1)
     shown = rec.predictions[:CLASSES]
     table = pd.DataFrame(
-        {"layer": layer, "class": p.label, "probability": float(shares[layer, p.index])}
+        {"layer": layer, "class": label(p.label), "probability": float(shares[layer, p.index])}
         for layer in range(len(shares))
         for p in shown
     )
@@ -101,7 +101,7 @@ def lens(session: Session) -> None:
             color=alt.Color(
                 "class:N",
                 title=None,
-                sort=[p.label for p in shown],
+                sort=[label(p.label) for p in shown],
                 legend=alt.Legend(orient="bottom", columns=2),
             ),
             tooltip=["layer", "class", alt.Tooltip("probability", format=".1%")],
@@ -110,7 +110,7 @@ def lens(session: Session) -> None:
     )
     best = [rank_classes(rec.vit, row)[0] for row in logits]
     words = [t("layers.blocks"), t("layers.lens.best"), t("compare.probability")]
-    rows = [(layer, p.label, p.probability) for layer, p in enumerate(best)]
+    rows = [(layer, label(p.label), p.probability) for layer, p in enumerate(best)]
     bar = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
     st.dataframe(
         pd.DataFrame(rows, columns=words),
@@ -159,9 +159,8 @@ def task(session: Session) -> None:
     same = logits.argmax(dim=-1) == logits[-1].argmax()
     changed = (~same).nonzero().flatten()
     first = int(changed[-1]) + 1 if len(changed) else 0
-    st.markdown(
-        t("layers.task", label=rec.predictions[0].label, block=first, blocks=rec.num_layers)
-    )
+    answer = label(rec.predictions[0].label)
+    st.markdown(t("layers.task", label=answer, block=first, blocks=rec.num_layers))
 
 
 def _stream(session: Session) -> Stream:

@@ -11,7 +11,7 @@ from vitviz.comparison import Measured, measure
 from vitviz.heatmap import Heatmap
 from vitviz.methods import explain
 from vitviz.ui.choice import choice
-from vitviz.ui.language import t
+from vitviz.ui.language import label, t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.lesson_widgets import colours, run_once
 from vitviz.ui.map_sheet import Panel, map_sheet
@@ -47,7 +47,8 @@ def softmax(session: Session) -> None:
     total = float(logits.exp().sum())
     best = session.rec.predictions[:5]
     rows = [
-        (p.label, float(logits[p.index]), float(logits[p.index].exp()), p.probability) for p in best
+        (label(p.label), float(logits[p.index]), float(logits[p.index].exp()), p.probability)
+        for p in best
     ]
     names = [t(f"prediction.softmax.{key}") for key in ("class", "logit", "power", "share")]
     number = st.column_config.NumberColumn(format="%.3f")
@@ -62,21 +63,22 @@ def softmax(session: Session) -> None:
 
 def support(session: Session) -> None:
     """Relevance for the first and the second class."""
-    shown = [(p.label, _relevance(session, p.index), p.label) for p in session.rec.predictions[:2]]
+    best = session.rec.predictions[:2]
+    shown = [(p.label, _relevance(session, p.index), label(p.label)) for p in best]
     _maps(session, shown, "support")
 
 
 def beside(session: Session) -> None:
     """Attention and relevance for the chosen class."""
     index = _class(session)
-    label = session.rec.vit.labels[index] if session.rec.vit.labels else str(index)
+    [name] = [p.label for p in session.rec.predictions if p.index == index]
     maps = {
         "attention": explain(session.rec, "attention"),
         "relevance": _relevance(session, index),
     }
     shown = [(method, heat, method_title(method)) for method, heat in maps.items()]
     _maps(session, shown, "beside")
-    st.caption(t("prediction.beside.caption", label=as_code(label)))
+    st.caption(t("prediction.beside.caption", label=as_code(label(name))))
 
 
 def judge(session: Session) -> None:
@@ -113,8 +115,8 @@ def _class(session: Session) -> int:
     """The class that the lesson follows."""
     offered = {p.label: p.index for p in session.rec.predictions[:OFFERED]}
     first = next(iter(offered))
-    label: str = choice(st.selectbox, t("ask.class"), list(offered), first, "of_class", str)
-    return offered[label]
+    name: str = choice(st.selectbox, t("ask.class"), list(offered), first, "of_class", label)
+    return offered[name]
 
 
 def _score(session: Session, index: int) -> ClassScore:

@@ -36,7 +36,7 @@ from vitviz.training import (
     trainable_parameters,
 )
 from vitviz.ui.browser import URL, thumbnail
-from vitviz.ui.language import explained, t
+from vitviz.ui.language import explained, label, t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.photo_picker import FILES, as_code
 from vitviz.ui.session import Session, many_turns, turn
@@ -221,16 +221,14 @@ def after(session: Session) -> None:
     _, predictions, maps, change = session.kept["after"]
     attention = explain(session.rec, "attention")
     st.metric(t("training.after.change"), f"{change:g}")
-    for column, name, heat, best in zip(
-        st.columns(2),
-        ("before", "after_word"),
-        maps,
-        (session.rec.predictions, predictions),
-        strict=True,
+    old, new = session.rec.predictions[0], predictions[0]
+    names = label(old.label), new.label  # the new classes are called as the visitor calls them
+    for column, when, name, heat, best in zip(
+        st.columns(2), ("before", "after_word"), names, maps, (old, new), strict=True
     ):
         with column:
-            title = f"{best[0].label} · {best[0].probability:.1%}"
-            st.markdown(f"**{t(f'training.{name}')}** · {as_code(title)}")
+            title = f"{name} · {best.probability:.1%}"
+            st.markdown(f"**{t(f'training.{when}')}** · {as_code(title)}")
             _map(session, attention, t("training.after.attention"))
             _map(session, heat, t("training.after.relevance"))
 
