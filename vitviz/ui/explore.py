@@ -142,7 +142,7 @@ def show_map(
     """The photo under its heatmap."""
     rec, method, query = session.rec, METHODS[question.method], question.query
     by_row = question.method == "attention"
-    meaning = meant(rec, question)
+    meaning, title = meant(rec, question), method_title(method.id)
     patch_map(
         session,
         heat,
@@ -152,7 +152,7 @@ def show_map(
         scale=scale,
         marks=marks,
         meaning=meaning,
-        alt=f"{photo.alt} {method_title(method.id)} {meaning}.",
+        alt=t("map.alt", photo=photo.alt, method=title, meaning=meaning),
         key="patch_map",
         on_query=pin_query if method.has_query else None,
     )

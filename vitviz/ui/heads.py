@@ -147,9 +147,11 @@ def matrix(
         {
             "id": f"{layer},{head}",
             "text": pattern.format(values[layer, head]),
-            "title": t("heads.name", layer=layer, head=head)
-            + ": "
-            + pattern.format(values[layer, head]),
+            "title": t(
+                "heads.value",
+                name=t("heads.name", layer=layer, head=head),
+                value=pattern.format(values[layer, head]),
+            ),
             "level": round(255 * (float(values[layer, head]) - low) / ((high - low) or 1.0)),
             "off": (layer, head) in off,
             "chosen": (layer, head) == chosen,
@@ -229,7 +231,7 @@ def opened(session: Session, layer: int, head: int, alt_text: str) -> None:
     title = t("meant.from", token=cls_means(session.rec))
     map_sheet(
         session,
-        [Panel("open", title, f"{name}. {alt_text}", heat, False)],
+        [Panel("open", title, t("heads.open_alt", name=name, photo=alt_text), heat, False)],
         Look("inferno", 0.6, True),
         columns=1,
         scale=None,
