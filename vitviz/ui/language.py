@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from functools import cache
@@ -10,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 
+from vitviz.images import MAX_BYTES
 from vitviz.methods import METHODS
 
 LANG, ENGLISH = "lang", "en"
@@ -89,6 +91,14 @@ def _pattern(template: str) -> re.Pattern[str]:
     """What matches a sentence with something in its {places}."""
     places = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(template))
     return re.compile(places, re.DOTALL)
+
+
+def widget_words() -> str:
+    """The style that gives page.css the words for Streamlit's own buttons: they are always English,
+    and no widget takes others."""
+    words = {name: t(f"widgets.{name}", size=MAX_BYTES >> 20) for name in entry("widgets")}
+    said = (f"--{name}: {json.dumps(text, ensure_ascii=False)};" for name, text in words.items())
+    return f"<style>:root {{ {' '.join(said)} }}</style>"
 
 
 def language_switch() -> None:
