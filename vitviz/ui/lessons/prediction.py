@@ -64,7 +64,7 @@ def softmax(session: Session) -> None:
 def support(session: Session) -> None:
     """Relevance for the first and the second class."""
     best = session.rec.predictions[:2]
-    shown = [(p.label, _relevance(session, p.index), label(p.label)) for p in best]
+    shown = [(str(p.index), _relevance(session, p.index), label(p.label)) for p in best]
     _maps(session, shown, "support")
 
 
