@@ -24,6 +24,7 @@ from vitviz.heatmap import Heatmap
 from vitviz.images import load_image
 from vitviz.overlay import input_picture, mark_patch, overlay
 from vitviz.recording import record
+from vitviz.ui.browser import URL
 from vitviz.ui.choice import choice
 from vitviz.ui.language import explained, t
 from vitviz.ui.lesson import Lesson, Step
@@ -58,7 +59,7 @@ def front(session: Session) -> None:
 
 def groups(session: Session) -> None:
     """K-means of the patch tokens."""
-    count = st.slider(t("beyond.groups.count"), 2, 6, 3, key="groups")
+    count = st.slider(t("beyond.groups.count"), 2, 6, 3, key="groups", bind=URL)
     found = clusters(_features(session), count)
     _beside(session, GROUPS(found)[..., :3], t("beyond.groups.caption", count=count))
 
@@ -82,7 +83,11 @@ def texts(session: Session) -> None:
     """Samples against class vectors, as CLIP matches photos and captions."""
     del session
     temperature = st.select_slider(
-        t("beyond.texts.temperature"), (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0), 0.05, key="clip"
+        t("beyond.texts.temperature"),
+        (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
+        0.05,
+        key="clip",
+        bind=URL,
     )
     images, rows, labels = _samples(bundled_models()[0])
     shares = contrast(images, rows, temperature)

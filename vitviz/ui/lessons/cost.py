@@ -22,6 +22,7 @@ from vitviz.heads import head_statistics
 from vitviz.heatmap import Heatmap
 from vitviz.recording import Recording
 from vitviz.tokens import token_count
+from vitviz.ui.browser import URL
 from vitviz.ui.language import language, t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.lesson_widgets import pick_patch
@@ -31,7 +32,7 @@ PATCHES_ACROSS = (8, 12, 16, 24, 32, 40)  # of the measured inputs
 MEGABYTE = 1e6
 CHART = 230  # px, of two side by side
 FEW = alt.Axis(tickCount=4)
-INSIDE = alt.Legend(orient="top-left", columns=1, labelLimit=300)
+INSIDE = alt.Legend(orient="top-left", columns=1, labelLimit=300, offset=0, padding=0, rowPadding=0)
 FACTS = ("global", "assumptions", "data", "cost", "places")
 
 
@@ -139,7 +140,7 @@ def resolution(session: Session) -> None:
     """Patch size against resolution: tokens, multiplications and maps."""
     rec = session.rec
     width, weights = _sizes(rec)
-    side = st.slider(t("tokens.resolution.side"), 112, 1344, 448, 112, key="cost_side")
+    side = st.slider(t("tokens.resolution.side"), 112, 1344, 448, 112, key="cost_side", bind=URL)
     rows = []
     for patch in (8, 14, 16, 32):
         n = token_count(side, patch)
@@ -215,7 +216,7 @@ def artefacts(session: Session) -> None:
 
 def task(session: Session) -> None:
     """How many tokens and how large maps an input of one's own would need."""
-    side = st.number_input(t("cost.task.side"), 112, 8192, 4032, key="own_side")
+    side = st.number_input(t("cost.task.side"), 112, 8192, 4032, key="own_side", bind=URL)
     patch = session.rec.patch_size[0]
     n = token_count(int(side), patch)
     heads, layers = session.rec.num_heads(0), session.rec.num_layers

@@ -10,6 +10,7 @@ from vitviz.classifier import ClassScore, class_score, image_features
 from vitviz.faithfulness import Curve, deletion
 from vitviz.heatmap import Heatmap
 from vitviz.methods import explain
+from vitviz.ui.browser import URL
 from vitviz.ui.choice import choice
 from vitviz.ui.language import t
 from vitviz.ui.lesson import Lesson, Step
@@ -43,7 +44,7 @@ def score(session: Session) -> None:
 
 def softmax(session: Session) -> None:
     """The logits of the best classes, and their shares."""
-    added = st.slider(t("prediction.softmax.add"), -5.0, 5.0, 0.0, 0.5, key="added")
+    added = st.slider(t("prediction.softmax.add"), -5.0, 5.0, 0.0, 0.5, key="added", bind=URL)
     logits = session.rec.logits.float() + added
     total = float(logits.exp().sum())
     best = session.rec.predictions[:5]

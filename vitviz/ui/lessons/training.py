@@ -37,6 +37,7 @@ from vitviz.ui.album import (
     take_samples,
 )
 from vitviz.ui.browser import URL
+from vitviz.ui.choice import choice
 from vitviz.ui.language import t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.photo_picker import as_code
@@ -83,13 +84,14 @@ def augment(session: Session) -> None:
     """Random views of this photo."""
     kinds = ("crop", "flip", "colour")
     options, again = st.columns([3, 2], vertical_alignment="bottom")
-    chosen = options.segmented_control(
+    chosen: list[str] = choice(
+        options.segmented_control,
         t("training.augment.kinds"),
         kinds,
+        list(kinds),
+        "kinds",
+        lambda kind: t(f"training.augment.{kind}"),
         selection_mode="multi",
-        default=kinds,
-        format_func=lambda kind: t(f"training.augment.{kind}"),
-        key="kinds",
     )
     drawn = st.session_state.setdefault("drawn", 0)
     again.button(
@@ -133,15 +135,18 @@ def warm_up(session: Session) -> None:
 def beginning(session: Session) -> None:
     """A new head's first probabilities for this photo, and what dropout changes."""
     classes = st.slider(t("training.classes"), 2, MOST_CLASSES, 3, key="classes", bind=URL)
-    kind = st.segmented_control(
+    kind: str = choice(
+        st.segmented_control,
         t("training.beginning.head"),
         ("zero", "random"),
-        default="zero",
+        "zero",
+        "head_kind",
+        lambda kind: t(f"training.beginning.{kind}"),
         required=True,
-        format_func=lambda kind: t(f"training.beginning.{kind}"),
-        key="head_kind",
     )
-    dropout = st.slider(t("training.beginning.dropout"), 0.0, 0.9, 0.0, 0.1, key="dropout")
+    dropout = st.slider(
+        t("training.beginning.dropout"), 0.0, 0.9, 0.0, 0.1, key="dropout", bind=URL
+    )
     if "features" not in session.kept:
         with turn():
             session.kept["features"] = features(session.rec.vit, session.rec.pixels[None])
