@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -194,7 +196,9 @@ def facts(session: Session) -> None:
         for key in FACTS
     ]
     st.table(pd.DataFrame(rows).set_index(t("cost.facts.what")))
-    st.markdown(f"[{t('cost.facts.link')}](positions?step=5&lang={language()})")
+    same = {key: st.query_params[key] for key in ("sample", "present") if key in st.query_params}
+    address = urlencode({"step": 5, "lang": language(), **same})
+    st.markdown(f"[{t('cost.facts.link')}](positions?{address})")
 
 
 def artefacts(session: Session) -> None:
