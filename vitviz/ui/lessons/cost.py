@@ -68,7 +68,7 @@ def measure(session: Session) -> None:
     with memory:
         _memory(found)
     st.latex(
-        rf"t \approx {a:.3f} {b * 1e3:+.4f}\cdot 10^{{-3}}\,n {c * 1e6:+.4f}\cdot 10^{{-6}}\,n^2"
+        rf"t \approx {a:.2f} {b * 1e3:+.2f}\cdot 10^{{-3}}\,n {c * 1e6:+.2f}\cdot 10^{{-6}}\,n^2"
     )
     names = {key: t(f"cost.measure.{key}") for key in keys}
     formats = {"seconds": "%.3f", "kept": "%.1f", "maps": "%.1f"}
