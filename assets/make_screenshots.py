@@ -79,7 +79,7 @@ def main(address: str) -> None:
         for name, height in (("compare", 1200), ("heads", 960)):
             page.set_viewport_size({"width": 1280, "height": height})
             page.goto(f"{address}/{name}?sample=cat-and-coffee")
-            page.wait_for_selector("[data-testid=stDataFrame], .head-matrix", timeout=120_000)
+            page.wait_for_selector("[data-testid=stDataFrame], .head-matrix", timeout=600_000)
             settle(page)
             page.screenshot(path=OUT / f"{name}.png")
         page.set_viewport_size({"width": 1280, "height": 900})
