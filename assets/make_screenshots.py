@@ -50,7 +50,7 @@ def animation(page: Page) -> list[Image.Image]:
     for layer in ("Layer 8, head 3", "Layer 5, head 1", "Layer 2, head 4"):
         page.get_by_role("button", name=layer).click()
         settle(page)
-        page.evaluate("window.scrollTo(0, 0)")
+        page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, 0)")
         take()
     return frames
 
@@ -83,7 +83,7 @@ def main(address: str) -> None:
             settle(page)
             page.screenshot(path=OUT / f"{name}.png")
         page.set_viewport_size({"width": 1280, "height": 900})
-        page.goto(f"{address}/?view=All&attention_layer=8")
+        page.goto(f"{address}/?view=all&attention_layer=8")
         page.wait_for_selector(".map-sheet canvas")
         settle(page)
         frames = [frame.resize(FRAME) for frame in animation(page)]
