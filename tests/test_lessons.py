@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import html
+import json
 
 import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
 import vitviz
+from vitviz.artefacts import artefact_patches
+from vitviz.comparison import measure
 from vitviz.lens import residual_stream
 from vitviz.positions import with_patches, without_positions
 from vitviz.tokens import patch_vectors
@@ -111,7 +114,8 @@ def test_worksheets_hold_the_lesson(lesson: Lesson, language: str) -> None:
 
 def test_lesson_7_shows_what_the_library_trained() -> None:
     from vitviz.training import frozen_part, hold_out, random_crops, start
-    from vitviz.ui.lessons.training import HEAD_PLAN, READY_MADE
+    from vitviz.ui.album import READY_MADE
+    from vitviz.ui.training_run import HEAD_PLAN
 
     app = opened("training", step="5", sample="cat")
     app.button(key="train").click().run()
@@ -253,9 +257,7 @@ def test_lesson_6_judges_by_deletion() -> None:
     button.click().run()
     rec = app.session_state["session"].rec
     index = next(p.index for p in rec.predictions if p.label == "Persian cat")
-    areas = [
-        vitviz.comparison.measure(rec, m, index).deletion.area for m in ("attention", "relevance")
-    ]
+    areas = [measure(rec, m, index).deletion.area for m in ("attention", "relevance")]
     assert [metric.value for metric in app.metric] == [f"{area:.3f}" for area in areas]
     assert areas[0] > 2 * areas[1]  # as the task says
     assert "**Relevance**" in app.markdown[-1].value
@@ -277,3 +279,51 @@ def test_lesson_9_matches_a_photo_with_itself() -> None:
     answer(app, right=True)
     [picture] = app.get("image")
     assert "Best match: row 3, column 7, cosine 1.000" in str(picture.proto)
+
+
+def test_lesson_9_takes_a_second_photo_of_the_visitors_own() -> None:
+    app = opened("beyond", step="4", sample="coffee", patch="3,7")
+    answer(app, right=True)
+    files = app.get("file_uploader")
+    files[-1].set_value(("none.jpg", b"no photo", "image/jpeg")).run()
+    assert not app.exception
+    assert any("none.jpg" in error.value for error in app.error)
+    photo = next(sample for sample in vitviz.samples() if sample.id == "coffee")
+    app.get("file_uploader")[-1].set_value(("mine.jpg", photo.path.read_bytes(), "image/jpeg"))
+    app.run()
+    assert not app.exception
+    assert not app.error
+    words = texts("en")["beyond"]["match"]
+    [shown] = [box.value for box in app.selectbox if box.label == words["other"]]
+    assert shown == "own"
+    [picture] = app.get("image")
+    assert "Best match: row 3, column 7, cosine 1.000" in str(picture.proto)
+    [remove] = [button for button in app.button if button.label == texts("en")["photo"]["remove"]]
+    remove.click().run()
+    assert not app.exception
+    [picture] = app.get("image")
+    assert "cosine 1.000" not in str(picture.proto)
+    assert "second photo" not in app.session_state
+
+
+def test_a_presenters_question_stands_where_the_widgets_come() -> None:
+    app = opened("prediction", step="2", sample="coffee", present="true")
+    assert not app.dataframe
+    answer(app, right=False)
+    assert len(app.warning) == 1
+    assert not app.dataframe
+    answer(app, right=True)
+    assert not app.radio
+    assert len(app.success) == 1
+    assert len(app.dataframe) == 1
+    app.run()
+    assert len(app.success) == 1
+
+
+def test_lesson_8_rings_the_artefact_tokens() -> None:
+    app = opened("cost", step="6", sample="cat")
+    marked = artefact_patches(app.session_state["session"].rec)
+    [photo] = [part for part in app.get("bidi_component") if "lesson_photo" in part.proto.id]
+    rings = json.loads(photo.proto.json)["marks"]
+    assert rings == [[int(row), int(col)] for row, col in marked.nonzero()]
+    assert len(rings) == int(app.metric[0].value) > 0

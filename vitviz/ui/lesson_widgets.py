@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -25,10 +25,18 @@ DIVERGING = "RdBu_r"
 T = TypeVar("T")
 
 
-def pick_patch(session: Session, heat: Heatmap | None = None, meaning: str = "") -> tuple[int, int]:
+def pick_patch(
+    session: Session,
+    heat: Heatmap | None = None,
+    meaning: str = "",
+    marks: Sequence[list[int]] = (),
+) -> tuple[int, int]:
     """The photo, under a map if there is one; a click chooses the patch that the lessons follow.
 
     The patch is in the address; at first it is the one in the middle.
+
+    Args:
+        marks: patches to mark with a ring, as [row, column].
     """
     rows, cols = session.rec.grid
     bare = Heatmap(np.zeros(session.rec.grid, np.float32), session.rec.box, "none")
@@ -41,7 +49,7 @@ def pick_patch(session: Session, heat: Heatmap | None = None, meaning: str = "")
         look,
         query=patch,
         scale=None,
-        marks=[],
+        marks=list(marks),
         meaning=meaning,
         alt=t("lesson.photo_alt", row=patch[0], col=patch[1], rows=rows, cols=cols),
         key="lesson_photo",
