@@ -18,6 +18,7 @@ from vitviz.ui.lesson_widgets import chosen_patch, colours, followed, layer_and_
 from vitviz.ui.session import Session
 
 NUMBERS_WIDE = 16  # of a vector in one row of its picture
+ROWS = 4  # tokens in a table
 DIVISORS = (1, 2, 4, 8, 16, 32, 64)
 # Three tokens with whole numbers, d = 4: what the first token's query gets.
 QUERY = torch.tensor([2.0, 0.0, 1.0, 1.0])
@@ -46,9 +47,15 @@ def products(session: Session) -> None:
     photo, picture = st.columns(2)
     with photo:
         pick_patch(session)
+        _table(session, steps, ["products"])
     with picture:
         _signed(session, steps.products, t("attention.products.caption"))
-    _table(session, steps, ["products"])
+    best = _best(steps)
+    terms = " + ".join(
+        rf"{_in_sum(q)} \cdot {_in_sum(k)}"
+        for q, k in zip(steps.query[:2], steps.keys[best][:2], strict=True)
+    )
+    st.latex(rf"s_{{\max}} = {terms} + \ldots = {steps.products[best]:.4f}")
 
 
 def scale(session: Session) -> None:
@@ -63,7 +70,12 @@ def scale(session: Session) -> None:
     photo, numbers = st.columns(2)
     with photo:
         pick_patch(session, _heat(session, steps))
+    best = _best(steps)
     with numbers:
+        st.latex(
+            rf"z_{{\max}} = \frac{{{steps.products[best]:.4f}}}{{{divisor}}}"
+            rf" = {steps.scores[best]:.4f}"
+        )
         st.metric(t("attention.scale.largest"), f"{steps.weights.max():.1%}")
         most = math.log(len(steps.weights))
         st.metric(t("attention.scale.entropy", most=f"{most:.2f}"), f"{entropy(steps.weights):.2f}")
@@ -77,9 +89,15 @@ def softmax(session: Session) -> None:
     photo, numbers = st.columns(2)
     with photo:
         pick_patch(session, _heat(session, steps))
+    best = _best(steps)
     with numbers:
-        st.metric(t("attention.softmax.sum"), f"{steps.weights.sum():.4f}")
-        st.metric(t("attention.softmax.prefix"), f"{steps.weights[:prefix].sum():.1%}")
+        st.latex(
+            rf"a_{{\max}} = \frac{{e^{{{steps.scores[best]:.4f}}}}}"
+            rf"{{e^{{{steps.scores.logsumexp(dim=0):.4f}}}}} = {steps.weights[best]:.4f}"
+        )
+        first, second = st.columns(2)
+        first.metric(t("attention.softmax.sum"), f"{steps.weights.sum():.4f}")
+        second.metric(t("attention.softmax.prefix"), f"{steps.weights[:prefix].sum():.1%}")
     _table(session, steps, ["products", "scores", "weights"])
 
 
@@ -142,8 +160,10 @@ def by_hand(session: Session) -> None:
 def task(session: Session) -> None:
     """What the chosen head gives its largest weight."""
     steps, patch = _asked(session)
-    pick_patch(session, _heat(session, steps))
-    token = int(steps.weights.argmax())
+    token = _best(steps)
+    place = token - session.rec.num_prefix_tokens
+    marks = [list(divmod(place, session.rec.grid[1]))] if place >= 0 else []
+    pick_patch(session, _heat(session, steps), marks=marks)
     st.markdown(
         t(
             "attention.task",
@@ -189,8 +209,8 @@ def _vector(vector: torch.Tensor, text: str) -> None:
 
 
 def _table(session: Session, steps: AttentionSteps, columns: list[str]) -> None:
-    """The five tokens whose keys fit best."""
-    order = steps.scores.argsort(descending=True)[:5].tolist()
+    """The tokens whose keys fit best."""
+    order = steps.scores.argsort(descending=True)[:ROWS].tolist()
     rows = [
         {
             t("attention.token"): _token_name(session, token),
@@ -201,6 +221,11 @@ def _table(session: Session, steps: AttentionSteps, columns: list[str]) -> None:
     table = pd.DataFrame(rows)
     number = st.column_config.NumberColumn(format="%.4f")
     st.dataframe(table, hide_index=True, column_config=dict.fromkeys(table.columns[1:], number))
+
+
+def _best(steps: AttentionSteps) -> int:
+    """The token whose key fits best."""
+    return int(steps.scores.argmax())
 
 
 def _token_name(session: Session, token: int) -> str:

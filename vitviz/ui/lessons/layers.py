@@ -11,11 +11,19 @@ from vitviz.heads import head_statistics
 from vitviz.heatmap import Heatmap
 from vitviz.lens import Stream, logit_lens, norm_steps, residual_stream
 from vitviz.methods.rollout import rollout_through
+from vitviz.overlay import shared_scale
 from vitviz.recording import rank_classes
 from vitviz.ui.choice import choice
 from vitviz.ui.language import t
 from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import chosen_patch, colours, follow_layer, pick_patch, run_once
+from vitviz.ui.lesson_widgets import (
+    UPRIGHT,
+    chosen_patch,
+    colours,
+    follow_layer,
+    pick_patch,
+    run_once,
+)
 from vitviz.ui.session import Session
 
 NUMBERS = 64  # of a vector that are shown
@@ -51,7 +59,7 @@ def mlp(session: Session) -> None:
     bars = alt.Chart(table).mark_bar()
     st.altair_chart(
         bars.encode(
-            x=alt.X("layer:O", title=t("lesson.layer")),
+            x=alt.X("layer:O", title=t("lesson.layer"), axis=UPRIGHT),
             xOffset="part:N",
             y=alt.Y("length", title=t("layers.mlp.length")),
             color=alt.Color("part:N", title=None, legend=alt.Legend(orient="bottom")),
@@ -96,7 +104,7 @@ def lens(session: Session) -> None:
     lines = alt.Chart(table).mark_line(point=True)
     st.altair_chart(
         lines.encode(
-            x=alt.X("layer:O", title=t("layers.blocks")),
+            x=alt.X("layer:O", title=t("layers.blocks"), axis=UPRIGHT),
             y=alt.Y("probability", title=t("compare.probability"), axis=alt.Axis(format="%")),
             color=alt.Color(
                 "class:N",
@@ -130,7 +138,7 @@ def distance(session: Session) -> None:
         if not np.isnan(value)
     )
     base = alt.Chart(table).encode(
-        x=alt.X("layer:O", title=t("lesson.layer")),
+        x=alt.X("layer:O", title=t("lesson.layer"), axis=UPRIGHT),
         y=alt.Y("distance", title=t("manyheads.distance_axis")),
     )
     mean = base.mark_line(point=True).encode(y="mean(distance)")
@@ -144,9 +152,12 @@ def rollout(session: Session) -> None:
     layers = st.slider(t("layers.rollout.layers"), 0, rec.num_layers, 1, key="through")
     shares = rollout_through(rec, chosen_patch(session), layers)
     found = rec.patches(shares)
+    heat = Heatmap(found.numpy(), rec.box, "rollout")
     photo, numbers = st.columns([3, 2])
     with photo:
-        patch = pick_patch(session, Heatmap(found.numpy(), rec.box, "rollout"))
+        patch = pick_patch(
+            session, heat, scale=shared_scale([heat])
+        )  # its own share would hide all
     with numbers:
         st.metric(t("layers.rollout.own"), f"{found[patch]:.1%}")
         st.metric(t("layers.rollout.prefix"), f"{1 - float(found.sum()):.1%}")
@@ -192,7 +203,7 @@ def _line(table: pd.DataFrame, name: str, title: str, across: str) -> None:
     chart = alt.Chart(table).mark_line(point=True)
     st.altair_chart(
         chart.encode(
-            x=alt.X("layer:O", title=across),
+            x=alt.X("layer:O", title=across, axis=UPRIGHT),
             y=alt.Y(name, title=title),
             tooltip=["layer", alt.Tooltip(name, format=".2f")],
         ),
