@@ -17,6 +17,7 @@ from vitviz.overlay import colorize, input_picture, overlay
 from vitviz.recording import Recording
 from vitviz.ui.browser import URL
 from vitviz.ui.language import t
+from vitviz.ui.lesson import is_presenting
 from vitviz.ui.patch_map import patch_map
 from vitviz.ui.prediction_bars import prediction_bars
 from vitviz.ui.session import Look, Session, turn
@@ -89,6 +90,11 @@ def colours(values: NDArray[np.float32], scale: float, enlarge: int = 1) -> Imag
     picture = Image.fromarray(colorize(values, DIVERGING, (-scale, scale)))
     size = (picture.width * enlarge, picture.height * enlarge)
     return picture.resize(size, Image.Resampling.NEAREST)
+
+
+def chart_height(height: int) -> int:
+    """Pixels of a chart: more for a presenter's large type."""
+    return round(1.35 * height) if is_presenting() else height
 
 
 def run_once(session: Session, name: str, asked: Hashable, compute: Callable[[], T]) -> T:

@@ -52,7 +52,7 @@ def products(session: Session) -> None:
         _signed(session, steps.products, t("attention.products.caption"))
     best = _best(steps)
     terms = " + ".join(
-        rf"{_in_sum(q)} \cdot {_in_sum(k)}"
+        rf"{_in_sum(q, 2)} \cdot {_in_sum(k, 2)}"
         for q, k in zip(steps.query[:2], steps.keys[best][:2], strict=True)
     )
     st.latex(rf"s_{{\max}} = {terms} + \ldots = {steps.products[best]:.4f}")
@@ -95,9 +95,8 @@ def softmax(session: Session) -> None:
             rf"a_{{\max}} = \frac{{e^{{{steps.scores[best]:.4f}}}}}"
             rf"{{e^{{{steps.scores.logsumexp(dim=0):.4f}}}}} = {steps.weights[best]:.4f}"
         )
-        first, second = st.columns(2)
-        first.metric(t("attention.softmax.sum"), f"{steps.weights.sum():.4f}")
-        second.metric(t("attention.softmax.prefix"), f"{steps.weights[:prefix].sum():.1%}")
+        st.metric(t("attention.softmax.sum"), f"{steps.weights.sum():.4f}")
+        st.metric(t("attention.softmax.prefix"), f"{steps.weights[:prefix].sum():.1%}")
     _table(session, steps, ["products", "scores", "weights"])
 
 
@@ -239,8 +238,8 @@ def _numbers(vector: torch.Tensor) -> str:
     return r",\,".join(f"{number:g}" for number in vector.tolist())
 
 
-def _in_sum(number: torch.Tensor) -> str:
-    return f"({number:.3f})" if number < 0 else f"{number:.3f}"
+def _in_sum(number: torch.Tensor, decimals: int = 3) -> str:
+    return f"({number:.{decimals}f})" if number < 0 else f"{number:.{decimals}f}"
 
 
 LESSON = Lesson(

@@ -18,6 +18,7 @@ from vitviz.ui.language import t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.lesson_widgets import (
     UPRIGHT,
+    chart_height,
     chosen_patch,
     colours,
     follow_layer,
@@ -65,7 +66,7 @@ def mlp(session: Session) -> None:
             color=alt.Color("part:N", title=None, legend=alt.Legend(orient="bottom")),
             tooltip=["layer", "part", alt.Tooltip("length", format=".2f")],
         ),
-        height=300,
+        height=chart_height(280),
     )
 
 
@@ -101,8 +102,9 @@ def lens(session: Session) -> None:
         for layer in range(len(shares))
         for p in shown
     )
+    chart, names = st.columns(2)
     lines = alt.Chart(table).mark_line(point=True)
-    st.altair_chart(
+    chart.altair_chart(
         lines.encode(
             x=alt.X("layer:O", title=t("layers.blocks"), axis=UPRIGHT),
             y=alt.Y("probability", title=t("compare.probability"), axis=alt.Axis(format="%")),
@@ -114,17 +116,18 @@ def lens(session: Session) -> None:
             ),
             tooltip=["layer", "class", alt.Tooltip("probability", format=".1%")],
         ),
-        height=280,
+        height=chart_height(340),
     )
     best = [rank_classes(rec.vit, row)[0] for row in logits]
-    words = [t("layers.blocks"), t("layers.lens.best"), t("compare.probability")]
+    words = [t("layers.lens.after"), t("layers.lens.best"), t("compare.probability")]
     rows = [(layer, p.label, p.probability) for layer, p in enumerate(best)]
-    bar = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
-    st.dataframe(
+    share = st.column_config.NumberColumn(format="percent")
+    names.dataframe(
         pd.DataFrame(rows, columns=words),
         hide_index=True,
-        column_config={words[2]: bar},
-        height=220,
+        column_config={words[2]: share},
+        height="content",
+        row_height=chart_height(26),
     )
 
 
@@ -142,7 +145,7 @@ def distance(session: Session) -> None:
         y=alt.Y("distance", title=t("manyheads.distance_axis")),
     )
     mean = base.mark_line(point=True).encode(y="mean(distance)")
-    st.altair_chart(base.mark_circle(size=60, opacity=0.4) + mean, height=300)
+    st.altair_chart(base.mark_circle(size=60, opacity=0.4) + mean, height=chart_height(300))
     st.caption(t("layers.distance.caption"))
 
 
@@ -207,7 +210,7 @@ def _line(table: pd.DataFrame, name: str, title: str, across: str) -> None:
             y=alt.Y(name, title=title),
             tooltip=["layer", alt.Tooltip(name, format=".2f")],
         ),
-        height=240,
+        height=chart_height(220),
     )
 
 

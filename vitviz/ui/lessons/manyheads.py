@@ -19,6 +19,7 @@ from vitviz.ui.language import t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.lesson_widgets import (
     UPRIGHT,
+    chart_height,
     chosen_patch,
     follow_layer,
     followed,
@@ -72,10 +73,13 @@ def join(session: Session) -> None:
                 y=alt.Y("length", title=t("manyheads.join.length")),
                 tooltip=["head", alt.Tooltip("length", format=".3f")],
             ),
-            height=220,
+            height=chart_height(220),
         )
-    terms = " + ".join(f"{_signed(part[0])}" for part in found.parts)
-    st.latex(rf"{terms} {found.bias[0]:+.4f} = {found.total[0]:.4f}")
+    terms = [f"{part[0]:+.4f}" for part in found.parts]
+    rows = ["".join(terms[start : start + 3]) for start in range(0, len(terms), 3)]
+    summed = rf"{found.bias[0]:+.4f} = {found.total[0]:.4f}"
+    lines = r" \\ & ".join([*rows, summed])
+    st.latex(rf"\begin{{aligned}}& {lines}\end{{aligned}}")
     st.caption(t("manyheads.join.caption"))
 
 
@@ -121,7 +125,7 @@ def count(session: Session) -> None:
         heat = Heatmap(values, session.rec.box, "attention")
         name = t("manyheads.count.map", head=head)
         panels.append(Panel(str(head), name, name, heat, False))
-    _maps(session, panels, "regrouped")
+    _maps(session, panels, "regrouped", SHOWN // 2)
     st.caption(t("manyheads.count.caption", row=patch[0], col=patch[1], layer=layer))
 
 
@@ -159,7 +163,7 @@ def _extremes(session: Session, name: str) -> None:
             tooltip=["layer", "head", alt.Tooltip("value", format=".2f")],
             size=alt.when(chosen[0] | chosen[1]).then(alt.value(220)).otherwise(alt.value(70)),
         ),
-        height=220,
+        height=chart_height(200),
     )
     photo, sheet = st.columns([1, 2])
     with photo:
@@ -177,25 +181,21 @@ def _sheet(
         title = t("heads.name", layer=layer, head=head)
         heat = explain(session.rec, "attention", patch, layer=layer, head=head)
         panels.append(Panel(f"{layer},{head}", title, title, heat, False))
-    _maps(session, panels, name)
+    _maps(session, panels, name, min(len(panels), 3))
 
 
-def _maps(session: Session, panels: list[Panel], name: str) -> None:
+def _maps(session: Session, panels: list[Panel], name: str, columns: int) -> None:
     """Small maps, each in its own colours."""
     map_sheet(
         session,
         panels,
         LOOK,
-        columns=min(len(panels), 6 if len(panels) > 9 else 3),
+        columns=columns,
         scale=None,
         alt=t("manyheads.sheet"),
         key=f"{name} maps",
         on_open=lambda: None,
     )
-
-
-def _signed(number: torch.Tensor) -> str:
-    return f"({number:.4f})" if number < 0 else f"{number:.4f}"
 
 
 LESSON = Lesson(

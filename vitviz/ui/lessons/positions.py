@@ -105,13 +105,16 @@ def off(session: Session) -> None:
 
 def both(session: Session) -> None:
     """Without places, the order of the patches changes nothing."""
-    seed, bare = _draw(), _bare(session)
+    bare = _bare(session)
+    left, right = st.columns(2)
+    with left:
+        seed = _draw()
     changed = run_once(
         session, "bare shuffle", seed, lambda: with_patches(bare, _order(session, seed))
     )
-    _before_and_after(bare, changed, "shuffled_without", "without")
     difference = float((changed.logits - bare.logits).abs().max())
-    st.metric(t("positions.both.difference"), f"{difference:.6f}")
+    right.metric(t("positions.both.difference"), f"{difference:.6f}")
+    _before_and_after(bare, changed, "shuffled_without", "without")
 
 
 def task(session: Session) -> None:

@@ -14,7 +14,7 @@ from vitviz.overlay import draw_grid, input_picture, show_input
 from vitviz.tokens import patch_pixels, patch_vectors, projection, smoothest, token_count
 from vitviz.ui.language import t
 from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import chosen_patch, colours, pick_patch
+from vitviz.ui.lesson_widgets import chart_height, chosen_patch, colours, pick_patch
 from vitviz.ui.session import Session
 
 FILTERS, FILTERS_WIDE = 32, 8
@@ -127,8 +127,9 @@ def resolution(session: Session) -> None:
     cell = 896 * size / side
     picture.image(draw_grid(enlarged, (cell, cell)), caption=caption, alt=caption)
     with numbers:
-        st.metric(t("tokens.resolution.tokens"), f"{count:,}")
-        st.metric(t("tokens.resolution.entries"), f"{count**2:,}")
+        first, second = st.columns(2)
+        first.metric(t("tokens.resolution.tokens"), f"{count:,}")
+        second.metric(t("tokens.resolution.entries"), f"{count**2:,}")
         _growth()
 
 
@@ -142,7 +143,7 @@ def _growth() -> None:
     lines = alt.Chart(table).mark_line(point=True)
     st.altair_chart(
         lines.encode(
-            x=alt.X("side", title=t("tokens.resolution.side")),
+            x=alt.X("side", title=t("tokens.resolution.axis"), axis=alt.Axis(tickCount=4)),
             y=alt.Y("tokens", title=t("tokens.resolution.tokens")),
             color=alt.Color(
                 "patch:N",
@@ -151,7 +152,7 @@ def _growth() -> None:
             ),
             tooltip=["side", "patch", "tokens"],
         ),
-        height=200,
+        height=chart_height(240),
     )
 
 
@@ -200,8 +201,10 @@ def _written(channel: torch.Tensor) -> None:
     ink = alt.when(alt.datum.value > middle).then(alt.value("black")).otherwise(alt.value("white"))
     st.altair_chart(
         squares.mark_rect().encode(color=alt.Color("value", scale=grey, legend=None))
-        + squares.mark_text(fontSize=11).encode(text=alt.Text("value", format=".1f"), color=ink),
-        height=400,
+        + squares.mark_text(fontSize=chart_height(10)).encode(
+            text=alt.Text("value", format=".1f"), color=ink
+        ),
+        height=chart_height(360),
     )
 
 
