@@ -18,7 +18,7 @@ from vitviz.ui.lesson_widgets import chosen_patch, colours, followed, layer_and_
 from vitviz.ui.session import Session
 
 NUMBERS_WIDE = 16  # of a vector in one row of its picture
-ROWS = 4  # tokens in a table
+ROWS = 3  # tokens in a table
 DIVISORS = (1, 2, 4, 8, 16, 32, 64)
 # Three tokens with whole numbers, d = 4: what the first token's query gets.
 QUERY = torch.tensor([2.0, 0.0, 1.0, 1.0])
@@ -55,7 +55,8 @@ def products(session: Session) -> None:
         rf"{_in_sum(q, 2)} \cdot {_in_sum(k, 2)}"
         for q, k in zip(steps.query[:2], steps.keys[best][:2], strict=True)
     )
-    st.latex(rf"s_{{\max}} = {terms} + \ldots = {steps.products[best]:.4f}")
+    summed = rf"+ \ldots = {steps.products[best]:.4f}"
+    st.latex(rf"\begin{{aligned}}s_{{\max}} = {{}} & {terms} \\ & {summed}\end{{aligned}}")
 
 
 def scale(session: Session) -> None:
@@ -118,7 +119,8 @@ def values(session: Session) -> None:
     terms = " + ".join(
         f"{steps.weights[i]:.3f} \\cdot {_in_sum(steps.values[i, 0])}" for i in order
     )
-    st.latex(rf"o_0 = {terms} + \ldots = {steps.output[0]:.4f}")
+    summed = rf"+ \ldots = {steps.output[0]:.4f}"
+    st.latex(rf"\begin{{aligned}}o_0 = {{}} & {terms} \\ & {summed}\end{{aligned}}")
 
 
 def by_hand(session: Session) -> None:

@@ -6,6 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import streamlit as st
+from torch import Tensor
 
 from vitviz.heads import head_statistics
 from vitviz.heatmap import Heatmap
@@ -93,32 +94,10 @@ def norm(session: Session) -> None:
 
 def lens(session: Session) -> None:
     """The classifier applied after each layer."""
-    rec = session.rec
-    logits = run_once(session, "lens", None, lambda: logit_lens(rec, residual_stream(rec)))
-    shares = logits.softmax(dim=-1)
-    shown = rec.predictions[:CLASSES]
-    table = pd.DataFrame(
-        {"layer": layer, "class": p.label, "probability": float(shares[layer, p.index])}
-        for layer in range(len(shares))
-        for p in shown
-    )
     chart, names = st.columns(2)
-    lines = alt.Chart(table).mark_line(point=True)
-    chart.altair_chart(
-        lines.encode(
-            x=alt.X("layer:O", title=t("layers.blocks"), axis=UPRIGHT),
-            y=alt.Y("probability", title=t("compare.probability"), axis=alt.Axis(format="%")),
-            color=alt.Color(
-                "class:N",
-                title=None,
-                sort=[p.label for p in shown],
-                legend=alt.Legend(orient="bottom", columns=2),
-            ),
-            tooltip=["layer", "class", alt.Tooltip("probability", format=".1%")],
-        ),
-        height=chart_height(340),
-    )
-    best = [rank_classes(rec.vit, row)[0] for row in logits]
+    with chart:
+        _lens_chart(session)
+    best = [rank_classes(session.rec.vit, row)[0] for row in _lens(session)]
     words = [t("layers.lens.after"), t("layers.lens.best"), t("compare.probability")]
     rows = [(layer, p.label, p.probability) for layer, p in enumerate(best)]
     share = st.column_config.NumberColumn(format="percent")
@@ -168,13 +147,44 @@ def rollout(session: Session) -> None:
 
 def task(session: Session) -> None:
     """After which layer the final answer stays ahead."""
-    rec = session.rec
-    logits = run_once(session, "lens", None, lambda: logit_lens(rec, residual_stream(rec)))
+    rec, logits = session.rec, _lens(session)
     same = logits.argmax(dim=-1) == logits[-1].argmax()
     changed = (~same).nonzero().flatten()
     first = int(changed[-1]) + 1 if len(changed) else 0
+    _lens_chart(session)
     st.markdown(
         t("layers.task", label=rec.predictions[0].label, block=first, blocks=rec.num_layers)
+    )
+
+
+def _lens(session: Session) -> Tensor:
+    rec = session.rec
+    return run_once(session, "lens", None, lambda: logit_lens(rec, residual_stream(rec)))
+
+
+def _lens_chart(session: Session) -> None:
+    """How probable the model's first classes are after each layer."""
+    shares = _lens(session).softmax(dim=-1)
+    shown = session.rec.predictions[:CLASSES]
+    table = pd.DataFrame(
+        {"layer": layer, "class": p.label, "probability": float(shares[layer, p.index])}
+        for layer in range(len(shares))
+        for p in shown
+    )
+    lines = alt.Chart(table).mark_line(point=True)
+    st.altair_chart(
+        lines.encode(
+            x=alt.X("layer:O", title=t("layers.blocks"), axis=UPRIGHT),
+            y=alt.Y("probability", title=t("compare.probability"), axis=alt.Axis(format="%")),
+            color=alt.Color(
+                "class:N",
+                title=None,
+                sort=[p.label for p in shown],
+                legend=alt.Legend(orient="bottom", columns=2),
+            ),
+            tooltip=["layer", "class", alt.Tooltip("probability", format=".1%")],
+        ),
+        height=chart_height(340),
     )
 
 

@@ -79,13 +79,14 @@ def swap(session: Session) -> None:
     left, right = st.columns(2)
     row = left.slider(t("positions.swap.row"), 0, rows - 1, 0, key="other_row")
     col = right.slider(t("positions.swap.col"), 0, cols - 1, 0, key="other_col")
-    with left:
+    before, after = st.columns(2)
+    with before:
         one = pick_patch(session, explain(rec, "attention"), marks=[[row, col]])
         st.caption(t("positions.swap.how"))
         prediction_bars(rec.predictions[:CLASSES])
     order = swapped(rec, one, (row, col))
     changed = run_once(session, "swap", (one, row, col), lambda: with_patches(rec, order))
-    with right:
+    with after:
         result(changed, t("positions.swapped"))
 
 

@@ -120,16 +120,17 @@ def resolution(session: Session) -> None:
         t("tokens.resolution.patch"), [8, 14, 16, 32], default=14, required=True, key="patch_size"
     )
     count = token_count(side, size)
-    picture, numbers = st.columns(2)
+    cut_photo, chart = st.columns([2, 3])
     rows = side // size
     caption = t("tokens.cut.caption", rows=rows, cols=rows, patches=rows * rows)
     enlarged = input_picture(session.rec.vit, session.rec.pixels).resize((896, 896))
     cell = 896 * size / side
-    picture.image(draw_grid(enlarged, (cell, cell)), caption=caption, alt=caption)
-    with numbers:
+    with cut_photo:
+        st.image(draw_grid(enlarged, (cell, cell)), caption=caption, alt=caption)
         first, second = st.columns(2)
         first.metric(t("tokens.resolution.tokens"), f"{count:,}")
         second.metric(t("tokens.resolution.entries"), f"{count**2:,}")
+    with chart:
         _growth()
 
 
@@ -152,7 +153,7 @@ def _growth() -> None:
             ),
             tooltip=["side", "patch", "tokens"],
         ),
-        height=chart_height(240),
+        height=chart_height(300),
     )
 
 
