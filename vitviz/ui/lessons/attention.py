@@ -127,12 +127,6 @@ def by_hand(session: Session) -> None:
     """Three tokens to calculate, with a word on each answer."""
     del session
     steps = attention_steps(QUERY, KEYS, VALUES, 1 / math.sqrt(len(QUERY)))
-    rows = {"q": QUERY, "k_1": KEYS[0], "k_2": KEYS[1], "k_3": KEYS[2]}
-    shown = [rf"{name} = ({_numbers(vector)})" for name, vector in rows.items()]
-    shown += [rf"v_{i} = ({_numbers(value)})" for i, value in enumerate(VALUES, start=1)]
-    st.latex(r"\qquad ".join(shown[:2]))
-    st.latex(r"\qquad ".join(shown[2:4]))
-    st.latex(r"\qquad ".join(shown[4:]))
     unscaled = KEYS @ QUERY
     right = {
         "product": float(steps.products[0]),
@@ -236,6 +230,16 @@ def _token_name(session: Session, token: int) -> str:
     return str(entry("map.place")).format(row=row, col=col)
 
 
+def _given() -> str:
+    """The three tokens' numbers as lines of LaTeX."""
+    named = {"q": QUERY}
+    named |= {f"k_{number}": key for number, key in enumerate(KEYS, start=1)}
+    named |= {f"v_{number}": value for number, value in enumerate(VALUES, start=1)}
+    shown = [f"{name} = ({_numbers(vector)})" for name, vector in named.items()]
+    rows = (shown[:2], shown[2:4], shown[4:])
+    return r" \\ ".join(r"\quad ".join(row) for row in rows)
+
+
 def _numbers(vector: torch.Tensor) -> str:
     return r",\,".join(f"{number:g}" for number in vector.tolist())
 
@@ -250,10 +254,10 @@ LESSON = Lesson(
     (
         Step("asks", asks, formula=r"q = W_q x,\quad k = W_k x,\quad v = W_v x"),
         Step("products", products, formula=r"s_j = q \cdot k_j = \sum_{m=1}^{d} q_m k_{jm}"),
-        Step("scale", scale, guess=True, formula=r"z_j = \frac{q \cdot k_j}{\sqrt{d}}"),
-        Step("softmax", softmax, formula=r"a_j = \frac{e^{z_j}}{\sum_i e^{z_i}}"),
+        Step("scale", scale, guess=True, formula=r"z_j = \dfrac{q \cdot k_j}{\sqrt{d}}"),
+        Step("softmax", softmax, formula=r"a_j = \dfrac{e^{z_j}}{\sum_i e^{z_i}}"),
         Step("values", values, formula=r"o = \sum_j a_j\, v_j"),
-        Step("by_hand", by_hand),
+        Step("by_hand", by_hand, formula=_given()),
     ),
     task,
     {

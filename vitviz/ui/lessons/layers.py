@@ -230,7 +230,7 @@ LESSON = Lesson(
     (
         Step("stream", stream, formula=r"x_{l+1} = x_l + a_l + m_l"),
         Step("mlp", mlp),
-        Step("norm", norm, formula=r"y = \frac{x - \mu}{\sigma} \cdot \gamma + \beta"),
+        Step("norm", norm, formula=r"y = \dfrac{x - \mu}{\sigma} \cdot \gamma + \beta"),
         Step("lens", lens, guess=True),
         Step("distance", distance),
         Step("rollout", rollout, guess=True),

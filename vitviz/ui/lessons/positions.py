@@ -172,7 +172,7 @@ LESSON = Lesson(
     "positions",
     (
         Step("added", added, formula=r"x_i = W p_i + b + e_i"),
-        Step("alike", alike, formula=r"\frac{e_i \cdot e_j}{|e_i|\,|e_j|}"),
+        Step("alike", alike, formula=r"\dfrac{e_i \cdot e_j}{|e_i|\,|e_j|}"),
         Step("grid", grid),
         Step("swap", swap, guess=True),
         Step("shuffle", shuffle),
