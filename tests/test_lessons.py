@@ -168,6 +168,16 @@ def test_lesson_7_keeps_what_is_right_when_a_file_is_broken() -> None:
     assert [len(photos) for photos in album.photos[:2]] == [1, 3]
 
 
+def test_lesson_1_cuts_otherwise() -> None:
+    app = opened("tokens", step="6")
+    answer(app, right=True)
+    app.slider(key="side").set_value(448).run()
+    app.segmented_control(key="patch_size").set_value(32).run()
+    assert [metric.value for metric in app.metric] == ["197", "38,809"]  # 14 × 14 + 1
+    [picture] = app.get("image")
+    assert "14 × 14 = 196" in str(picture.proto)
+
+
 def test_lesson_2_shows_the_runs_of_the_model() -> None:
     app = opened("positions", step="7", sample="coffee")
     answer(app, right=True)
@@ -184,7 +194,12 @@ def test_lesson_2_shows_the_runs_of_the_model() -> None:
 
 def test_lesson_3_shows_the_heads_own_numbers() -> None:
     app = opened("attention", step="4", sample="coffee", patch="3,7", in_layer="5", in_head="2")
-    weights = app.session_state["session"].rec.attention_row(5, (3, 7))[2]
+    rec = app.session_state["session"].rec
+    weights = rec.attention_row(5, (3, 7))[2]
+    assert f"= {weights.max():.4f}" in app.latex[-1].value
+    app_2 = opened("attention", step="2", sample="coffee", patch="3,7", in_layer="5", in_head="2")
+    query, keys = rec.layers[5].query[0, 2, 1 + 3 * 16 + 7], rec.layers[5].key[0, 2]
+    assert f"= {(keys @ query).max():.4f}" in app_2.latex[-1].value
     assert app.metric[0].value == "1.0000"
     assert app.metric[1].value == f"{weights[0]:.1%}"
     assert app.dataframe[0].value["weight"].max() == pytest.approx(float(weights.max()))
@@ -221,9 +236,17 @@ def test_lesson_4_adds_up_to_the_layers_output() -> None:
         rec.vit.module(rec.pixels[None])
     hook.remove()
     expected = float(out[0][0, rec.num_prefix_tokens + 3 * 16 + 7, 0])
-    assert float(app.latex[-1].value.rsplit("= ", 1)[1].strip("$\n")) == pytest.approx(
-        expected, abs=1e-4
-    )
+    shown = app.latex[-1].value.rsplit("= ", 1)[1].split("\\end")[0]
+    assert float(shown) == pytest.approx(expected, abs=1e-4)
+
+
+def test_lesson_4_cuts_a_layer_into_other_heads() -> None:
+    app = opened("manyheads", step="6", sample="coffee", patch="3,7")
+    rec = app.session_state["session"].rec
+    app.select_slider(key="heads_of_width").set_value(12).run()
+    assert not app.exception
+    assert [metric.value for metric in app.metric] == ["32", "12", f"{12 * 257**2:,}"]
+    assert rec.num_heads(6) == 6
 
 
 def test_lesson_5_shows_the_stream_and_ends_with_the_prediction() -> None:

@@ -37,7 +37,7 @@ class Step:
         id: of its texts.
         show: draws its widgets.
         guess: whether the visitor answers a question before the widgets appear.
-        formula: LaTeX that the words refer to.
+        formula: LaTeX that the words refer to; its lines end with two backslashes.
     """
 
     id: str

@@ -30,7 +30,7 @@ section { break-inside: avoid; }
 ul.choices { list-style: none; padding-left: 0; }
 p.line { border-bottom: 1px solid #999; height: 1.6em; margin: 0; }
 p.name { display: flex; gap: 2rem; } p.name span { flex: 1; border-bottom: 1px solid #999; }
-p.why { color: #0f766e; } img { vertical-align: middle; }
+p.why { color: #0f766e; } img { vertical-align: middle; max-width: 100%; }
 """
 
 
@@ -57,7 +57,7 @@ def _sections(lesson: Lesson, answers: bool, say: Callable[[str], Any]) -> Itera
         key = f"{lesson.id}.{step.id}"
         text = say(f"{key}.text")
         shown = _words(text if answers else TERM.sub(BLANK, text))
-        formula = f"<p>{_formula(step.formula)}</p>" if step.formula else ""
+        formula = "".join(f"<p>{_formula(line)}</p>" for line in step.formula.split(r"\\") if line)
         guess = _question(say(f"{key}.guess"), answers) if step.guess else ""
         yield f"<h2>{html.escape(say(f'{key}.title'))}</h2>{shown}{formula}{guess}"
     lines = '<p class="line"></p>' * 3
