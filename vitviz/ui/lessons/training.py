@@ -15,26 +15,15 @@ import streamlit as st
 import torch
 from PIL import Image
 
+from vitviz.augmentation import augmentation, random_crops
 from vitviz.errors import ImageError
 from vitviz.heatmap import Heatmap
 from vitviz.images import load_image, samples
 from vitviz.methods import explain
 from vitviz.overlay import overlay
 from vitviz.recording import Recording, record
-from vitviz.training import (
-    Moment,
-    Plan,
-    SeededDropout,
-    Training,
-    augmentation,
-    features,
-    frozen_part,
-    hold_out,
-    learning_rates,
-    random_crops,
-    start,
-    trainable_parameters,
-)
+from vitviz.trained_part import SeededDropout, features, frozen_part, trainable_parameters
+from vitviz.training import Moment, Plan, Training, hold_out, learning_rates, start
 from vitviz.ui.browser import URL, thumbnail
 from vitviz.ui.language import explained, t
 from vitviz.ui.lesson import Lesson, Step
@@ -130,7 +119,7 @@ def augment(session: Session) -> None:
     )
     key = ("views", tuple(chosen), drawn)
     if session.kept.get("views", (None,))[0] != key:
-        view = augmentation(session.rec.pixels.shape[-1], **{k: k in chosen for k in kinds})
+        view = augmentation(session.rec.pixels.shape[-2:], **{k: k in chosen for k in kinds})
         session.kept["views"] = key, [view(session.small) for _ in range(VIEWS)]
     columns = st.columns(3)
     for number, picture in enumerate(session.kept["views"][1]):
