@@ -49,6 +49,7 @@ def test_what_is_written_is_what_is_reported(
     assert found.confusion == tuple(map(tuple, counts.tolist()))
     assert found.held_out == len(files) == 6
     assert found.accuracy == counts.trace() / 6 >= 5 / 6
+    assert len({p.stat().st_mode for p in found.out.iterdir()}) == 1  # the app may be another user
     assert sorted(p.name for p in found.out.iterdir()) == [
         "config.json",
         "model.safetensors",
@@ -314,9 +315,9 @@ def test_the_digits_are_learned_from_a_folder(tmp_path: Path, capsys) -> None:
 
     assert write_digits(tmp_path / "digits") == 1797
     call = ["finetune", str(tmp_path / "digits"), "--out", str(tmp_path / "mine"), "--json"]
-    assert main([*call, "--train", "4", "--size", "56", "--epochs", "8"]) == 0
+    assert main([*call, "--train", "4", "--size", "56", "--epochs", "10"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["held_out"] == 360
+    assert result["held_out"] == 359
     assert result["accuracy"] >= 0.97
     vit = vitviz.load_model(tmp_path / "mine")
     assert vit.labels == tuple("0123456789")

@@ -217,6 +217,8 @@ def _save(vit: Vit, out: Path) -> None:
         model_config={"label_names": list(vit.labels)},
         data_config={"input_size": tuple(size)},
     )
+    config, weights = out / "config.json", out / "model.safetensors"
+    weights.chmod(config.stat().st_mode)  # it was written for its owner only
 
 
 def _logits(vit: Vit, photos: TrainingPhotos, stages: Stages) -> Tensor:

@@ -96,9 +96,8 @@ def _summary(result: Finetuned) -> str:
     numbers = {
         "held-out accuracy": f"{result.accuracy:.1%}",
         "photos": f"{sum(result.photos):,}",
-        "held out": f"{result.held_out:,}",
         "classes": f"{len(result.labels):,}",
-        "numbers trained": f"{trained:,} ({trained / total:.1%})",
+        "trained": f"{trained / total:.2%}",
         "best epoch": f"{result.best_epoch + 1} of {len(result.epochs)}",
         "time": f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s",
     }
@@ -108,7 +107,8 @@ def _summary(result: Finetuned) -> str:
     right = sum(row[index] for index, row in enumerate(result.confusion))
     return (
         f"<p>{right:,} of {result.held_out:,} held-out photos are right. The model began as "
-        f'{html.escape(result.base)}.</p><dl class="numbers">{cells}</dl>'
+        f"{html.escape(result.base)}; {trained:,} of its {total:,} parameters were trained.</p>"
+        f'<dl class="numbers">{cells}</dl>'
         '<p class="quiet">The held-out photos also chose the epoch whose weights were kept, so a '
         "fresh set of photos may give a little less. They were classified by the model as it was "
         "written, in float32.</p>"
@@ -155,13 +155,13 @@ def _classes(result: Finetuned) -> str:
             result.labels, result.photos, result.confusion, result.class_accuracy, strict=True
         )
     ]
-    return _table(("class", "photos", "held out", "right", ""), rows, (1, 2, 3))
+    return _table(("class", "photos", "held out", "right", ""), rows, (1, 2, 3, 4))
 
 
 def _confusion(result: Finetuned) -> str:
     """The matrix, and its largest entries off the diagonal."""
     chart = confusion_chart(result.confusion, result.labels)
-    fits = "fits" if len(result.labels) <= 12 else "scroll"
+    is_small = len(result.labels) <= 12
     mistakes = [
         (count, result.labels[true], result.labels[given])
         for true, row in enumerate(result.confusion)
@@ -175,8 +175,10 @@ def _confusion(result: Finetuned) -> str:
     ]
     more = f"<p>and {len(mistakes) - MISTAKES} more pairs.</p>" if mistakes[MISTAKES:] else ""
     table = _table(("true class", "given class", "photos"), rows, (2,)) + more
+    figure = _chart(chart, "Confusion matrix")
     return (
-        f'<div class="columns"><figure class="{fits}">{_chart(chart, "Confusion matrix")}</figure>'
+        f'<div class="{"columns" if is_small else "wide"}">'
+        f'<figure class="{"fits" if is_small else "scroll"}">{figure}</figure>'
         f"<div><h3>Most frequent mistakes</h3>{table if rows else '<p>None.</p>'}</div></div>"
     )
 
