@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from colour_photos import COLOURS, EACH, QUICK
-from families import random_module
+from families import FAMILIES, make_photo, random_classifier, random_module
 from PIL import Image
 from safetensors.torch import load_file
 from timm.models import save_for_hf
@@ -19,8 +20,10 @@ import vitviz
 from vitviz import course, training_photos, zoo
 from vitviz.augmentation import views
 from vitviz.cli import main
-from vitviz.trained_part import TrainedPart, predict
+from vitviz.trained_part import TrainedPart, predict, private_copy
 from vitviz.training import Plan, hold_out, start
+
+finetuning = sys.modules["vitviz.finetune"]  # the package's attribute is the function
 
 
 class Stop(Exception):
@@ -269,6 +272,28 @@ def test_other_families(family: str, colour_folder: Path, tmp_path: Path) -> Non
     rec = vitviz.record(vit, vitviz.load_image(next((colour_folder / "red").iterdir())))
     assert {p.label for p in rec.predictions} == set(COLOURS)
     assert sum(found.photos) == 3 * EACH
+
+
+@pytest.mark.parametrize("name", sorted(set(FAMILIES) - {"deit distilled"}))  # two heads
+def test_every_family_is_written_as_it_was_at_another_size(name: str, tmp_path: Path) -> None:
+    module = random_classifier(name)
+    save_for_hf(module, tmp_path / "base", safe_serialization=True)
+    side = 3 * module.patch_embed.patch_size[0]
+    own = private_copy(finetuning._resized(vitviz.load_model(tmp_path / "base"), side), "ab")
+    finetuning._save(own, tmp_path / "mine")
+    written, photo = vitviz.load_model(tmp_path / "mine"), make_photo()
+    pixels = written.transform(photo)
+    assert torch.equal(pixels, own.transform(photo))
+    assert vitviz.record(written, photo).grid == (3, 3)
+    with torch.no_grad():
+        assert torch.equal(written.module(pixels[None]), own.module(pixels[None]))
+
+
+def test_a_model_of_one_input_size_is_refused_another() -> None:
+    vit = vitviz.Vit(torch.nn.Linear(2, 2), "odd", [], torch.as_tensor)
+    assert finetuning._resized(vit, None) is vit
+    with pytest.raises(vitviz.VitvizError, match="odd has one input size only"):
+        finetuning._resized(vit, 28)
 
 
 def test_another_input_size_is_the_written_models_own(

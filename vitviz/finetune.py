@@ -156,6 +156,8 @@ def _resized(vit: Vit, size: int | None) -> Vit:
     if size is None:
         return vit
     module: Any = vit.module
+    if not hasattr(module, "set_input_size"):
+        raise VitvizError(f"{vit.name} has one input size only; leave the size out.")
     patch = module.patch_embed.patch_size[0]
     if size % patch:
         raise VitvizError(f"The patches of {vit.name} have {patch} px; {size} px is no multiple.")
