@@ -113,7 +113,9 @@ def test_worksheets_hold_the_lesson(lesson: Lesson, language: str) -> None:
 
 
 def test_lesson_7_shows_what_the_library_trained() -> None:
-    from vitviz.training import frozen_part, hold_out, random_crops, start
+    from vitviz.augmentation import random_crops
+    from vitviz.trained_part import frozen_part
+    from vitviz.training import hold_out, start
     from vitviz.ui.album import READY_MADE
     from vitviz.ui.training_run import HEAD_PLAN
 

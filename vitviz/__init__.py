@@ -11,6 +11,8 @@ from vitviz import faithfulness
 from vitviz.artefacts import artefact_patches
 from vitviz.errors import ImageError, MethodError, ModelError, ModelUnavailable, VitvizError
 from vitviz.evaluation import evaluate
+from vitviz.finetune import Finetuned, finetune
+from vitviz.finetune_settings import FinetuneSettings
 from vitviz.heatmap import Heatmap
 from vitviz.images import load_image, samples
 from vitviz.methods import METHODS, explain
@@ -20,6 +22,8 @@ from vitviz.zoo import Vit, bundled_models, from_module, load_model
 
 __all__ = [
     "METHODS",
+    "FinetuneSettings",
+    "Finetuned",
     "Heatmap",
     "ImageError",
     "MethodError",
@@ -34,6 +38,7 @@ __all__ = [
     "evaluate",
     "explain",
     "faithfulness",
+    "finetune",
     "from_module",
     "load_image",
     "load_model",

@@ -8,9 +8,9 @@ from io import BytesIO
 import streamlit as st
 from PIL import Image
 
+from vitviz.augmentation import random_crops
 from vitviz.errors import ImageError
 from vitviz.images import load_image, samples
-from vitviz.training import random_crops
 from vitviz.ui.language import explained, t
 from vitviz.ui.photo_picker import FILES, as_code
 from vitviz.ui.session import turn

@@ -11,7 +11,8 @@ from vitviz.heatmap import Heatmap
 from vitviz.images import load_image
 from vitviz.methods import explain
 from vitviz.recording import Recording, record
-from vitviz.training import Moment, Plan, Training, frozen_part, hold_out, start
+from vitviz.trained_part import frozen_part
+from vitviz.training import Moment, Plan, Training, hold_out, start
 from vitviz.ui.album import LEAST_PHOTOS, Album, own_album
 from vitviz.ui.browser import thumbnail
 from vitviz.ui.language import t

@@ -13,21 +13,14 @@ import pandas as pd
 import streamlit as st
 import torch
 
+from vitviz.augmentation import augmentation
 from vitviz.heatmap import Heatmap
 from vitviz.images import load_image
 from vitviz.methods import explain
 from vitviz.overlay import overlay
 from vitviz.recording import record
-from vitviz.training import (
-    Moment,
-    Plan,
-    SeededDropout,
-    augmentation,
-    features,
-    learning_rates,
-    start,
-    trainable_parameters,
-)
+from vitviz.trained_part import SeededDropout, features, trainable_parameters
+from vitviz.training import Moment, Plan, learning_rates, start
 from vitviz.ui.album import (
     MOST_CLASSES,
     edit_album,
@@ -102,7 +95,7 @@ def augment(session: Session) -> None:
     )
     key = ("views", tuple(chosen), drawn)
     if session.kept.get("views", (None,))[0] != key:
-        view = augmentation(session.rec.pixels.shape[-1], **{k: k in chosen for k in kinds})
+        view = augmentation(session.rec.pixels.shape[-2:], **{k: k in chosen for k in kinds})
         session.kept["views"] = key, [view(session.small) for _ in range(VIEWS)]
     with st.container(horizontal=True, gap="small"):
         for number, picture in enumerate(session.kept["views"][1]):
