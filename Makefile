@@ -3,13 +3,17 @@ PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: run test lint browser benchmark clean
+.PHONY: run test slow lint browser benchmark clean
 
 run: .venv/app.done
 	$(BIN)/streamlit run app.py --server.port $(PORT)
 
 test: lint browser
 	$(BIN)/pytest
+
+# What takes minutes: a real fine-tuning.
+slow: .venv/dev.done
+	$(BIN)/pytest -m slow
 
 lint: .venv/dev.done
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from vitviz.ui import compare, explore, heads
-from vitviz.ui.language import t
+from vitviz.ui.language import t, widget_words
 from vitviz.ui.lesson import lessons
 from vitviz.ui.photo_picker import keep_link
 from vitviz.ui.server import send_at_once
@@ -15,6 +15,7 @@ LOGO = Path(__file__).parent / "assets" / "logo.svg"
 st.cache_resource(show_spinner=False)(send_at_once)()
 st.set_page_config("Vitviz", page_icon=str(LOGO), layout="wide")
 st.html(Path(explore.__file__).with_name("page.css"))
+st.html(widget_words())
 EXPLORE, COMPARE, HEADS = ":material/visibility:", ":material/balance:", ":material/grid_view:"
 page = st.navigation(
     {

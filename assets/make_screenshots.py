@@ -11,11 +11,16 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 OUT = Path(__file__).parent / "screenshots"
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 FRAME = (760, 540)  # px of the animation
+LESSONS = {  # what to open, and the answer that shows the widgets
+    "attention": ("step=3&sample=cat&patch=3,9", "It concentrates on fewer tokens"),
+    "positions": ("step=3&sample=cat", None),
+    "beyond": ("step=2&sample=flower&lang=zh", "常常能，但不是每张照片都行"),
+}
 
 
 def settle(page: Page) -> None:
@@ -45,9 +50,20 @@ def animation(page: Page) -> list[Image.Image]:
     for layer in ("Layer 8, head 3", "Layer 5, head 1", "Layer 2, head 4"):
         page.get_by_role("button", name=layer).click()
         settle(page)
-        page.evaluate("window.scrollTo(0, 0)")
+        page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, 0)")
         take()
     return frames
+
+
+def lesson_pictures(browser: Browser, address: str) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 860}, device_scale_factor=1.5)
+    for name, (opened, answer) in LESSONS.items():
+        page.goto(f"{address}/{name}?{opened}")
+        page.get_by_role("heading", level=1).wait_for()
+        if answer:
+            page.get_by_text(answer, exact=True).click()
+        settle(page)
+        page.screenshot(path=OUT / f"lesson-{name}.png")
 
 
 def main(address: str) -> None:
@@ -63,14 +79,15 @@ def main(address: str) -> None:
         for name, height in (("compare", 1200), ("heads", 960)):
             page.set_viewport_size({"width": 1280, "height": height})
             page.goto(f"{address}/{name}?sample=cat-and-coffee")
-            page.wait_for_selector("[data-testid=stDataFrame], .head-matrix", timeout=120_000)
+            page.wait_for_selector("[data-testid=stDataFrame], .head-matrix", timeout=600_000)
             settle(page)
             page.screenshot(path=OUT / f"{name}.png")
         page.set_viewport_size({"width": 1280, "height": 900})
-        page.goto(f"{address}/?view=All&attention_layer=8")
+        page.goto(f"{address}/?view=all&attention_layer=8")
         page.wait_for_selector(".map-sheet canvas")
         settle(page)
         frames = [frame.resize(FRAME) for frame in animation(page)]
+        lesson_pictures(browser, address)
         browser.close()
     still = frames[0].quantize(128)
     rest = [frame.quantize(128) for frame in frames[1:]]

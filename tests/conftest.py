@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+import timm
+import torch
+from colour_photos import COLOURS, EACH, write_photo
 from families import FAMILIES, make_photo, random_module
 from PIL import Image
+from timm.models import save_for_hf
 
 import vitviz
 
@@ -22,3 +29,25 @@ def vit(family: str) -> vitviz.Vit:
 @pytest.fixture
 def photo() -> Image.Image:
     return make_photo()
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random ViT with 17 tokens, in timm's hub layout."""
+    torch.manual_seed(0)
+    sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "num_heads": 3, "depth": 3}
+    module = timm.create_model("vit_tiny_patch16_224", num_classes=5, **sizes)
+    folder = tmp_path_factory.mktemp("base")
+    save_for_hf(module, folder, safe_serialization=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def colour_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten noisy photos of each of three colours."""
+    root = tmp_path_factory.mktemp("photos")
+    generator = np.random.default_rng(0)
+    for name, colour in COLOURS.items():
+        for number in range(EACH):
+            write_photo(root / name / f"{number}.png", colour, generator)
+    return root

@@ -298,6 +298,22 @@ def test_another_language_loses_nothing() -> None:
     assert app.query_params["rollout_fusion"] == "max"
 
 
+def test_another_language_keeps_the_classes_and_says_what_was_wrong() -> None:
+    app = opened(sample="cat-and-coffee", method="relevance", target="espresso", versus="tabby")
+    upload(app, b"text", "bad.jpg")
+    for language, first, error in (
+        ("zh", "意式浓缩咖啡", "这不是这里能打开的图片"),
+        ("en", "espresso", "This is not an image"),
+    ):
+        app.button(key=f"to_{language}").click().run()
+        assert not app.exception
+        assert app.selectbox(key="target").value == "espresso"
+        assert app.selectbox(key="versus").value == "tabby"
+        assert first in app.selectbox(key="target").options
+        assert app.query_params["target"] == "espresso"
+        assert f"`bad.jpg`: {error}" in app.error[0].value
+
+
 def test_going_back_in_the_browser_takes_the_choice_back() -> None:
     app = opened()
     app.selectbox(key="method").set_value("rollout").run()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 import vitviz
-from vitviz.attention_steps import attention_steps, entropy, head_steps
+from vitviz.attention_steps import attention_steps, entropy, head_steps, regrouped
 from vitviz.errors import MethodError, VitvizError
 from vitviz.ui.lessons.attention import KEYS, QUERY, VALUES
 
@@ -90,3 +90,25 @@ def test_what_cannot_be_shown_is_said(rec: vitviz.Recording) -> None:
     average = recorded("vit_tiny_patch16_224", 64, class_token=False, global_pool="avg")
     with pytest.raises(MethodError, match="choose a patch"):
         head_steps(average, 0, 0, "cls")
+
+
+@pytest.mark.parametrize("query", ["cls", (3, 7)])
+def test_a_layer_cut_into_its_own_number_of_heads_is_the_layer(query: vitviz.Query) -> None:
+    rec = vitviz.record(vitviz.load_model(), vitviz.load_image(vitviz.samples()[0].path))
+    own = rec.attention_row(5, query)
+    torch.testing.assert_close(regrouped(rec, 5, len(own), query), own)
+
+
+def test_other_numbers_of_heads_cut_the_same_width_elsewhere() -> None:
+    rec = vitviz.record(vitviz.load_model(), vitviz.load_image(vitviz.samples()[0].path))
+    call = rec.layers[5]
+    for heads in (1, 2, 12):
+        query, key = (
+            part[0].transpose(0, 1).reshape(rec.num_tokens, heads, -1).transpose(0, 1)
+            for part in (call.query, call.key)
+        )
+        eye = torch.eye(rec.num_tokens).expand(heads, -1, -1)
+        expected = torch.nn.functional.scaled_dot_product_attention(query, key, eye)[:, 0]
+        torch.testing.assert_close(regrouped(rec, 5, heads), expected)
+    with pytest.raises(VitvizError, match="384 cannot be cut into 5"):
+        regrouped(rec, 5, 5)

@@ -95,4 +95,7 @@ def test_the_page_speaks_chinese() -> None:
     assert not app.exception
     assert set(app.dataframe[0].value["方法"]) == {"注意力", "随机"}
     assert any("曲线下的面积" in text.value for text in app.markdown)
+    assert any("对于 `意式浓缩咖啡`" in text.value for text in app.markdown)
+    assert "`意式浓缩咖啡`" in app.caption[-1].value
+    assert "虎斑猫" in app.selectbox(key="target").options
     assert "按“注意力”从最相关的开始" in app.caption[-1].value

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import timm
 import torch
+from timm.layers import SwiGLU, SwiGLUPacked
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import resnet50
@@ -14,6 +17,7 @@ import vitviz
 from vitviz.cost import (
     RESNET50,
     block_operations,
+    block_weights,
     fitted,
     map_bytes,
     measure_cost,
@@ -24,27 +28,45 @@ from vitviz.errors import ModelError
 PHOTO = vitviz.samples()[0].path
 
 
-def model(**options: object) -> vitviz.Vit:
+def model(**options: Any) -> vitviz.Vit:
     torch.manual_seed(0)
     options = {"img_size": 64, "depth": 2, "num_classes": 5, **options}
     return vitviz.from_module(timm.create_model("vit_tiny_patch16_224", **options).eval())
 
 
 @pytest.mark.parametrize("side", [64, 128])
-def test_operations_are_those_that_pytorch_counts(side: int) -> None:
-    block = model(img_size=side).module.blocks[0]
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"mlp_ratio": 2},
+        {"mlp_layer": SwiGLU, "mlp_ratio": 3},
+        {"mlp_layer": SwiGLUPacked, "mlp_ratio": 4},
+    ],
+)
+def test_operations_are_those_that_pytorch_counts(side: int, options: dict[str, Any]) -> None:
+    vit = model(img_size=side, **options)
+    rec = vitviz.record(vit, vitviz.load_image(PHOTO))
+    block = vit.module.blocks[0]
     block.attn.fused_attn = False  # the counter knows matrix products only
-    tokens = (side // 16) ** 2 + 1
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        block(torch.zeros(1, tokens, 192))
-    found = block_operations(tokens, 192)
+        block(torch.zeros(1, rec.num_tokens, 192))
+    found = block_operations(rec.num_tokens, 192, block_weights(rec))
     assert 2 * (found.matrices + found.attention) == counter.get_total_flops()
 
 
-def test_both_parts_are_equal_at_six_widths() -> None:
-    found = block_operations(6 * 192, 192)
+def test_both_parts_are_equal_at_six_widths_if_the_mlp_is_four_wide() -> None:
+    weights = block_weights(vitviz.record(model(), vitviz.load_image(PHOTO)))
+    assert weights == 12 * 192**2
+    found = block_operations(6 * 192, 192, weights)
     assert found.matrices == found.attention
-    assert block_operations(10, 8, mlp=16).matrices == 10 * (4 * 64 + 2 * 8 * 16)
+
+
+def test_a_model_without_blocks_cannot_be_counted() -> None:
+    rec = vitviz.record(model(), vitviz.load_image(PHOTO))
+    del rec.vit.module.blocks
+    with pytest.raises(ModelError, match="which its blocks are"):
+        block_weights(rec)
 
 
 def test_maps_take_what_their_tensors_take() -> None:
@@ -67,7 +89,7 @@ def test_every_size_is_measured() -> None:
     assert [timing.tokens for timing in found] == [5, 17]
     assert all(timing.seconds > 0 for timing in found)
     assert found[1].kept == 2 * 3 * 17 * 192 * 4
-    assert shares == [0.25, 0.5, 0.75, 1.0]
+    assert shares == [pytest.approx(n / 6) for n in range(1, 7)]
 
 
 def test_a_model_of_one_size_is_refused() -> None:

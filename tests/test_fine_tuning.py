@@ -12,22 +12,17 @@ from families import make_photo, random_classifier
 from torch import Tensor
 
 import vitviz
+from vitviz.augmentation import augmentation, random_crops
 from vitviz.recorder import Recorder
-from vitviz.training import (
-    Plan,
+from vitviz.trained_part import (
     SeededDropout,
     TrainedPart,
-    augmentation,
-    class_token_entropy,
     features,
     frozen_part,
-    hold_out,
-    learning_rates,
     private_copy,
-    random_crops,
-    start,
     trainable_parameters,
 )
+from vitviz.training import Plan, class_token_entropy, hold_out, learning_rates, start
 
 LABELS = ("sky", "sea", "sand")
 TARGETS = torch.tensor([0, 0, 1, 1, 2, 2])
@@ -279,7 +274,7 @@ def test_random_crops_are_the_seeds_own() -> None:
 
 def test_without_augmentation_a_view_is_the_middle() -> None:
     photo = make_photo(size=(64, 64))
-    plain = augmentation(64, crop=False, flip=False, colour=False)
+    plain = augmentation((64, 64), crop=False, flip=False, colour=False)
     assert plain(photo).tobytes() == photo.tobytes()
-    every = augmentation(32, crop=True, flip=True, colour=True)
+    every = augmentation((32, 32), crop=True, flip=True, colour=True)
     assert every(photo).size == (32, 32)

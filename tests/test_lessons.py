@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import html
+import json
 
 import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
 import vitviz
+from vitviz.artefacts import artefact_patches
+from vitviz.comparison import measure
 from vitviz.lens import residual_stream
 from vitviz.positions import with_patches, without_positions
 from vitviz.tokens import patch_vectors
@@ -110,8 +113,11 @@ def test_worksheets_hold_the_lesson(lesson: Lesson, language: str) -> None:
 
 
 def test_lesson_7_shows_what_the_library_trained() -> None:
-    from vitviz.training import frozen_part, hold_out, random_crops, start
-    from vitviz.ui.lessons.training import HEAD_PLAN, READY_MADE
+    from vitviz.augmentation import random_crops
+    from vitviz.trained_part import frozen_part
+    from vitviz.training import hold_out, start
+    from vitviz.ui.album import READY_MADE
+    from vitviz.ui.training_run import HEAD_PLAN
 
     app = opened("training", step="5", sample="cat")
     app.button(key="train").click().run()
@@ -164,6 +170,16 @@ def test_lesson_7_keeps_what_is_right_when_a_file_is_broken() -> None:
     assert [len(photos) for photos in album.photos[:2]] == [1, 3]
 
 
+def test_lesson_1_cuts_otherwise() -> None:
+    app = opened("tokens", step="6")
+    answer(app, right=True)
+    app.slider(key="side").set_value(448).run()
+    app.segmented_control(key="patch_size").set_value(32).run()
+    assert [metric.value for metric in app.metric] == ["197", "38,809"]  # 14 × 14 + 1
+    [picture] = app.get("image")
+    assert "14 × 14 = 196" in str(picture.proto)
+
+
 def test_lesson_2_shows_the_runs_of_the_model() -> None:
     app = opened("positions", step="7", sample="coffee")
     answer(app, right=True)
@@ -180,7 +196,12 @@ def test_lesson_2_shows_the_runs_of_the_model() -> None:
 
 def test_lesson_3_shows_the_heads_own_numbers() -> None:
     app = opened("attention", step="4", sample="coffee", patch="3,7", in_layer="5", in_head="2")
-    weights = app.session_state["session"].rec.attention_row(5, (3, 7))[2]
+    rec = app.session_state["session"].rec
+    weights = rec.attention_row(5, (3, 7))[2]
+    assert f"= {weights.max():.4f}" in app.latex[-1].value
+    app_2 = opened("attention", step="2", sample="coffee", patch="3,7", in_layer="5", in_head="2")
+    query, keys = rec.layers[5].query[0, 2, 1 + 3 * 16 + 7], rec.layers[5].key[0, 2]
+    assert f"= {(keys @ query).max():.4f}" in app_2.latex[-1].value
     assert app.metric[0].value == "1.0000"
     assert app.metric[1].value == f"{weights[0]:.1%}"
     assert app.dataframe[0].value["weight"].max() == pytest.approx(float(weights.max()))
@@ -217,9 +238,17 @@ def test_lesson_4_adds_up_to_the_layers_output() -> None:
         rec.vit.module(rec.pixels[None])
     hook.remove()
     expected = float(out[0][0, rec.num_prefix_tokens + 3 * 16 + 7, 0])
-    assert float(app.latex[-1].value.rsplit("= ", 1)[1].strip("$\n")) == pytest.approx(
-        expected, abs=1e-4
-    )
+    shown = app.latex[-1].value.rsplit("= ", 1)[1].split("\\end")[0]
+    assert float(shown) == pytest.approx(expected, abs=1e-4)
+
+
+def test_lesson_4_cuts_a_layer_into_other_heads() -> None:
+    app = opened("manyheads", step="6", sample="coffee", patch="3,7")
+    rec = app.session_state["session"].rec
+    app.select_slider(key="heads_of_width").set_value(12).run()
+    assert not app.exception
+    assert [metric.value for metric in app.metric] == ["32", "12", f"{12 * 257**2:,}"]
+    assert rec.num_heads(6) == 6
 
 
 def test_lesson_5_shows_the_stream_and_ends_with_the_prediction() -> None:
@@ -253,9 +282,7 @@ def test_lesson_6_judges_by_deletion() -> None:
     button.click().run()
     rec = app.session_state["session"].rec
     index = next(p.index for p in rec.predictions if p.label == "Persian cat")
-    areas = [
-        vitviz.comparison.measure(rec, m, index).deletion.area for m in ("attention", "relevance")
-    ]
+    areas = [measure(rec, m, index).deletion.area for m in ("attention", "relevance")]
     assert [metric.value for metric in app.metric] == [f"{area:.3f}" for area in areas]
     assert areas[0] > 2 * areas[1]  # as the task says
     assert "**Relevance**" in app.markdown[-1].value
@@ -277,3 +304,51 @@ def test_lesson_9_matches_a_photo_with_itself() -> None:
     answer(app, right=True)
     [picture] = app.get("image")
     assert "Best match: row 3, column 7, cosine 1.000" in str(picture.proto)
+
+
+def test_lesson_9_takes_a_second_photo_of_the_visitors_own() -> None:
+    app = opened("beyond", step="4", sample="coffee", patch="3,7")
+    answer(app, right=True)
+    files = app.get("file_uploader")
+    files[-1].set_value(("none.jpg", b"no photo", "image/jpeg")).run()
+    assert not app.exception
+    assert any("none.jpg" in error.value for error in app.error)
+    photo = next(sample for sample in vitviz.samples() if sample.id == "coffee")
+    app.get("file_uploader")[-1].set_value(("mine.jpg", photo.path.read_bytes(), "image/jpeg"))
+    app.run()
+    assert not app.exception
+    assert not app.error
+    words = texts("en")["beyond"]["match"]
+    [shown] = [box.value for box in app.selectbox if box.label == words["other"]]
+    assert shown == "own"
+    [picture] = app.get("image")
+    assert "Best match: row 3, column 7, cosine 1.000" in str(picture.proto)
+    [remove] = [button for button in app.button if button.label == texts("en")["photo"]["remove"]]
+    remove.click().run()
+    assert not app.exception
+    [picture] = app.get("image")
+    assert "cosine 1.000" not in str(picture.proto)
+    assert "second photo" not in app.session_state
+
+
+def test_a_presenters_question_stands_where_the_widgets_come() -> None:
+    app = opened("prediction", step="2", sample="coffee", present="true")
+    assert not app.dataframe
+    answer(app, right=False)
+    assert len(app.warning) == 1
+    assert not app.dataframe
+    answer(app, right=True)
+    assert not app.radio
+    assert len(app.success) == 1
+    assert len(app.dataframe) == 1
+    app.run()
+    assert len(app.success) == 1
+
+
+def test_lesson_8_rings_the_artefact_tokens() -> None:
+    app = opened("cost", step="6", sample="cat")
+    marked = artefact_patches(app.session_state["session"].rec)
+    [photo] = [part for part in app.get("bidi_component") if "lesson_photo" in part.proto.id]
+    rings = json.loads(photo.proto.json)["marks"]
+    assert rings == [[int(row), int(col)] for row, col in marked.nonzero()]
+    assert len(rings) == int(app.metric[0].value) > 0

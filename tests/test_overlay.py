@@ -20,7 +20,7 @@ import vitviz
 from vitviz.export import write_npz
 from vitviz.geometry import input_box
 from vitviz.heatmap import Box
-from vitviz.overlay import COLORMAPS, colorize, mark_patch, overlay, show_input
+from vitviz.overlay import COLORMAPS, colorize, draw_grid, mark_patch, overlay, show_input
 
 PHOTO = make_photo(size=(120, 80))
 SHUFFLED = [[3.0, 0.0, 5.0], [1.0, 4.0, 2.0]]  # 2 × 3, every value once
@@ -280,6 +280,13 @@ def test_the_input_is_shown_as_the_model_got_it() -> None:
     lines[16::16] = lines[:, 16::16] = True
     assert np.abs(shown - given)[~lines].max() <= 1
     assert (shown[lines] == 255).all()
+
+
+def test_a_grid_ends_with_the_last_whole_patch() -> None:
+    ruled = np.asarray(draw_grid(Image.new("RGB", (10, 7)), (3, 4)))[..., 0]
+    expected = np.zeros((7, 10), bool)
+    expected[[3, 6], :9] = expected[:7, [4, 8]] = True  # 2 × 2 patches of 3 × 4, a rest beside them
+    assert (ruled == 255).tolist() == expected.tolist()
 
 
 def test_the_numbers_can_be_read_back() -> None:

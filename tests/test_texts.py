@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import string
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
+from families import make_photo, random_module
 
-from vitviz import fetch, images
-from vitviz.errors import ImageError
+import vitviz
+from vitviz import errors
 from vitviz.images import samples
 from vitviz.methods import METHODS
 from vitviz.methods.option import Choice
 from vitviz.ui import language as ui_language
-from vitviz.ui.language import LANGUAGES, explained, texts
+from vitviz.ui.language import LANGUAGES, explained, label, texts
 from vitviz.ui.lesson import lessons
 
 OTHERS = sorted(LANGUAGES.keys() - {"en"})
@@ -53,6 +57,7 @@ def english() -> dict[str, Any]:
         "options": {name: option.title for name, option in options.items()},
         "choices": {value: value for value in values},
         "samples": {s.id: {"title": s.title, "alt": s.alt} for s in samples()},
+        "labels": {label: label for label in vitviz.load_model().labels},
     }
     return {**texts("en"), "library": library}
 
@@ -64,32 +69,87 @@ def test_no_text_is_missing(language: str) -> None:
     assert dict(shape(found)) == dict(shape(english()))
 
 
-SENTENCES = [
-    *(
-        value
-        for module in (images, fetch)
-        for name, value in vars(module).items()
-        if name.isupper() and isinstance(value, str) and value.endswith(".") and name != "TEXT"
-    ),
-    "The image is 3 × 900 px, smaller than one patch; use at least 14 × 14 px.",
-    "The image is 30 × 9000 px, more than 20 times as long as wide; crop it.",
-    "The address answered with error 404; check it, or upload the photo.",
-    "The file cannot be read: No such file.",
-]
+@pytest.mark.parametrize("language", OTHERS)
+def test_no_two_classes_have_one_name(language: str) -> None:
+    labels = texts(language)["library"]["labels"]
+    assert len(set(labels.values())) == len(labels)
+
+
+def test_another_models_class_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ui_language, "language", lambda: "zh")
+    assert label("tabby") == "虎斑猫"
+    assert label("tabby, tabby cat") == "tabby, tabby cat"
+
+
+LIBRARY = Path(vitviz.__file__).parent
+COMMAND_LINE = {"cli", "evaluation"}  # what only these raise no visitor of the app can meet
+
+
+def sentences(file: Path) -> Iterator[str]:
+    """The errors that a file of the library makes, with the expressions in their {places}."""
+    parts = file.relative_to(LIBRARY.parent).with_suffix("").parts
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func) in errors.__all__):
+            continue
+        match node.args[0]:
+            case ast.JoinedStr(values):
+                yield "".join(
+                    p.value if isinstance(p, ast.Constant) else f"{{{ast.unparse(p.value)}}}"
+                    for p in values
+                )
+            case ast.Name(name):
+                yield getattr(import_module(".".join(parts)), name)
+            case message:
+                yield ast.literal_eval(message)
+
+
+SENTENCES = sorted(
+    {
+        (str(file.relative_to(LIBRARY)), sentence)
+        for file in [*LIBRARY.glob("*.py"), *LIBRARY.glob("methods/*.py")]
+        if file.stem not in COMMAND_LINE
+        for sentence in sentences(file)
+    }
+)
 
 
 @pytest.mark.parametrize("language", OTHERS)
-@pytest.mark.parametrize("sentence", SENTENCES)
-def test_what_a_visitor_does_wrong_is_said_in_their_language(
-    sentence: str, language: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("file", "sentence"), SENTENCES)
+def test_what_goes_wrong_is_said_in_the_visitors_language(
+    file: str, sentence: str, language: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ui_language, "language", lambda: language)
-    said = explained(ImageError(sentence))
-    assert said != sentence
-    assert "{" not in said
-    numbers = re.findall(r"\d+", sentence)
+    said = explained(sentence)
+    assert said != sentence, (
+        f"texts/{language}.toml does not have a sentence of vitviz/{file}. Add it there, with one "
+        f'word in each {{place}}:\n\n[[library.errors]]\nenglish = "{sentence}"\nwords = "…"'
+    )
+    numbers = re.findall(r"\d+", re.sub(r"{.*?}", "", sentence))
     assert all(number in said for number in numbers)
-    assert explained(ImageError("Something else.")) == "Something else."
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_no_translation_outlives_its_sentence(language: str) -> None:
+    for entry in texts(language)["library"]["errors"]:
+        words = entry["english"]
+        is_part = words[0].islower() and words[-1] != "."  # stands in a place of a sentence
+        pattern = ui_language._pattern(words)
+        assert is_part or any(pattern.fullmatch(sentence) for _, sentence in SENTENCES), words
+
+
+def test_the_values_in_a_sentence_stay_and_its_titles_are_translated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ui_language, "language", lambda: "zh")
+    too_long = "The image is 30 × 9000 px, more than 20 times as long as wide; crop it."
+    assert explained(too_long) == "图片是 30 × 9000 像素，长超过宽的 20 倍；请裁剪一下。"
+    module = random_module("vit")
+    module.reset_classifier(0)
+    with pytest.raises(vitviz.MethodError) as met:
+        vitviz.explain(vitviz.record(vitviz.from_module(module), make_photo()), "relevance")
+    said = explained(met.value)
+    assert said.endswith(" 没有分类器，而“相关性”是针对类别的；请改用不针对类别的方法。")
+    assert explained("Something else.") == "Something else."
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

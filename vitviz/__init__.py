@@ -12,6 +12,8 @@ from vitviz.anatomy import Anatomy
 from vitviz.artefacts import artefact_patches
 from vitviz.errors import ImageError, MethodError, ModelError, ModelUnavailable, VitvizError
 from vitviz.evaluation import evaluate
+from vitviz.finetune import Finetuned, finetune
+from vitviz.finetune_settings import FinetuneSettings
 from vitviz.heatmap import Heatmap
 from vitviz.images import load_image, samples
 from vitviz.methods import METHODS, explain
@@ -22,6 +24,8 @@ from vitviz.zoo import Vit, bundled_models, from_module, load_model
 __all__ = [
     "METHODS",
     "Anatomy",
+    "FinetuneSettings",
+    "Finetuned",
     "Heatmap",
     "ImageError",
     "MethodError",
@@ -36,6 +40,7 @@ __all__ = [
     "evaluate",
     "explain",
     "faithfulness",
+    "finetune",
     "from_module",
     "load_image",
     "load_model",

@@ -6,6 +6,7 @@ Vaswani et al. 2017, arXiv 1706.03762: softmax(q Kᵀ / √d) V. The scale keeps
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ from vitviz.errors import MethodError, VitvizError
 from vitviz.recorder import AttentionCall
 from vitviz.recording import Query, Recording
 
-__all__ = ["AttentionSteps", "attention_steps", "entropy", "head_steps"]
+__all__ = ["AttentionSteps", "attention_steps", "entropy", "head_steps", "regrouped"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,30 @@ def head_steps(
         call.scale if divisor is None else 1 / divisor,
         bias,
     )
+
+
+def regrouped(rec: Recording, layer: int, heads: int, query: Query = "cls") -> Tensor:
+    """One token's attention, were the layer's queries and keys cut into another number of heads.
+
+    softmax(q Kᵀ / √d) with d = width / heads, (heads, tokens), in float32. The layer's own number
+    of heads gives its own attention; another is a thought experiment, for its matrices were
+    trained with that number.
+
+    Raises:
+        VitvizError: if there is no such layer or patch, or the width does not divide by `heads`.
+        MethodError: as `head_steps`, or if the layer adds a bias or a mask to each head's scores.
+    """
+    own = [head_steps(rec, layer, head, query) for head in range(rec.num_heads(layer))]
+    joined = torch.cat([steps.query for steps in own])
+    keys = torch.cat([steps.keys for steps in own], dim=1)
+    if heads < 1 or len(joined) % heads:
+        raise VitvizError(f"A width of {len(joined)} cannot be cut into {heads} heads.")
+    call = rec.layers[layer]
+    if isinstance(call, AttentionCall) and call.mask is not None:
+        raise MethodError(f"{rec.vit.name} adds a bias to each head’s scores; it belongs to them.")
+    parts, key_parts = joined.unflatten(0, (heads, -1)), keys.unflatten(1, (heads, -1))
+    scores = torch.einsum("hd,thd->ht", parts, key_parts) / math.sqrt(parts.shape[1])
+    return scores.softmax(dim=-1)
 
 
 def entropy(weights: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""The command line: `python -m vitviz explain|evaluate|models|methods`."""
+"""The command line: `python -m vitviz explain|evaluate|finetune|models|methods`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import difflib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from vitviz.augmentation import AUGMENTATIONS
 from vitviz.coverage import cover_family, report
 from vitviz.errors import MethodError, VitvizError
 from vitviz.evaluation import METRICS, evaluate, read_boxes
 from vitviz.export import write_npz, write_png
 from vitviz.families import FAMILIES
+from vitviz.finetune import finetune
+from vitviz.finetune_settings import FinetuneSettings
 from vitviz.images import load_image
 from vitviz.methods import METHODS, explain
 from vitviz.overlay import overlay
@@ -27,6 +30,8 @@ from vitviz.zoo import BUNDLED, Vit, bundled_models, load_model
 __all__ = ["main"]
 
 BAD_INPUT = 2
+INTERRUPTED = 130
+BAR = "{l_bar}{bar}| {elapsed}<{remaining}"
 
 Answer = tuple[Any, str, bool]
 """What a command found: as data, as text, and whether something in its input was bad."""
@@ -66,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     explaining.add_argument("--out", type=Path, required=True, metavar="DIR")
     explaining.set_defaults(command=_explain)
     _add_evaluate(commands)
+    _add_finetune(commands)
     models = commands.add_parser("models", help="list the models on this machine")
     models.set_defaults(command=_models)
     methods = commands.add_parser("methods", help="list the explanation methods")
@@ -97,6 +103,52 @@ def _add_coverage(commands: Any) -> None:
     covering.add_argument("--families", nargs="+", metavar="TITLE", help="default all")
     covering.add_argument("--out", type=Path, metavar="FILE.md")
     covering.set_defaults(command=_coverage)
+
+
+def _add_finetune(commands: Any) -> None:
+    usual = FinetuneSettings()
+    tuning = commands.add_parser(
+        "finetune",
+        help="train a model on your own classes",
+        description="Train a model on a folder of photos that has one sub-folder a class, and "
+        "write it with a report. The same command goes on where an interrupted one stopped.",
+    )
+    tuning.add_argument("folder", type=Path, metavar="FOLDER", help="one sub-folder a class")
+    tuning.add_argument("--base", metavar="MODEL", help=f"to begin with (default {BUNDLED})")
+    tuning.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    for name, kind, metavar, text in (
+        ("train", _trained, "head|K|all", "the head, also the last K blocks, or all"),
+        ("size", int, "PX", "input of the model; a smaller one is faster"),
+        ("epochs", int, "N", "how often each photo is seen, at most"),
+        ("batch", int, "N", "photos a step"),
+        ("rate", float, "R", "highest learning rate"),
+        ("layer_decay", float, "D", "rate of a block, as a share of the next one's"),
+        ("entropy", float, "L", "weight of the attention entropy in the loss"),
+        ("hold_out", float, "SHARE", "of each class, not trained on but measured"),
+        ("patience", int, "N", "epochs without progress before the end"),
+        ("seed", int, "N", "of the split, the order and the views"),
+    ):
+        default = getattr(usual, name)
+        shown = "by what is trained" if name == "rate" else "the model's own"
+        tuning.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            default=default,
+            metavar=metavar,
+            help=f"{text} (default {shown if default is None else default})",
+        )
+    tuning.add_argument(
+        "--augment",
+        nargs="+",
+        default=[],
+        metavar="KIND",
+        help=f"random views of the photos: any of {', '.join(AUGMENTATIONS)} (default none)",
+    )
+    tuning.set_defaults(command=_finetune)
+
+
+def _trained(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def _query(text: str) -> Query:
@@ -191,7 +243,7 @@ def _class_index(vit: Vit, name: str | None) -> int | None:
 def _evaluate(args: argparse.Namespace) -> Answer:
     """Measure methods; a photo that cannot be measured is reported and the others go on."""
     boxes = read_boxes(args.boxes) if args.boxes else None
-    with tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}<{remaining}", file=sys.stderr) as bar:
+    with tqdm(total=1.0, bar_format=BAR, file=sys.stderr) as bar:
         found = evaluate(
             load_model(args.model),
             args.folder,
@@ -221,6 +273,37 @@ def _coverage(args: argparse.Namespace) -> Answer:
         args.out.write_text(text, encoding="utf-8")
     rows = [{"family": family.title, **asdict(found)} for family, found in covered]
     return rows, text, False
+
+
+def _finetune(args: argparse.Namespace) -> Answer:
+    """Train; skipped files are named on standard error."""
+    args.augment = tuple(args.augment)
+    names = [setting.name for setting in fields(FinetuneSettings)]
+    settings = FinetuneSettings(**{name: getattr(args, name) for name in names})
+    with tqdm(total=1.0, bar_format=BAR, file=sys.stderr) as bar:
+
+        def show(stage: str, share: float) -> None:
+            if not bar.desc.startswith(stage):
+                bar.reset()
+                bar.set_description(stage)
+            bar.update(share - bar.n)
+
+        try:
+            done = finetune(args.folder, args.out, settings, base=args.base, progress=show)
+        except KeyboardInterrupt:
+            bar.write("vitviz: interrupted; the same command goes on.", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
+    for skipped in done.skipped:
+        print(f"vitviz: skipped {skipped.file}: {skipped.error}", file=sys.stderr)
+    result = asdict(done) | {
+        "out": str(done.out),
+        "report": str(done.report),
+        "held_out": done.held_out,
+        "accuracy": done.accuracy,
+        "class_accuracy": done.class_accuracy,
+    }
+    text = f"{done.out}: {done.accuracy:.1%} of {done.held_out} held-out photos → {done.report}"
+    return result, text, False
 
 
 def _models(_: argparse.Namespace) -> Answer:

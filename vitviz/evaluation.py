@@ -28,7 +28,7 @@ from vitviz.faithfulness import (
     versus_random,
 )
 from vitviz.heatmap import Box, Heatmap
-from vitviz.images import load_image
+from vitviz.images import SUFFIXES, load_image
 from vitviz.methods import METHODS, explain
 from vitviz.progress import Progress
 from vitviz.recording import Recording, record
@@ -36,9 +36,6 @@ from vitviz.zoo import Vit
 
 __all__ = ["METRICS", "Evaluation", "Metric", "Summary", "evaluate", "read_boxes"]
 
-SUFFIXES = {
-    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
-}  # fmt: skip
 RESAMPLES = 2000
 RANDOM = "random"
 

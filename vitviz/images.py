@@ -17,13 +17,16 @@ from PIL.PngImagePlugin import PngImageFile
 
 from vitviz.errors import ImageError
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "MIN_SIDE", "Sample", "load_image", "samples"]
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "MIN_SIDE", "SUFFIXES", "Sample", "load_image", "samples"]
 
 MAX_BYTES = 25 * 2**20
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 14  # one patch of the bundled model, px
 MAX_RATIO = 20  # of the sides; models enlarge the shorter one to their input, and so the longer
 SAMPLES_DIR = Path(__file__).resolve().parent.parent / "assets" / "samples"
+SUFFIXES = {
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
+}  # fmt: skip
 
 pillow_heif.register_heif_opener()
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF"]

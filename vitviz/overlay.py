@@ -22,6 +22,7 @@ from vitviz.zoo import Vit
 __all__ = [
     "COLORMAPS",
     "colorize",
+    "draw_grid",
     "input_picture",
     "mark_patch",
     "on_photo",
@@ -148,12 +149,24 @@ def show_input(rec: Recording, scale: int = 3) -> Image.Image:
     picture = picture.resize(
         (picture.width * scale, picture.height * scale), Image.Resampling.BICUBIC
     )
-    draw = ImageDraw.Draw(picture)
-    rows, cols = rec.grid
-    for col in range(1, cols):
-        x = round(col * picture.width / cols)
-        draw.line((x, 0, x, picture.height), fill="white")
-    for row in range(1, rows):
-        y = round(row * picture.height / rows)
-        draw.line((0, y, picture.width, y), fill="white")
-    return picture
+    height, width = rec.patch_size
+    return draw_grid(picture, (height * scale, width * scale))
+
+
+def draw_grid(picture: Image.Image, patch: tuple[float, float]) -> Image.Image:
+    """The picture with the borders of its patches, (height, width) in pixels, in white.
+
+    What is too narrow for a whole patch at the right and below stays without.
+    """
+    height, width = patch
+    line = max(1, round(min(patch) / 40))
+    rows, cols = int(picture.height / height), int(picture.width / width)
+    ruled = picture.copy()
+    draw = ImageDraw.Draw(ruled)
+    for col in range(1, cols + (cols * width < picture.width)):
+        x = round(col * width)
+        draw.line((x, 0, x, round(rows * height)), fill="white", width=line)
+    for row in range(1, rows + (rows * height < picture.height)):
+        y = round(row * height)
+        draw.line((0, y, round(cols * width), y), fill="white", width=line)
+    return ruled

@@ -348,3 +348,27 @@ def test_the_first_layer_stays_in_the_link(page: Page, server: str) -> None:
     page.wait_for_url("**attention_layer=0*")
     page.reload()
     expect(page.get_by_role("slider", name="Layer")).to_have_value("0")
+
+
+@pytest.mark.parametrize(
+    ("language", "menu", "camera", "words"),
+    [
+        ("en", "Your own photo", "Camera", ("Choose files", "25 MB per file", "Take photo")),
+        ("zh", "用自己的照片", "相机", ("选择文件", "每个文件不超过 25 MB", "拍照")),
+    ],
+)
+def test_streamlits_own_buttons_speak_the_visitors_language(
+    page: Page, server: str, language: str, menu: str, camera: str, words: tuple[str, str, str]
+) -> None:
+    def seen(element: Locator) -> str:
+        expect(element).to_have_css("font-size", "0px")  # Streamlit's own word
+        return str(element.evaluate("(element) => getComputedStyle(element, '::after').content"))
+
+    open_page(page, f"{server}/?lang={language}")
+    page.get_by_role("button", name=menu).click()
+    zone = page.get_by_test_id("stFileUploaderDropzone")
+    shown = [seen(zone.locator("button p"))]
+    shown.append(seen(page.get_by_test_id("stFileUploaderDropzoneInstructions").locator("span")))
+    page.get_by_role("radio", name=camera).click()
+    shown.append(seen(page.get_by_test_id("stCameraInputButton")))
+    assert all(word in text for word, text in zip(words, shown, strict=True))

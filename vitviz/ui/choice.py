@@ -36,7 +36,8 @@ def choice(
     chosen_now = held if isinstance(held, list) else [held]
     known = held is None or all(option in options for option in chosen_now)
     st.session_state[key] = held if known else default
-    chosen = widget(label, options, format_func=say, key=key, **details)
+    words = {option: say(option) for option in options}  # of this run's language, also after it
+    chosen = widget(label, options, format_func=words.__getitem__, key=key, **details)
     written[key] = None if chosen == default else _write(chosen)
     if written[key] is None:
         st.query_params.pop(key, None)

@@ -16,7 +16,7 @@ from vitviz.methods import METHODS
 from vitviz.overlay import input_picture, shared_scale
 from vitviz.ui.browser import URL
 from vitviz.ui.choice import choice
-from vitviz.ui.language import explained, language_switch, t
+from vitviz.ui.language import explained, label, language_switch, t
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.photo_picker import Photo, as_code, choose_photo, sample_photos
 from vitviz.ui.question import method_title, methods_for
@@ -34,7 +34,7 @@ class Wish:
     """What is compared: methods, the class by its name, and a point of a kind of curve."""
 
     methods: list[str]
-    label: str | None
+    target: str | None
     change: Change
     step: int
 
@@ -76,8 +76,10 @@ def wishes(session: Session, photo: Photo) -> tuple[Wish, tuple[Session, str] | 
     )
     labels = [p.label for p in session.rec.predictions]
     left, middle, right, last = st.columns([3, 3, 3, 3], vertical_alignment="bottom")
-    hint = t("ask.top", label=labels[0])
-    label = left.selectbox(t("ask.class"), labels, None, placeholder=hint, key="target", bind=URL)
+    hint = t("ask.top", label=label(labels[0]))
+    target: str | None = choice(
+        left.selectbox, t("ask.class"), labels, None, "target", label, placeholder=hint
+    )
     with middle:
         beside = side_by_side(photo)
     change: Change = choice(
@@ -97,7 +99,7 @@ def wishes(session: Session, photo: Photo) -> tuple[Wish, tuple[Session, str] | 
         key="step",
         bind=URL,
     )
-    return Wish(methods, label, change, step), beside
+    return Wish(methods, target, change, step), beside
 
 
 def side_by_side(photo: Photo) -> tuple[Session, str] | None:
@@ -129,22 +131,22 @@ def compare(session: Session, alt_text: str, wish: Wish, key: str) -> None:
         return
     order = ranked(found)
     chosen = pick_panel(session, order, alt_text, key)
-    label = session.rec.vit.labels[target]
-    st.markdown(verdict(order, label))
+    name = label(session.rec.vit.labels[target])
+    st.markdown(verdict(order, name))
     alone = key == "alone"
     left, right = st.columns([3, 2], gap="large") if alone else (st.container(), st.container())
     with left:
-        st.altair_chart(chart(order, wish), width="stretch", alt=t("compare.curves", label=label))
+        st.altair_chart(chart(order, wish), width="stretch", alt=t("compare.curves", label=name))
         scores(order)
     with right:
-        changed_photo(session, chosen, wish, label)
+        changed_photo(session, chosen, wish, name)
 
 
 def measurements(session: Session, wish: Wish) -> tuple[list[Measured], int]:
     """Every wanted method and random order, measured once for a class, and the class."""
     rec, kept = session.rec, session.kept
     index = {p.label: p.index for p in rec.predictions}
-    target = index.get(wish.label or "", rec.predictions[0].index)
+    target = index.get(wish.target or "", rec.predictions[0].index)
     found = []
     for method in [*wish.methods, RANDOM] if wish.methods else []:
         asked = (method, target)
@@ -191,14 +193,14 @@ def pick_panel(session: Session, order: list[Measured], alt_text: str, key: str)
     return chosen
 
 
-def verdict(order: list[Measured], label: str) -> str:
+def verdict(order: list[Measured], name: str) -> str:
     """Which method the model's behaviour supports here, in a sentence."""
     baseline = next(m for m in order if m.method == RANDOM)
     best = next(m for m in order if m.method != RANDOM)
     return t(
         "compare.supported" if supported(best, baseline) else "compare.none",
         method=method_title(best.method),
-        label=as_code(label),
+        label=as_code(name),
         gain=f"{best.score - baseline.score:+.2f}",
         deviation=f"{baseline.deviation:.2f}",
         areas=t(
@@ -272,7 +274,7 @@ def scores(order: Sequence[Measured]) -> None:
     st.caption(t("compare.areas_meaning"))
 
 
-def changed_photo(session: Session, chosen: Measured, wish: Wish, label: str) -> None:
+def changed_photo(session: Session, chosen: Measured, wish: Wish, name: str) -> None:
     """What the model is given at this point of the curve."""
     curve = chosen.deletion if wish.change == "deletion" else chosen.insertion
     share = wish.step / STEPS
@@ -282,7 +284,7 @@ def changed_photo(session: Session, chosen: Measured, wish: Wish, label: str) ->
         f"compare.after_{wish.change}",
         share=f"{share:.0%}",
         method=method_title(chosen.method),
-        label=as_code(label),
+        label=as_code(name),
         probability=f"{curve.probabilities[point]:.1%}",
     )
     if chosen.method == RANDOM:

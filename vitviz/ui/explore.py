@@ -143,7 +143,7 @@ def show_map(
     """The photo under its heatmap."""
     rec, method, query = session.rec, METHODS[question.method], question.query
     rows, cols = heat.values.shape
-    meaning = meant(rec, question)
+    meaning, title = meant(rec, question), method_title(method.id)
     patch_map(
         session,
         heat,
@@ -153,7 +153,7 @@ def show_map(
         scale=scale,
         marks=marks,
         meaning=meaning,
-        alt=f"{photo.alt} {method_title(method.id)} {meaning}.",
+        alt=t("map.alt", photo=photo.alt, method=title, meaning=meaning),
         key="patch_map",
         on_query=partial(pin_query, rec, (rows, cols)) if method.has_query else None,
     )

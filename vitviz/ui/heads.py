@@ -23,7 +23,7 @@ from vitviz.methods import explain
 from vitviz.recording import Recording, record
 from vitviz.ui.browser import component, palette
 from vitviz.ui.choice import choice
-from vitviz.ui.language import explained, language_switch, t
+from vitviz.ui.language import explained, label, language_switch, t
 from vitviz.ui.map_sheet import Panel, map_sheet
 from vitviz.ui.photo_picker import as_code, choose_photo, sample_photos
 from vitviz.ui.question import cls_means
@@ -147,9 +147,11 @@ def matrix(
         {
             "id": f"{layer},{head}",
             "text": pattern.format(values[layer, head]),
-            "title": t("heads.name", layer=layer, head=head)
-            + ": "
-            + pattern.format(values[layer, head]),
+            "title": t(
+                "heads.value",
+                name=t("heads.name", layer=layer, head=head),
+                value=pattern.format(values[layer, head]),
+            ),
             "level": round(255 * (float(values[layer, head]) - low) / ((high - low) or 1.0)),
             "off": (layer, head) in off,
             "chosen": (layer, head) == chosen,
@@ -226,10 +228,10 @@ def opened(session: Session, layer: int, head: int, alt_text: str) -> None:
     name = t("heads.name", layer=layer, head=head)
     st.subheader(name, anchor=False)
     heat = explain(session.rec, "attention", layer=layer, head=head)
-    label = t("meant.from", token=cls_means(session.rec))
+    title = t("meant.from", token=cls_means(session.rec))
     map_sheet(
         session,
-        [Panel("open", label, f"{name}. {alt_text}", heat, False)],
+        [Panel("open", title, t("heads.open_alt", name=name, photo=alt_text), heat, False)],
         Look("inferno", 0.6, True),
         columns=1,
         scale=None,
@@ -255,9 +257,9 @@ def without(session: Session, off: set[Cell]) -> None:
         session.kept["without"] = (off, left)
     before = {p.index: p.probability for p in session.rec.predictions}
     shown = {p.index for p in (*session.rec.predictions[:4], *left[:4])}
-    label, now, earlier = (t(f"heads.{key}") for key in ("class", "now", "before"))
+    name, now, earlier = (t(f"heads.{key}") for key in ("class", "now", "before"))
     rows = [
-        {label: p.label, now: p.probability, earlier: before[p.index]}
+        {name: label(p.label), now: p.probability, earlier: before[p.index]}
         for p in left
         if p.index in shown
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from functools import cache
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+
+from vitviz.images import MAX_BYTES
+from vitviz.methods import METHODS
 
 LANG, ENGLISH = "lang", "en"
 LANGUAGES = {ENGLISH: "English", "zh": "中文"}
@@ -51,21 +55,50 @@ def said(key: str, english: str) -> str:
     return english if language() == ENGLISH else t(f"library.{key}")
 
 
-def explained(error: Exception) -> str:
+def label(name: str) -> str:
+    """A class's name in the visitor's language; its own where there is no translation."""
+    return name if language() == ENGLISH else entry("library.labels").get(name, name)
+
+
+def explained(error: Exception | str) -> str:
     """An error's sentence in the visitor's language; its own where there is no translation."""
-    said_so = str(error)
-    if language() == ENGLISH:
-        return said_so
+    return str(error) if language() == ENGLISH else _translated(str(error))
+
+
+def _translated(english: str) -> str:
+    """A sentence of the library, or what stands in one of its places."""
+    if english in (titles := _titles()):
+        return titles[english]
     for sentence in entry("library.errors"):
-        if found := re.fullmatch(_pattern(sentence["english"]), said_so):
-            return str(sentence["words"]).format(**found.groupdict())
-    return said_so
+        if found := _pattern(sentence["english"]).fullmatch(english):
+            values = {place: _translated(value) for place, value in found.groupdict().items()}
+            return str(sentence["words"]).format(**values)
+    return english
+
+
+def _titles() -> dict[str, str]:
+    """The visitor's words for the library's titles of methods and options."""
+    methods, options = entry("library.methods"), entry("library.options")
+    return {method.title: methods[method.id]["title"] for method in METHODS.values()} | {
+        option.title: options[name]
+        for method in METHODS.values()
+        for name, option in method.options.items()
+    }
 
 
 @cache
-def _pattern(template: str) -> str:
+def _pattern(template: str) -> re.Pattern[str]:
     """What matches a sentence with something in its {places}."""
-    return re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(template))
+    places = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(template))
+    return re.compile(places, re.DOTALL)
+
+
+def widget_words() -> str:
+    """The style that gives page.css the words for Streamlit's own buttons: they are always English,
+    and no widget takes others."""
+    words = {name: t(f"widgets.{name}", size=MAX_BYTES >> 20) for name in entry("widgets")}
+    said = (f"--{name}: {json.dumps(text, ensure_ascii=False)};" for name, text in words.items())
+    return f"<style>:root {{ {' '.join(said)} }}</style>"
 
 
 def language_switch() -> None:

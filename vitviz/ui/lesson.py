@@ -16,6 +16,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from vitviz.errors import VitvizError
 from vitviz.ui.browser import URL
@@ -36,7 +37,7 @@ class Step:
         id: of its texts.
         show: draws its widgets.
         guess: whether the visitor answers a question before the widgets appear.
-        formula: LaTeX that the words refer to.
+        formula: LaTeX that the words refer to; its lines end with two backslashes.
     """
 
     id: str
@@ -103,17 +104,15 @@ class Lesson:
                         on_click="ignore",
                         key=f"worksheet_{kind}",
                     )
-        st.caption(f"**{t('lesson.goal')}** {self.text('goal')}")
+        if not is_presenting():
+            st.caption(f"**{t('lesson.goal')}** {self.text('goal')}")
 
     def _screen(self, session: Session, screen: str) -> None:
         """Words on the left, widgets on the right; on a phone one below the other."""
-        words, widgets = st.columns([2, 3], gap="large")
         if screen == CHECK:
-            with words:
-                self._check()
-            with widgets:
-                self._papers()
+            self._check()
             return
+        words, widgets = st.columns([4, 5] if is_presenting() else [2, 3], gap="large")
         step = next((s for s in self.steps if s.id == screen), Step(TRY, self.task))
         with words:
             heading = t("lesson.try") if screen == TRY else self.text(f"{screen}.title")
@@ -121,20 +120,33 @@ class Lesson:
             st.markdown(self.text(TRY if screen == TRY else f"{screen}.text"))
             if step.formula:
                 st.latex(step.formula)
-            known = not step.guess or ask(f"{self.id}.{screen}.guess", t("lesson.guess"))
-        with widgets:
-            if known:
+            known = not step.guess or self._guess(screen, widgets)
+        if known:
+            with widgets:
                 step.show(session)
-            else:
-                st.info(t("lesson.answer_first"), icon=":material/visibility_off:")
+
+    def _guess(self, screen: str, widgets: DeltaGenerator) -> bool:
+        """The question before the widgets: whether they may appear. A presenter's, in large type,
+        stands where they come, and makes room for them once it is answered right."""
+        key = f"{self.id}.{screen}.guess"
+        if not is_presenting():
+            if known := ask(key, t("lesson.guess")):
+                return known
+            widgets.info(t("lesson.answer_first"), icon=":material/visibility_off:")
+        elif answered(key) == entry(key)["right"]:
+            feedback(key)
+            return True
+        else:
+            with widgets:
+                ask(key, t("lesson.guess"))
+        return False
 
     def _check(self) -> None:
-        """Three questions."""
+        """Three questions side by side, and what to read."""
         st.subheader(t("lesson.check"), anchor=False)
-        for number in range(len(entry(f"{self.id}.{CHECK}"))):
-            ask(f"{self.id}.{CHECK}.{number}", f"{number + 1}.")
-
-    def _papers(self) -> None:
+        for number, column in enumerate(st.columns(len(entry(f"{self.id}.{CHECK}")), gap="medium")):
+            with column:
+                ask(f"{self.id}.{CHECK}.{number}", f"{number + 1}.")
         st.subheader(t("lesson.papers"), anchor=False)
         st.markdown("\n".join(f"- [{title}]({url})" for title, url in self.papers.items()))
 
@@ -145,7 +157,9 @@ class Lesson:
             st.session_state["lesson"] = self.id
         last = len(self.screens)
         presenting = is_presenting()
-        with st.container(horizontal=True, horizontal_alignment="center", key="walk"):
+        with st.container(
+            horizontal=True, horizontal_alignment="center", vertical_alignment="center", key="walk"
+        ):
             back = st.container(width="content")
             chosen = st.segmented_control(
                 t("lesson.step"),
@@ -190,23 +204,34 @@ def ask(key: str, heading: str) -> bool:
         Whether it was answered.
     """
     question: dict[str, Any] = entry(key)
-    options = question["options"]
-    given = st.session_state.setdefault("answers", {})  # outlive a move to another step
-    answer = st.radio(
+    st.radio(
         f"**{heading}** {question['ask']}",
-        range(len(options)),
-        index=given.get(key),
-        format_func=options.__getitem__,
+        range(len(question["options"])),
+        index=answered(key),
+        format_func=question["options"].__getitem__,
         key=key,
     )
-    given[key] = answer
+    feedback(key)
+    return answered(key) is not None
+
+
+def answered(key: str) -> int | None:
+    """Which answer was chosen: it outlives a move to another step."""
+    given: dict[str, int | None] = st.session_state.setdefault("answers", {})
+    if key in st.session_state:
+        given[key] = st.session_state[key]
+    return given.get(key)
+
+
+def feedback(key: str) -> None:
+    """What is right or wrong about the chosen answer."""
+    question, answer = entry(key), answered(key)
     if answer is None:
-        return False
+        return
     if answer == question["right"]:
         st.success(question["why"][answer], icon=":material/check:")
     else:
         st.warning(question["why"][answer], icon=":material/close:")
-    return True
 
 
 def lessons() -> list[Lesson]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -17,18 +17,31 @@ from vitviz.overlay import colorize, input_picture, overlay
 from vitviz.recording import Recording
 from vitviz.ui.browser import URL
 from vitviz.ui.language import t
+from vitviz.ui.lesson import is_presenting
 from vitviz.ui.patch_map import patch_map
 from vitviz.ui.prediction_bars import prediction_bars
 from vitviz.ui.session import Look, Session, turn
 
 DIVERGING = "RdBu_r"
+CLASSES = 4  # of a prediction
+UPRIGHT = {"labelAngle": 0}  # numbers below a chart that stand upright
 T = TypeVar("T")
 
 
-def pick_patch(session: Session, heat: Heatmap | None = None, meaning: str = "") -> tuple[int, int]:
+def pick_patch(
+    session: Session,
+    heat: Heatmap | None = None,
+    meaning: str = "",
+    marks: Sequence[list[int]] = (),
+    scale: tuple[float, float] | None = None,
+) -> tuple[int, int]:
     """The photo, under a map if there is one; a click chooses the patch that the lessons follow.
 
     The patch is in the address; at first it is the one in the middle.
+
+    Args:
+        marks: patches to mark with a ring, as [row, column].
+        scale: values of the lowest and highest colour; None gives the map its own.
     """
     rows, cols = session.rec.grid
     bare = Heatmap(np.zeros(session.rec.grid, np.float32), session.rec.box, "none")
@@ -40,8 +53,8 @@ def pick_patch(session: Session, heat: Heatmap | None = None, meaning: str = "")
         None,
         look,
         query=patch,
-        scale=None,
-        marks=[],
+        scale=scale,
+        marks=list(marks),
         meaning=meaning,
         alt=t("lesson.photo_alt", row=patch[0], col=patch[1], rows=rows, cols=cols),
         key="lesson_photo",
@@ -79,6 +92,11 @@ def colours(values: NDArray[np.float32], scale: float, enlarge: int = 1) -> Imag
     return picture.resize(size, Image.Resampling.NEAREST)
 
 
+def chart_height(height: int) -> int:
+    """Pixels of a chart: more for a presenter's large type."""
+    return round(1.35 * height) if is_presenting() else height
+
+
 def run_once(session: Session, name: str, asked: Hashable, compute: Callable[[], T]) -> T:
     """What runs the model, computed in a turn and kept with the photo until something else is asked
     under this name."""
@@ -97,7 +115,7 @@ def result(rec: Recording, title: str) -> None:
     picture = input_picture(rec.vit, rec.pixels)
     placed = replace(heat, box=(0.0, 0.0, float(width), float(height)))
     st.image(overlay(picture, placed, alpha=0.5), caption=title, alt=title, width=260)
-    prediction_bars(rec.predictions[:4])
+    prediction_bars(rec.predictions[:CLASSES])
 
 
 def followed(session: Session) -> tuple[int, int]:

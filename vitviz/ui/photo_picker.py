@@ -83,7 +83,8 @@ def choose_photo() -> Photo:
             on_brought_change=take_brought,
         )
     if error := st.session_state.get("photo_error"):
-        st.error(error, icon=":material/broken_image:")
+        name, sentence = error
+        st.error(f"{as_code(name)}: {explained(sentence)}", icon=":material/broken_image:")
     if own and chosen == OWN:
         return replace(own, alt=t("photo.yours_alt"))
     return offered[chosen][1]
@@ -139,9 +140,7 @@ def take_brought() -> None:
     """What was pasted or dropped on the page."""
     file = st.session_state["gallery"].brought
     if file["data"] is None:
-        st.session_state["photo_error"] = (
-            f"{as_code(file['name'])}: {explained(ImageError(TOO_LARGE))}"
-        )
+        st.session_state["photo_error"] = file["name"], TOO_LARGE
     else:
         take(b64decode(file["data"]), file["name"])
 
@@ -167,7 +166,7 @@ def take(data: bytes, name: str) -> None:
         with turn():
             thumb = thumbnail(load_image(data), THUMB)
     except ImageError as error:
-        st.session_state["photo_error"] = f"{as_code(name)}: {explained(error)}"
+        st.session_state["photo_error"] = name, str(error)
         return
     st.session_state[OWN] = Photo(data, name, "", thumb)
     st.session_state["taken"] = st.session_state.get("taken", 0) + 1

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import streamlit as st
 
 from vitviz.recording import Prediction
+from vitviz.ui.language import label
 
 
 def prediction_bars(predictions: Sequence[Prediction]) -> None:
     """Each class with its probability as a bar."""
     rows = "".join(
-        f'<li><span>{html.escape(p.label)}</span><i style="width:{p.probability:.1%}"></i>'
+        f'<li><span>{html.escape(label(p.label))}</span><i style="width:{p.probability:.1%}"></i>'
         f"<b>{p.probability:.1%}</b></li>"
         for p in predictions
     )

@@ -13,7 +13,7 @@ from vitviz.methods.option import Choice, Head, Layer, Option, Whole
 from vitviz.recording import Query, Recording
 from vitviz.ui.browser import URL
 from vitviz.ui.choice import choice
-from vitviz.ui.language import said, t
+from vitviz.ui.language import label, said, t
 from vitviz.ui.photo_picker import as_code
 
 MEAN = "mean"
@@ -57,29 +57,16 @@ def class_controls(rec: Recording, method: str) -> dict[str, int]:
     if not names:
         return {}
     top = rec.predictions[0].label
-    held = st.session_state.get("target")
-    if held is not None and held not in names:  # of another model
-        del st.session_state["target"]
-    first = st.selectbox(
-        t("ask.class"),
-        list(names),
-        None,
-        placeholder=t("ask.top", label=top),
-        key="target",
-        bind=URL,
+    hint = t("ask.top", label=label(top))
+    first = choice(
+        st.selectbox, t("ask.class"), list(names), None, "target", label, placeholder=hint
     )
     classes = {"target": names[first]} if first else {}
     if METHODS[method].contrastive:
         others = [name for name in names if name != (first or top)]
-        if st.session_state.get("versus") == (first or top):
-            st.session_state["versus"] = None
-        second = st.selectbox(
-            t("ask.versus"),
-            others,
-            None,
-            placeholder=t("ask.any_other"),
-            key="versus",
-            bind=URL,
+        hint = t("ask.any_other")
+        second = choice(
+            st.selectbox, t("ask.versus"), others, None, "versus", label, placeholder=hint
         )
         if second is not None:
             classes["versus"] = names[second]
@@ -149,7 +136,7 @@ def meant(rec: Recording, question: Question) -> str:
     method, query = METHODS[question.method], question.query
     words = []
     if method.class_specific:
-        labels = {p.index: p.label for p in rec.predictions}
+        labels = {p.index: label(p.label) for p in rec.predictions}
         target = question.classes.get("target", rec.predictions[0].index)
         words.append(t("meant.target", label=labels[target]))
         if "versus" in question.classes:

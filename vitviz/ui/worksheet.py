@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from markdown_it import MarkdownIt
 from matplotlib import mathtext
+from matplotlib.font_manager import FontProperties
 
 from vitviz.ui.browser import as_text
 from vitviz.ui.language import entry
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from vitviz.ui.lesson import Lesson
 
 TERM = re.compile(r"\*\*(.+?)\*\*")  # a bold word is one to remember
+FORMULA = 16  # points: the exponents of a fraction can still be read
 BLANK = "\\_" * 12
 STYLE = """
 body { font: 12pt/1.5 system-ui, "Noto Sans CJK SC", "Microsoft YaHei", sans-serif;
@@ -28,7 +30,7 @@ section { break-inside: avoid; }
 ul.choices { list-style: none; padding-left: 0; }
 p.line { border-bottom: 1px solid #999; height: 1.6em; margin: 0; }
 p.name { display: flex; gap: 2rem; } p.name span { flex: 1; border-bottom: 1px solid #999; }
-p.why { color: #0f766e; } img { height: 2.6em; }
+p.why { color: #0f766e; } img { vertical-align: middle; max-width: 100%; }
 """
 
 
@@ -55,7 +57,7 @@ def _sections(lesson: Lesson, answers: bool, say: Callable[[str], Any]) -> Itera
         key = f"{lesson.id}.{step.id}"
         text = say(f"{key}.text")
         shown = _words(text if answers else TERM.sub(BLANK, text))
-        formula = f"<p>{_formula(step.formula)}</p>" if step.formula else ""
+        formula = "".join(f"<p>{_formula(line)}</p>" for line in step.formula.split(r"\\") if line)
         guess = _question(say(f"{key}.guess"), answers) if step.guess else ""
         yield f"<h2>{html.escape(say(f'{key}.title'))}</h2>{shown}{formula}{guess}"
     lines = '<p class="line"></p>' * 3
@@ -82,6 +84,8 @@ def _words(markdown: str) -> str:
 def _formula(latex: str) -> str:
     """A formula as a picture inside the page."""
     picture = BytesIO()
-    mathtext.math_to_image(f"${latex}$", picture, format="svg")
+    large = FontProperties(size=FORMULA)
+    tall = latex.replace(r"\frac", r"\dfrac")  # fractions as KaTeX sets them in a line of their own
+    mathtext.math_to_image(f"${tall}$", picture, prop=large, format="svg")
     code = as_text(picture.getvalue())
     return f'<img alt="{html.escape(latex)}" src="data:image/svg+xml;base64,{code}">'

@@ -18,6 +18,7 @@ from vitviz.ui.lesson_widgets import chosen_patch, colours, followed, layer_and_
 from vitviz.ui.session import Session
 
 NUMBERS_WIDE = 16  # of a vector in one row of its picture
+ROWS = 3  # tokens in a table
 DIVISORS = (1, 2, 4, 8, 16, 32, 64)
 # Three tokens with whole numbers, d = 4: what the first token's query gets.
 QUERY = torch.tensor([2.0, 0.0, 1.0, 1.0])
@@ -46,9 +47,16 @@ def products(session: Session) -> None:
     photo, picture = st.columns(2)
     with photo:
         pick_patch(session)
+        _table(session, steps, ["products"])
     with picture:
         _signed(session, steps.products, t("attention.products.caption"))
-    _table(session, steps, ["products"])
+    best = _best(steps)
+    terms = " + ".join(
+        rf"{_in_sum(q, 2)} \cdot {_in_sum(k, 2)}"
+        for q, k in zip(steps.query[:2], steps.keys[best][:2], strict=True)
+    )
+    summed = rf"+ \ldots = {steps.products[best]:.4f}"
+    st.latex(rf"\begin{{aligned}}s_{{\max}} = {{}} & {terms} \\ & {summed}\end{{aligned}}")
 
 
 def scale(session: Session) -> None:
@@ -63,7 +71,12 @@ def scale(session: Session) -> None:
     photo, numbers = st.columns(2)
     with photo:
         pick_patch(session, _heat(session, steps))
+    best = _best(steps)
     with numbers:
+        st.latex(
+            rf"z_{{\max}} = \frac{{{steps.products[best]:.4f}}}{{{divisor}}}"
+            rf" = {steps.scores[best]:.4f}"
+        )
         st.metric(t("attention.scale.largest"), f"{steps.weights.max():.1%}")
         most = math.log(len(steps.weights))
         st.metric(t("attention.scale.entropy", most=f"{most:.2f}"), f"{entropy(steps.weights):.2f}")
@@ -77,7 +90,12 @@ def softmax(session: Session) -> None:
     photo, numbers = st.columns(2)
     with photo:
         pick_patch(session, _heat(session, steps))
+    best = _best(steps)
     with numbers:
+        st.latex(
+            rf"a_{{\max}} = \frac{{e^{{{steps.scores[best]:.4f}}}}}"
+            rf"{{e^{{{steps.scores.logsumexp(dim=0):.4f}}}}} = {steps.weights[best]:.4f}"
+        )
         st.metric(t("attention.softmax.sum"), f"{steps.weights.sum():.4f}")
         st.metric(t("attention.softmax.prefix"), f"{steps.weights[:prefix].sum():.1%}")
     _table(session, steps, ["products", "scores", "weights"])
@@ -101,19 +119,14 @@ def values(session: Session) -> None:
     terms = " + ".join(
         f"{steps.weights[i]:.3f} \\cdot {_in_sum(steps.values[i, 0])}" for i in order
     )
-    st.latex(rf"o_0 = {terms} + \ldots = {steps.output[0]:.4f}")
+    summed = rf"+ \ldots = {steps.output[0]:.4f}"
+    st.latex(rf"\begin{{aligned}}o_0 = {{}} & {terms} \\ & {summed}\end{{aligned}}")
 
 
 def by_hand(session: Session) -> None:
     """Three tokens to calculate, with a word on each answer."""
     del session
     steps = attention_steps(QUERY, KEYS, VALUES, 1 / math.sqrt(len(QUERY)))
-    rows = {"q": QUERY, "k_1": KEYS[0], "k_2": KEYS[1], "k_3": KEYS[2]}
-    shown = [rf"{name} = ({_numbers(vector)})" for name, vector in rows.items()]
-    shown += [rf"v_{i} = ({_numbers(value)})" for i, value in enumerate(VALUES, start=1)]
-    st.latex(r"\qquad ".join(shown[:2]))
-    st.latex(r"\qquad ".join(shown[2:4]))
-    st.latex(r"\qquad ".join(shown[4:]))
     unscaled = KEYS @ QUERY
     right = {
         "product": float(steps.products[0]),
@@ -142,8 +155,10 @@ def by_hand(session: Session) -> None:
 def task(session: Session) -> None:
     """What the chosen head gives its largest weight."""
     steps, patch = _asked(session)
-    pick_patch(session, _heat(session, steps))
-    token = int(steps.weights.argmax())
+    token = _best(steps)
+    place = token - session.rec.num_prefix_tokens
+    marks = [list(divmod(place, session.rec.grid[1]))] if place >= 0 else []
+    pick_patch(session, _heat(session, steps), marks=marks)
     st.markdown(
         t(
             "attention.task",
@@ -189,8 +204,8 @@ def _vector(vector: torch.Tensor, text: str) -> None:
 
 
 def _table(session: Session, steps: AttentionSteps, columns: list[str]) -> None:
-    """The five tokens whose keys fit best."""
-    order = steps.scores.argsort(descending=True)[:5].tolist()
+    """The tokens whose keys fit best."""
+    order = steps.scores.argsort(descending=True)[:ROWS].tolist()
     rows = [
         {
             t("attention.token"): _token_name(session, token),
@@ -203,6 +218,11 @@ def _table(session: Session, steps: AttentionSteps, columns: list[str]) -> None:
     st.dataframe(table, hide_index=True, column_config=dict.fromkeys(table.columns[1:], number))
 
 
+def _best(steps: AttentionSteps) -> int:
+    """The token whose key fits best."""
+    return int(steps.scores.argmax())
+
+
 def _token_name(session: Session, token: int) -> str:
     if token < session.rec.num_prefix_tokens:
         return t("attention.prefix", number=token)
@@ -210,12 +230,22 @@ def _token_name(session: Session, token: int) -> str:
     return str(entry("map.place")).format(row=row, col=col)
 
 
+def _given() -> str:
+    """The three tokens' numbers as lines of LaTeX."""
+    named = {"q": QUERY}
+    named |= {f"k_{number}": key for number, key in enumerate(KEYS, start=1)}
+    named |= {f"v_{number}": value for number, value in enumerate(VALUES, start=1)}
+    shown = [f"{name} = ({_numbers(vector)})" for name, vector in named.items()]
+    rows = (shown[:2], shown[2:4], shown[4:])
+    return r" \\ ".join(r"\quad ".join(row) for row in rows)
+
+
 def _numbers(vector: torch.Tensor) -> str:
     return r",\,".join(f"{number:g}" for number in vector.tolist())
 
 
-def _in_sum(number: torch.Tensor) -> str:
-    return f"({number:.3f})" if number < 0 else f"{number:.3f}"
+def _in_sum(number: torch.Tensor, decimals: int = 3) -> str:
+    return f"({number:.{decimals}f})" if number < 0 else f"{number:.{decimals}f}"
 
 
 LESSON = Lesson(
@@ -224,10 +254,10 @@ LESSON = Lesson(
     (
         Step("asks", asks, formula=r"q = W_q x,\quad k = W_k x,\quad v = W_v x"),
         Step("products", products, formula=r"s_j = q \cdot k_j = \sum_{m=1}^{d} q_m k_{jm}"),
-        Step("scale", scale, guess=True, formula=r"z_j = \frac{q \cdot k_j}{\sqrt{d}}"),
-        Step("softmax", softmax, formula=r"a_j = \frac{e^{z_j}}{\sum_i e^{z_i}}"),
+        Step("scale", scale, guess=True, formula=r"z_j = \dfrac{q \cdot k_j}{\sqrt{d}}"),
+        Step("softmax", softmax, formula=r"a_j = \dfrac{e^{z_j}}{\sum_i e^{z_i}}"),
         Step("values", values, formula=r"o = \sum_j a_j\, v_j"),
-        Step("by_hand", by_hand),
+        Step("by_hand", by_hand, formula=_given()),
     ),
     task,
     {

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, stack
 
 from vitviz.classifier import class_score, image_features
+from vitviz.errors import ImageError
 from vitviz.features import (
     clusters,
     contrast,
@@ -23,15 +24,17 @@ from vitviz.heatmap import Heatmap
 from vitviz.images import load_image
 from vitviz.overlay import input_picture, mark_patch, overlay
 from vitviz.recording import record
+from vitviz.ui.browser import URL
 from vitviz.ui.choice import choice
-from vitviz.ui.language import t
+from vitviz.ui.language import explained, label, t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.lesson_widgets import chosen_patch, pick_patch, run_once
-from vitviz.ui.photo_picker import sample_photos
+from vitviz.ui.photo_picker import FILES, OWN, as_code, sample_photos
 from vitviz.ui.session import Session, analyse, model, turn
 from vitviz.zoo import bundled_models
 
 SIDE = 320  # px of a picture
+SECOND = "second photo"  # in the visitor's session
 GROUPS = matplotlib.colormaps["tab10"]
 
 
@@ -56,7 +59,7 @@ def front(session: Session) -> None:
 
 def groups(session: Session) -> None:
     """K-means of the patch tokens."""
-    count = st.slider(t("beyond.groups.count"), 2, 6, 3, key="groups")
+    count = st.slider(t("beyond.groups.count"), 2, 6, 3, key="groups", bind=URL)
     found = clusters(_features(session), count)
     _beside(session, GROUPS(found)[..., :3], t("beyond.groups.caption", count=count))
 
@@ -80,14 +83,19 @@ def texts(session: Session) -> None:
     """Samples against class vectors, as CLIP matches photos and captions."""
     del session
     temperature = st.select_slider(
-        t("beyond.texts.temperature"), (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0), 0.05, key="clip"
+        t("beyond.texts.temperature"),
+        (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
+        0.05,
+        key="clip",
+        bind=URL,
     )
-    images, rows, labels = _samples(bundled_models()[0])
+    images, rows, names = _samples(bundled_models()[0])
+    labels = [label(name) for name in names]
     shares = contrast(images, rows, temperature)
     titles = [title for title, _ in sample_photos().values()]
     table = pd.DataFrame(shares.numpy(), index=titles, columns=labels)
-    number = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
-    st.dataframe(table, column_config=dict.fromkeys(labels, number))
+    shaded = table.style.format("{:.0%}").background_gradient("Greens", axis=None, vmin=0, vmax=1)
+    st.table(shaded)
     right = int((shares.argmax(dim=-1).numpy() == np.arange(len(titles))).sum())
     st.caption(t("beyond.texts.caption", right=right, count=len(titles)))
 
@@ -103,18 +111,66 @@ def _features(session: Session) -> Tensor:
 
 def _matched(session: Session) -> tuple[Session, Tensor]:
     """Another photo's session, and how alike each of its patches is to the chosen one."""
-    offered = sample_photos()
+    other = analyse(_other_photo(), bundled_models()[0], "session beside")
+    patch = chosen_patch(session)
+    return other, similarity(_features(session)[patch], _features(other))
+
+
+def _other_photo() -> bytes:
+    """The file of a sample, or of a second photo of the visitor's own."""
+    offered = {key: (title, photo.data) for key, (title, photo) in sample_photos().items()}
+    first = list(offered)[1]
+    chooser, menu = st.columns([3, 2], vertical_alignment="bottom")
+    with menu:
+        _second_photo_menu()
+    if SECOND in st.session_state:
+        offered[OWN] = t("beyond.match.own"), st.session_state[SECOND]
     key: str = choice(
-        st.selectbox,
+        chooser.selectbox,
         t("beyond.match.other"),
         list(offered),
-        list(offered)[1],
+        first,
         "other",
         lambda key: offered[key][0],
     )
-    other = analyse(offered[key][1].data, bundled_models()[0], "session beside")
-    patch = chosen_patch(session)
-    return other, similarity(_features(session)[patch], _features(other))
+    return offered[key][1]
+
+
+def _second_photo_menu() -> None:
+    """Bring a second photo, or take it back. One that was taken closes the menu and empties it."""
+    taken = st.session_state.get("second_taken", 0)
+    with st.popover(
+        t("beyond.match.bring"), icon=":material/add_a_photo:", key=f"second_menu{taken}"
+    ):
+        key = f"second{taken}"
+        st.file_uploader(t("photo.upload"), FILES, key=key, on_change=_take_second, args=[key])
+        if problem := st.session_state.get("second_problem"):
+            st.error(problem, icon=":material/broken_image:")
+        st.caption(t("beyond.match.promise"))
+        if SECOND in st.session_state:
+            st.button(t("photo.remove"), icon=":material/delete:", on_click=_forget_second)
+
+
+def _take_second(key: str) -> None:
+    """Keep the file in this visitor's session if it is a photo; otherwise say why it is none."""
+    st.session_state.pop("second_problem", None)
+    file = st.session_state[key]
+    if file is None:
+        return
+    try:
+        with turn():
+            load_image(file.getvalue())
+    except ImageError as error:
+        st.session_state["second_problem"] = f"{as_code(file.name)}: {explained(error)}"
+        return
+    st.session_state[SECOND] = file.getvalue()
+    st.session_state["second_taken"] = st.session_state.get("second_taken", 0) + 1
+    st.query_params["other"] = OWN
+
+
+def _forget_second() -> None:
+    for key in (SECOND, "session beside"):
+        st.session_state.pop(key, None)
 
 
 @st.cache_data(show_spinner=False)

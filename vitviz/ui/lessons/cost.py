@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -10,7 +12,9 @@ import streamlit as st
 from vitviz.artefacts import artefact_patches
 from vitviz.cost import (
     RESNET50,
+    Timing,
     block_operations,
+    block_weights,
     fitted,
     map_bytes,
     measure_cost,
@@ -18,7 +22,9 @@ from vitviz.cost import (
 )
 from vitviz.heads import head_statistics
 from vitviz.heatmap import Heatmap
+from vitviz.recording import Recording
 from vitviz.tokens import token_count
+from vitviz.ui.browser import URL
 from vitviz.ui.language import language, t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.lesson_widgets import pick_patch
@@ -26,6 +32,9 @@ from vitviz.ui.session import Session, many_turns
 
 PATCHES_ACROSS = (8, 12, 16, 24, 32, 40)  # of the measured inputs
 MEGABYTE = 1e6
+CHART = 230  # px, of two side by side
+FEW = alt.Axis(tickCount=4)
+INSIDE = alt.Legend(orient="top-left", columns=1, labelLimit=300, offset=0, padding=0, rowPadding=0)
 FACTS = ("global", "assumptions", "data", "cost", "places")
 
 
@@ -38,20 +47,8 @@ def measure(session: Session) -> None:
         sides = [rec.patch_size[0] * across for across in PATCHES_ACROSS]
         with many_turns(t("cost.measure.running")) as progress:
             session.kept["cost"] = measure_cost(rec, sides, progress)
-    timings = session.kept["cost"]
-    a, b, c = fitted([x.tokens for x in timings], [x.seconds for x in timings])
-    points = pd.DataFrame(
-        {"tokens": [x.tokens for x in timings], "seconds": [x.seconds for x in timings]}
-    )
-    across = np.linspace(points["tokens"].min(), points["tokens"].max(), 60)
-    curve = pd.DataFrame({"tokens": across, "seconds": a + b * across + c * across**2})
-    x = alt.X("tokens", title=t("tokens.resolution.tokens"))
-    y = alt.Y("seconds", title=t("cost.measure.seconds"))
-    dots = alt.Chart(points).mark_circle(size=90).encode(x=x, y=y, tooltip=["tokens", "seconds"])
-    st.altair_chart(alt.Chart(curve).mark_line().encode(x=x, y=y) + dots, height=260)
-    st.latex(
-        rf"t \approx {a:.3f} {b * 1e3:+.4f}\cdot 10^{{-3}}\,n {c * 1e6:+.4f}\cdot 10^{{-6}}\,n^2"
-    )
+        st.rerun()  # without the button
+    timings: list[Timing] = session.kept["cost"]
     keys = ("side", "tokens", "seconds", "kept", "maps")
     rows = [
         (
@@ -63,51 +60,93 @@ def measure(session: Session) -> None:
         )
         for x in timings
     ]
-    table = pd.DataFrame(rows, columns=[t(f"cost.measure.{key}") for key in keys])
-    number = {
-        table.columns[2]: st.column_config.NumberColumn(format="%.3f"),
-        table.columns[3]: st.column_config.NumberColumn(format="%.1f"),
-        table.columns[4]: st.column_config.NumberColumn(format="%.1f"),
-    }
-    st.dataframe(table, hide_index=True, column_config=number)
+    found = pd.DataFrame(rows, columns=list(keys))
+    a, b, c = fitted([x.tokens for x in timings], [x.seconds for x in timings])
+    time, memory = st.columns(2)
+    with time:
+        _times(found, (a, b, c))
+    with memory:
+        _memory(found)
+    st.latex(
+        rf"t \approx {a:.2f} {b * 1e3:+.2f}\cdot 10^{{-3}}\,n {c * 1e6:+.2f}\cdot 10^{{-6}}\,n^2"
+    )
+    names = {key: t(f"cost.measure.{key}") for key in keys}
+    formats = {"seconds": "%.3f", "kept": "%.1f", "maps": "%.1f"}
+    number = {names[key]: st.column_config.NumberColumn(format=f) for key, f in formats.items()}
+    st.dataframe(found.rename(columns=names), hide_index=True, column_config=number)
+
+
+def _times(found: pd.DataFrame, curve_of: tuple[float, float, float]) -> None:
+    """The measured times and the curve a + b n + c n² through them."""
+    a, b, c = curve_of
+    across = np.linspace(found["tokens"].min(), found["tokens"].max(), 60)
+    curve = pd.DataFrame({"tokens": across, "seconds": a + b * across + c * across**2})
+    x = alt.X("tokens", title=t("cost.measure.tokens"), axis=FEW)
+    y = alt.Y("seconds", title=t("cost.measure.seconds"), axis=FEW)
+    dots = alt.Chart(found).mark_circle(size=90).encode(x=x, y=y, tooltip=["tokens", "seconds"])
+    st.altair_chart(alt.Chart(curve).mark_line().encode(x=x, y=y) + dots, height=CHART)
+
+
+def _memory(found: pd.DataFrame) -> None:
+    """What a recording kept, beside all maps."""
+    names = {key: t(f"cost.measure.{key}") for key in ("kept", "maps")}
+    table = found.rename(columns=names).melt("tokens", list(names.values()), "what", "size")
+    lines = alt.Chart(table).mark_line(point=True)
+    st.altair_chart(
+        lines.encode(
+            x=alt.X("tokens", title=t("cost.measure.tokens"), axis=FEW),
+            y=alt.Y("size", title=t("cost.measure.size"), axis=FEW),
+            color=alt.Color("what", title=None, legend=INSIDE),
+            tooltip=["tokens", "what", alt.Tooltip("size", format=",.1f")],
+        ),
+        height=CHART,
+    )
 
 
 def operations(session: Session) -> None:
     """Multiplications of a block: what grows with n, and what with n²."""
     rec = session.rec
-    width = rec.num_heads(0) * rec.layers[0].value.shape[-1]
-    counts = np.unique(np.geomspace(50, 12 * width, 40).astype(int))
+    width, weights = _sizes(rec)
+    equal = weights // (2 * width)
+    counts = np.unique(np.geomspace(50, 2 * equal, 40).astype(int))
     table = pd.DataFrame(
         {"tokens": int(n), "part": t(f"cost.operations.{part}"), "millions": count / 1e6}
         for n in counts
-        for part, count in vars(block_operations(int(n), width)).items()
+        for part, count in vars(block_operations(int(n), width, weights)).items()
     )
     lines = alt.Chart(table).mark_line()
     st.altair_chart(
         lines.encode(
             x=alt.X("tokens", title=t("tokens.resolution.tokens")),
             y=alt.Y("millions", title=t("cost.operations.millions")),
-            color=alt.Color("part", title=None, legend=alt.Legend(orient="bottom")),
+            color=alt.Color("part", title=None, legend=alt.Legend(orient="top")),
             tooltip=["tokens", "part", alt.Tooltip("millions", format=",.0f")],
         ),
-        height=280,
+        height=320,
     )
-    here = block_operations(rec.num_tokens, width)
+    here = block_operations(rec.num_tokens, width, weights)
     first, second = st.columns(2)
     share = here.attention / (here.attention + here.matrices)
     first.metric(t("cost.operations.share", tokens=rec.num_tokens), f"{share:.1%}")
-    second.metric(t("cost.operations.equal"), f"{6 * width:,}")
+    second.metric(t("cost.operations.equal"), f"{equal:,}")
+    ratio = f"{weights / width**2:g}"
+    st.caption(t("cost.operations.here", weights=f"{weights:,}", ratio=ratio, width=width))
+
+
+def _sizes(rec: Recording) -> tuple[int, int]:
+    """Width of the queries of all heads together, and numbers in a block's matrices."""
+    return rec.num_heads(0) * rec.layers[0].value.shape[-1], block_weights(rec)
 
 
 def resolution(session: Session) -> None:
     """Patch size against resolution: tokens, multiplications and maps."""
     rec = session.rec
-    width = rec.num_heads(0) * rec.layers[0].value.shape[-1]
-    side = st.slider(t("tokens.resolution.side"), 112, 1344, 448, 112, key="cost_side")
+    width, weights = _sizes(rec)
+    side = st.slider(t("tokens.resolution.side"), 112, 1344, 448, 112, key="cost_side", bind=URL)
     rows = []
     for patch in (8, 14, 16, 32):
         n = token_count(side, patch)
-        found = block_operations(n, width)
+        found = block_operations(n, width, weights)
         total = rec.num_layers * (found.attention + found.matrices) / 1e9
         maps = map_bytes(n, rec.num_heads(0), rec.num_layers) / MEGABYTE
         rows.append((patch, n, total, maps))
@@ -115,7 +154,7 @@ def resolution(session: Session) -> None:
     table = pd.DataFrame(rows, columns=[t(f"cost.resolution.{key}") for key in keys])
     number = st.column_config.NumberColumn(format="%.1f")
     st.dataframe(table, hide_index=True, column_config=dict.fromkeys(table.columns[2:], number))
-    st.caption(t("cost.resolution.caption", layers=rec.num_layers, width=width))
+    st.caption(t("cost.resolution.caption", layers=rec.num_layers, weights=f"{weights:,}"))
 
 
 def convolution(session: Session) -> None:
@@ -133,7 +172,7 @@ def convolution(session: Session) -> None:
     side = rec.pixels.shape[-1]
     rule = alt.Chart(pd.DataFrame({"width": [side]})).mark_rule(strokeDash=[4, 4])
     chart = lines.encode(
-        x=alt.X("number:O", title=t("cost.convolution.layer")),
+        x=alt.X("number:O", title=t("cost.convolution.layer"), axis=alt.Axis(labelAngle=0)),
         y=alt.Y("width", title=t("cost.convolution.width")),
         tooltip=["name", "width"],
     )
@@ -157,7 +196,9 @@ def facts(session: Session) -> None:
         for key in FACTS
     ]
     st.table(pd.DataFrame(rows).set_index(t("cost.facts.what")))
-    st.markdown(f"[{t('cost.facts.link')}](positions?step=5&lang={language()})")
+    same = {key: st.query_params[key] for key in ("sample", "present") if key in st.query_params}
+    address = urlencode({"step": 5, "lang": language(), **same})
+    st.markdown(f"[{t('cost.facts.link')}](positions?{address})")
 
 
 def artefacts(session: Session) -> None:
@@ -169,7 +210,7 @@ def artefacts(session: Session) -> None:
     heat = Heatmap(lengths.float().numpy(), rec.box, "norms")
     photo, numbers = st.columns([3, 2])
     with photo:
-        patch = pick_patch(session, heat)
+        patch = pick_patch(session, heat, marks=found.nonzero().tolist())
     with numbers:
         st.metric(t("cost.artefacts.count"), int(found.sum()))
         st.metric(t("cost.artefacts.median"), f"{lengths.median():.1f}")
@@ -179,7 +220,7 @@ def artefacts(session: Session) -> None:
 
 def task(session: Session) -> None:
     """How many tokens and how large maps an input of one's own would need."""
-    side = st.number_input(t("cost.task.side"), 112, 8192, 4032, key="own_side")
+    side = st.number_input(t("cost.task.side"), 112, 8192, 4032, key="own_side", bind=URL)
     patch = session.rec.patch_size[0]
     n = token_count(int(side), patch)
     heads, layers = session.rec.num_heads(0), session.rec.num_layers

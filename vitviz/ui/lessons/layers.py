@@ -6,16 +6,26 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import streamlit as st
+from torch import Tensor
 
 from vitviz.heads import head_statistics
 from vitviz.heatmap import Heatmap
 from vitviz.lens import Stream, logit_lens, norm_steps, residual_stream
 from vitviz.methods.rollout import rollout_through
+from vitviz.overlay import shared_scale
 from vitviz.recording import rank_classes
 from vitviz.ui.choice import choice
-from vitviz.ui.language import t
+from vitviz.ui.language import label, t
 from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import chosen_patch, colours, follow_layer, pick_patch, run_once
+from vitviz.ui.lesson_widgets import (
+    UPRIGHT,
+    chart_height,
+    chosen_patch,
+    colours,
+    follow_layer,
+    pick_patch,
+    run_once,
+)
 from vitviz.ui.session import Session
 
 NUMBERS = 64  # of a vector that are shown
@@ -51,13 +61,13 @@ def mlp(session: Session) -> None:
     bars = alt.Chart(table).mark_bar()
     st.altair_chart(
         bars.encode(
-            x=alt.X("layer:O", title=t("lesson.layer")),
+            x=alt.X("layer:O", title=t("lesson.layer"), axis=UPRIGHT),
             xOffset="part:N",
             y=alt.Y("length", title=t("layers.mlp.length")),
             color=alt.Color("part:N", title=None, legend=alt.Legend(orient="bottom")),
             tooltip=["layer", "part", alt.Tooltip("length", format=".2f")],
         ),
-        height=300,
+        height=chart_height(280),
     )
 
 
@@ -84,39 +94,19 @@ def norm(session: Session) -> None:
 
 def lens(session: Session) -> None:
     """The classifier applied after each layer."""
-    rec = session.rec
-    logits = run_once(session, "lens", None, lambda: logit_lens(rec, residual_stream(rec)))
-    shares = logits.softmax(dim=-1)
-    shown = rec.predictions[:CLASSES]
-    table = pd.DataFrame(
-        {"layer": layer, "class": p.label, "probability": float(shares[layer, p.index])}
-        for layer in range(len(shares))
-        for p in shown
-    )
-    lines = alt.Chart(table).mark_line(point=True)
-    st.altair_chart(
-        lines.encode(
-            x=alt.X("layer:O", title=t("layers.blocks")),
-            y=alt.Y("probability", title=t("compare.probability"), axis=alt.Axis(format="%")),
-            color=alt.Color(
-                "class:N",
-                title=None,
-                sort=[p.label for p in shown],
-                legend=alt.Legend(orient="bottom", columns=2),
-            ),
-            tooltip=["layer", "class", alt.Tooltip("probability", format=".1%")],
-        ),
-        height=280,
-    )
-    best = [rank_classes(rec.vit, row)[0] for row in logits]
-    words = [t("layers.blocks"), t("layers.lens.best"), t("compare.probability")]
-    rows = [(layer, p.label, p.probability) for layer, p in enumerate(best)]
-    bar = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
-    st.dataframe(
+    chart, names = st.columns(2)
+    with chart:
+        _lens_chart(session)
+    best = [rank_classes(session.rec.vit, row)[0] for row in _lens(session)]
+    words = [t("layers.lens.after"), t("layers.lens.best"), t("compare.probability")]
+    rows = [(layer, label(p.label), p.probability) for layer, p in enumerate(best)]
+    share = st.column_config.NumberColumn(format="percent")
+    names.dataframe(
         pd.DataFrame(rows, columns=words),
         hide_index=True,
-        column_config={words[2]: bar},
-        height=220,
+        column_config={words[2]: share},
+        height="content",
+        row_height=chart_height(26),
     )
 
 
@@ -130,11 +120,11 @@ def distance(session: Session) -> None:
         if not np.isnan(value)
     )
     base = alt.Chart(table).encode(
-        x=alt.X("layer:O", title=t("lesson.layer")),
+        x=alt.X("layer:O", title=t("lesson.layer"), axis=UPRIGHT),
         y=alt.Y("distance", title=t("manyheads.distance_axis")),
     )
     mean = base.mark_line(point=True).encode(y="mean(distance)")
-    st.altair_chart(base.mark_circle(size=60, opacity=0.4) + mean, height=300)
+    st.altair_chart(base.mark_circle(size=60, opacity=0.4) + mean, height=chart_height(300))
     st.caption(t("layers.distance.caption"))
 
 
@@ -144,9 +134,12 @@ def rollout(session: Session) -> None:
     layers = st.slider(t("layers.rollout.layers"), 0, rec.num_layers, 1, key="through")
     shares = rollout_through(rec, chosen_patch(session), layers)
     found = rec.patches(shares)
+    heat = Heatmap(found.numpy(), rec.box, "rollout")
     photo, numbers = st.columns([3, 2])
     with photo:
-        patch = pick_patch(session, Heatmap(found.numpy(), rec.box, "rollout"))
+        patch = pick_patch(
+            session, heat, scale=shared_scale([heat])
+        )  # its own share would hide all
     with numbers:
         st.metric(t("layers.rollout.own"), f"{found[patch]:.1%}")
         st.metric(t("layers.rollout.prefix"), f"{1 - float(found.sum()):.1%}")
@@ -154,13 +147,43 @@ def rollout(session: Session) -> None:
 
 def task(session: Session) -> None:
     """After which layer the final answer stays ahead."""
-    rec = session.rec
-    logits = run_once(session, "lens", None, lambda: logit_lens(rec, residual_stream(rec)))
+    rec, logits = session.rec, _lens(session)
     same = logits.argmax(dim=-1) == logits[-1].argmax()
     changed = (~same).nonzero().flatten()
     first = int(changed[-1]) + 1 if len(changed) else 0
-    st.markdown(
-        t("layers.task", label=rec.predictions[0].label, block=first, blocks=rec.num_layers)
+    _lens_chart(session)
+    answer = label(rec.predictions[0].label)
+    st.markdown(t("layers.task", label=answer, block=first, blocks=rec.num_layers))
+
+
+def _lens(session: Session) -> Tensor:
+    rec = session.rec
+    return run_once(session, "lens", None, lambda: logit_lens(rec, residual_stream(rec)))
+
+
+def _lens_chart(session: Session) -> None:
+    """How probable the model's first classes are after each layer."""
+    shares = _lens(session).softmax(dim=-1)
+    shown = session.rec.predictions[:CLASSES]
+    table = pd.DataFrame(
+        {"layer": layer, "class": label(p.label), "probability": float(shares[layer, p.index])}
+        for layer in range(len(shares))
+        for p in shown
+    )
+    lines = alt.Chart(table).mark_line(point=True)
+    st.altair_chart(
+        lines.encode(
+            x=alt.X("layer:O", title=t("layers.blocks"), axis=UPRIGHT),
+            y=alt.Y("probability", title=t("compare.probability"), axis=alt.Axis(format="%")),
+            color=alt.Color(
+                "class:N",
+                title=None,
+                sort=[label(p.label) for p in shown],
+                legend=alt.Legend(orient="bottom", columns=2),
+            ),
+            tooltip=["layer", "class", alt.Tooltip("probability", format=".1%")],
+        ),
+        height=chart_height(340),
     )
 
 
@@ -192,11 +215,11 @@ def _line(table: pd.DataFrame, name: str, title: str, across: str) -> None:
     chart = alt.Chart(table).mark_line(point=True)
     st.altair_chart(
         chart.encode(
-            x=alt.X("layer:O", title=across),
+            x=alt.X("layer:O", title=across, axis=UPRIGHT),
             y=alt.Y(name, title=title),
             tooltip=["layer", alt.Tooltip(name, format=".2f")],
         ),
-        height=240,
+        height=chart_height(220),
     )
 
 
@@ -206,7 +229,7 @@ LESSON = Lesson(
     (
         Step("stream", stream, formula=r"x_{l+1} = x_l + a_l + m_l"),
         Step("mlp", mlp),
-        Step("norm", norm, formula=r"y = \frac{x - \mu}{\sigma} \cdot \gamma + \beta"),
+        Step("norm", norm, formula=r"y = \dfrac{x - \mu}{\sigma} \cdot \gamma + \beta"),
         Step("lens", lens, guess=True),
         Step("distance", distance),
         Step("rollout", rollout, guess=True),

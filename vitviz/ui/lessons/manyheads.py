@@ -9,14 +9,20 @@ import streamlit as st
 import torch
 from numpy.typing import NDArray
 
+from vitviz.attention_steps import regrouped
 from vitviz.head_outputs import head_outputs
 from vitviz.heads import HeadStatistics, ablate, head_statistics
+from vitviz.heatmap import Heatmap
 from vitviz.methods import explain
 from vitviz.methods.attention import head_maps
 from vitviz.ui.language import t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.lesson_widgets import (
+    UPRIGHT,
+    chart_height,
+    chosen_patch,
     follow_layer,
+    followed,
     layer_and_head,
     pick_patch,
     run_once,
@@ -26,6 +32,7 @@ from vitviz.ui.prediction_bars import prediction_bars
 from vitviz.ui.session import Look, Session
 
 LOOK = Look("inferno", 0.6, True)
+SHOWN = 12  # maps of a regrouped layer
 
 
 def look(session: Session) -> None:
@@ -62,14 +69,17 @@ def join(session: Session) -> None:
         bars = alt.Chart(table).mark_bar()
         st.altair_chart(
             bars.encode(
-                x=alt.X("head:O", title=t("lesson.head")),
+                x=alt.X("head:O", title=t("lesson.head"), axis=UPRIGHT),
                 y=alt.Y("length", title=t("manyheads.join.length")),
                 tooltip=["head", alt.Tooltip("length", format=".3f")],
             ),
-            height=220,
+            height=chart_height(220),
         )
-    terms = " + ".join(f"{_signed(part[0])}" for part in found.parts)
-    st.latex(rf"{terms} {found.bias[0]:+.4f} = {found.total[0]:.4f}")
+    terms = [f"{part[0]:+.4f}" for part in found.parts]
+    rows = ["".join(terms[start : start + 3]) for start in range(0, len(terms), 3)]
+    summed = rf"{found.bias[0]:+.4f} = {found.total[0]:.4f}"
+    lines = r" \\ & ".join([*rows, summed])
+    st.latex(rf"\begin{{aligned}}& {lines}\end{{aligned}}")
     st.caption(t("manyheads.join.caption"))
 
 
@@ -100,12 +110,23 @@ def count(session: Session) -> None:
     first.metric(t("manyheads.count.dimension"), width // heads)
     second.metric(t("manyheads.count.maps"), heads)
     third.metric(t("manyheads.count.entries"), f"{heads * tokens**2:,}")
-    rows = [
-        (t("manyheads.count.weights"), f"{4 * width**2:,}"),
-        (t("manyheads.count.products"), f"{2 * tokens**2 * width:,}"),
-    ]
-    names = [t("manyheads.count.what"), t("manyheads.count.value")]
-    st.dataframe(pd.DataFrame(rows, columns=names), hide_index=True)
+    st.caption(
+        t(
+            "manyheads.count.same",
+            weights=f"{4 * width**2:,}",
+            products=f"{2 * tokens**2 * width:,}",
+        )
+    )
+    layer, _ = followed(session)
+    patch = chosen_patch(session)
+    panels = []
+    for head, weights in enumerate(regrouped(session.rec, layer, heads, patch)[:SHOWN]):
+        values = session.rec.patches(weights).numpy()
+        heat = Heatmap(values, session.rec.box, "attention")
+        name = t("manyheads.count.map", head=head)
+        panels.append(Panel(str(head), name, name, heat, False))
+    _maps(session, panels, "regrouped", SHOWN // 2)
+    st.caption(t("manyheads.count.caption", row=patch[0], col=patch[1], layer=layer))
 
 
 def task(session: Session) -> None:
@@ -131,17 +152,19 @@ def _extremes(session: Session, name: str) -> None:
         for at, of in np.ndindex(values.shape)
         if not np.isnan(values[at, of])
     )
+    lowest = divmod(int(np.nanargmin(values)), values.shape[1])
+    highest = divmod(int(np.nanargmax(values)), values.shape[1])
+    chosen = [alt.datum.value == float(values[head]) for head in (lowest, highest)]
     points = alt.Chart(table).mark_circle(size=70, opacity=0.7)
     st.altair_chart(
         points.encode(
-            x=alt.X("layer:O", title=t("lesson.layer")),
+            x=alt.X("layer:O", title=t("lesson.layer"), axis=UPRIGHT),
             y=alt.Y("value", title=t(f"manyheads.{name}_axis")),
             tooltip=["layer", "head", alt.Tooltip("value", format=".2f")],
+            size=alt.when(chosen[0] | chosen[1]).then(alt.value(220)).otherwise(alt.value(70)),
         ),
-        height=240,
+        height=chart_height(200),
     )
-    lowest = divmod(int(np.nanargmin(values)), values.shape[1])
-    highest = divmod(int(np.nanargmax(values)), values.shape[1])
     photo, sheet = st.columns([1, 2])
     with photo:
         patch = pick_patch(session)
@@ -158,20 +181,21 @@ def _sheet(
         title = t("heads.name", layer=layer, head=head)
         heat = explain(session.rec, "attention", patch, layer=layer, head=head)
         panels.append(Panel(f"{layer},{head}", title, title, heat, False))
+    _maps(session, panels, name, min(len(panels), 3))
+
+
+def _maps(session: Session, panels: list[Panel], name: str, columns: int) -> None:
+    """Small maps, each in its own colours."""
     map_sheet(
         session,
         panels,
         LOOK,
-        columns=0,
+        columns=columns,
         scale=None,
         alt=t("manyheads.sheet"),
         key=f"{name} maps",
         on_open=lambda: None,
     )
-
-
-def _signed(number: torch.Tensor) -> str:
-    return f"({number:.4f})" if number < 0 else f"{number:.4f}"
 
 
 LESSON = Lesson(

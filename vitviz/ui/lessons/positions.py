@@ -7,6 +7,7 @@ import streamlit as st
 import torch
 from numpy.typing import NDArray
 
+from vitviz.methods import explain
 from vitviz.positions import (
     position_embedding,
     position_similarity,
@@ -18,7 +19,8 @@ from vitviz.recording import Recording
 from vitviz.tokens import patch_vectors
 from vitviz.ui.language import t
 from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import colours, pick_patch, result, run_once
+from vitviz.ui.lesson_widgets import CLASSES, chosen_patch, colours, pick_patch, result, run_once
+from vitviz.ui.prediction_bars import prediction_bars
 from vitviz.ui.session import Session
 
 NUMBERS = 64  # of a vector that are shown
@@ -71,16 +73,21 @@ def grid(session: Session) -> None:
 
 
 def swap(session: Session) -> None:
-    """Two patches change places."""
-    st.caption(t("positions.swap.how"))
-    one = pick_patch(session)
-    rows, cols = session.rec.grid
-    first, second = st.columns(2)
-    row = first.slider(t("positions.swap.row"), 0, rows - 1, 0, key="other_row")
-    col = second.slider(t("positions.swap.col"), 0, cols - 1, 0, key="other_col")
-    order = swapped(session.rec, one, (row, col))
-    changed = run_once(session, "swap", (one, row, col), lambda: with_patches(session.rec, order))
-    _before_and_after(session.rec, changed, "swapped")
+    """Two patches change places: the photo to choose one of them is the picture before."""
+    rec = session.rec
+    rows, cols = rec.grid
+    left, right = st.columns(2)
+    row = left.slider(t("positions.swap.row"), 0, rows - 1, 0, key="other_row")
+    col = right.slider(t("positions.swap.col"), 0, cols - 1, 0, key="other_col")
+    before, after = st.columns(2)
+    with before:
+        one = pick_patch(session, explain(rec, "attention"), marks=[[row, col]])
+        st.caption(t("positions.swap.how"))
+        prediction_bars(rec.predictions[:CLASSES])
+    order = swapped(rec, one, (row, col))
+    changed = run_once(session, "swap", (one, row, col), lambda: with_patches(rec, order))
+    with after:
+        result(changed, t("positions.swapped"))
 
 
 def shuffle(session: Session) -> None:
@@ -99,22 +106,26 @@ def off(session: Session) -> None:
 
 def both(session: Session) -> None:
     """Without places, the order of the patches changes nothing."""
-    seed, bare = _draw(), _bare(session)
+    bare = _bare(session)
+    left, right = st.columns(2)
+    with left:
+        seed = _draw()
     changed = run_once(
         session, "bare shuffle", seed, lambda: with_patches(bare, _order(session, seed))
     )
-    _before_and_after(bare, changed, "shuffled_without", "without")
     difference = float((changed.logits - bare.logits).abs().max())
-    st.metric(t("positions.both.difference"), f"{difference:.6f}")
+    right.metric(t("positions.both.difference"), f"{difference:.6f}")
+    _before_and_after(bare, changed, "shuffled_without", "without")
 
 
 def task(session: Session) -> None:
     """The place most alike to the chosen one, its neighbours left out."""
-    row, col = pick_patch(session)
+    row, col = chosen_patch(session)
     found = _similarity(session)[row, col].copy()
     near = tuple(slice(max(at - 1, 0), at + 2) for at in (row, col))
     found[near] = -1
-    y, x = np.unravel_index(int(found.argmax()), found.shape)
+    y, x = divmod(int(found.argmax()), found.shape[1])
+    pick_patch(session, marks=[[y, x]])
     st.markdown(t("positions.task", row=y, col=x, alike=f"{found[y, x]:.3f}"))
 
 
@@ -161,7 +172,7 @@ LESSON = Lesson(
     "positions",
     (
         Step("added", added, formula=r"x_i = W p_i + b + e_i"),
-        Step("alike", alike, formula=r"\frac{e_i \cdot e_j}{|e_i|\,|e_j|}"),
+        Step("alike", alike, formula=r"\dfrac{e_i \cdot e_j}{|e_i|\,|e_j|}"),
         Step("grid", grid),
         Step("swap", swap, guess=True),
         Step("shuffle", shuffle),

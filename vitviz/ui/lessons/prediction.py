@@ -7,11 +7,12 @@ import pandas as pd
 import streamlit as st
 
 from vitviz.classifier import ClassScore, class_score, image_features
-from vitviz.comparison import Measured, measure
+from vitviz.faithfulness import Curve, deletion
 from vitviz.heatmap import Heatmap
 from vitviz.methods import explain
+from vitviz.ui.browser import URL
 from vitviz.ui.choice import choice
-from vitviz.ui.language import t
+from vitviz.ui.language import label, t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.lesson_widgets import colours, run_once
 from vitviz.ui.map_sheet import Panel, map_sheet
@@ -22,7 +23,8 @@ from vitviz.ui.session import Look, Session, many_turns
 LOOK = Look("inferno", 0.6, True)
 OFFERED = 10  # classes
 COMPARED = ("attention", "relevance")
-WIDE = 48  # numbers in one row of a picture
+STEPS = 16  # of removing patches
+WIDE = 64  # numbers in one row of a picture
 
 
 def score(session: Session) -> None:
@@ -42,12 +44,13 @@ def score(session: Session) -> None:
 
 def softmax(session: Session) -> None:
     """The logits of the best classes, and their shares."""
-    added = st.slider(t("prediction.softmax.add"), -5.0, 5.0, 0.0, 0.5, key="added")
+    added = st.slider(t("prediction.softmax.add"), -5.0, 5.0, 0.0, 0.5, key="added", bind=URL)
     logits = session.rec.logits.float() + added
     total = float(logits.exp().sum())
     best = session.rec.predictions[:5]
     rows = [
-        (p.label, float(logits[p.index]), float(logits[p.index].exp()), p.probability) for p in best
+        (label(p.label), float(logits[p.index]), float(logits[p.index].exp()), p.probability)
+        for p in best
     ]
     names = [t(f"prediction.softmax.{key}") for key in ("class", "logit", "power", "share")]
     number = st.column_config.NumberColumn(format="%.3f")
@@ -62,46 +65,49 @@ def softmax(session: Session) -> None:
 
 def support(session: Session) -> None:
     """Relevance for the first and the second class."""
-    shown = [(p.label, _relevance(session, p.index), p.label) for p in session.rec.predictions[:2]]
+    best = session.rec.predictions[:2]
+    shown = [(str(p.index), _relevance(session, p.index), label(p.label)) for p in best]
     _maps(session, shown, "support")
 
 
 def beside(session: Session) -> None:
     """Attention and relevance for the chosen class."""
     index = _class(session)
-    label = session.rec.vit.labels[index] if session.rec.vit.labels else str(index)
+    [name] = [p.label for p in session.rec.predictions if p.index == index]
     maps = {
         "attention": explain(session.rec, "attention"),
         "relevance": _relevance(session, index),
     }
     shown = [(method, heat, method_title(method)) for method, heat in maps.items()]
     _maps(session, shown, "beside")
-    st.caption(t("prediction.beside.caption", label=as_code(label)))
+    st.caption(t("prediction.beside.caption", label=as_code(label(name))))
 
 
 def judge(session: Session) -> None:
     """Remove patches in the order of either map, and watch the class's probability."""
     index = _class(session)
     kept = session.kept
-    if any((method, index) not in kept for method in COMPARED):
+    keys = [("deletion", method, index) for method in COMPARED]
+    if any(key not in kept for key in keys):
         if not st.button(t("prediction.judge.measure"), icon=":material/science:", type="primary"):
             return
+        maps = [explain(session.rec, "attention"), _relevance(session, index)]
         with many_turns(t("prediction.judge.measuring")) as progress:
-            for number, method in enumerate(COMPARED):
+            for number, (key, heat) in enumerate(zip(keys, maps, strict=True)):
 
                 def report(share: float, done: int = number) -> None:
                     progress((done + share) / len(COMPARED))
 
-                kept[method, index] = measure(session.rec, method, index, progress=report)
-    found: list[Measured] = [kept[method, index] for method in COMPARED]
+                kept[key] = deletion(session.rec, heat, index, steps=STEPS, progress=report)
+        st.rerun()  # without the button
+    found: dict[str, Curve] = {
+        method_title(method): kept[key] for method, key in zip(COMPARED, keys, strict=True)
+    }
     _curves(found)
-    for column, measured in zip(st.columns(2), found, strict=True):
-        column.metric(
-            t("prediction.judge.area", method=method_title(measured.method)),
-            f"{measured.deletion.area:.3f}",
-        )
-    lower = min(found, key=lambda measured: measured.deletion.area)
-    st.markdown(t("prediction.judge.verdict", method=method_title(lower.method)))
+    for column, (title, curve) in zip(st.columns(2), found.items(), strict=True):
+        column.metric(t("prediction.judge.area", method=title), f"{curve.area:.3f}")
+    lower = min(found, key=lambda title: found[title].area)
+    st.markdown(t("prediction.judge.verdict", method=lower))
 
 
 def task(session: Session) -> None:
@@ -113,8 +119,8 @@ def _class(session: Session) -> int:
     """The class that the lesson follows."""
     offered = {p.label: p.index for p in session.rec.predictions[:OFFERED]}
     first = next(iter(offered))
-    label: str = choice(st.selectbox, t("ask.class"), list(offered), first, "of_class", str)
-    return offered[label]
+    name: str = choice(st.selectbox, t("ask.class"), list(offered), first, "of_class", label)
+    return offered[name]
 
 
 def _score(session: Session, index: int) -> ClassScore:
@@ -143,11 +149,11 @@ def _maps(session: Session, shown: list[tuple[str, Heatmap, str]], name: str) ->
     )
 
 
-def _curves(found: list[Measured]) -> None:
+def _curves(found: dict[str, Curve]) -> None:
     table = pd.DataFrame(
-        {"method": method_title(m.method), "share": share, "probability": probability}
-        for m in found
-        for share, probability in zip(m.deletion.shares, m.deletion.probabilities, strict=True)
+        {"method": title, "share": share, "probability": probability}
+        for title, curve in found.items()
+        for share, probability in zip(curve.shares, curve.probabilities, strict=True)
     )
     lines = alt.Chart(table).mark_line(point=True)
     percent = alt.Axis(format="%")
@@ -155,10 +161,10 @@ def _curves(found: list[Measured]) -> None:
         lines.encode(
             x=alt.X("share", title=t("prediction.judge.removed"), axis=percent),
             y=alt.Y("probability", title=t("compare.probability"), axis=percent),
-            color=alt.Color("method", title=None, legend=alt.Legend(orient="bottom")),
+            color=alt.Color("method", title=None, legend=alt.Legend(orient="top")),
             tooltip=["method", alt.Tooltip("probability", format=".1%")],
         ),
-        height=280,
+        height=300,
     )
 
 

@@ -8,17 +8,19 @@ import pandas as pd
 import streamlit as st
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from vitviz.overlay import input_picture, show_input
+from vitviz.overlay import draw_grid, input_picture, show_input
 from vitviz.tokens import patch_pixels, patch_vectors, projection, smoothest, token_count
 from vitviz.ui.language import t
 from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import colours, pick_patch
+from vitviz.ui.lesson_widgets import chart_height, chosen_patch, colours, pick_patch
 from vitviz.ui.session import Session
 
-FILTERS = 32
+FILTERS, FILTERS_WIDE = 32, 8
 NUMBERS_WIDE = 64  # of a vector in one row of its picture
+CELL = 12  # pixels a number of that picture
+SHOWN = 12  # of the tokens
 
 
 def cut(session: Session) -> None:
@@ -30,52 +32,61 @@ def cut(session: Session) -> None:
 
 def numbers(session: Session) -> None:
     """The chosen patch, large, and its numbers in one colour channel."""
-    photo, close = st.columns(2)
+    photo, table = st.columns([2, 3])
     with photo:
         patch = pick_patch(session)
-    pixels = patch_pixels(session.rec, patch)
-    with close:
-        picture = input_picture(session.rec.vit, pixels)
+        pixels = patch_pixels(session.rec, patch)
         caption = t("tokens.numbers.caption", row=patch[0], col=patch[1], count=pixels.numel())
-        st.image(picture.resize((280, 280), Image.Resampling.NEAREST), caption=caption, alt=caption)
+        st.image(_enlarged(input_picture(session.rec.vit, pixels)), caption=caption, alt=caption)
     names = t("tokens.numbers.channels").split("|")
-    channel = st.segmented_control(
-        t("tokens.numbers.channel"),
-        range(3),
-        default=0,
-        required=True,
-        format_func=names.__getitem__,
-        key="channel",
-    )
-    st.dataframe(pd.DataFrame(pixels[channel].numpy()).style.format("{:.1f}"), hide_index=True)
+    with table:
+        channel = st.segmented_control(
+            t("tokens.numbers.channel"),
+            range(3),
+            default=0,
+            required=True,
+            format_func=names.__getitem__,
+            key="channel",
+        )
+        _written(pixels[channel])
 
 
 def filters(session: Session) -> None:
-    """The smoothest filters as small pictures."""
+    """The smoothest filters on one sheet."""
     weight, _ = projection(session.rec.vit)
-    with st.container(horizontal=True, gap="small", key="filters"):
-        for index in smoothest(weight)[:FILTERS].sort().values.tolist():
-            shown = weight[index] / weight[index].abs().max() / 2 + 0.5
-            tile = (shown.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
-            picture = Image.fromarray(tile).resize((70, 70), Image.Resampling.NEAREST)
-            name = t("tokens.filters.alt", index=index)
-            st.image(picture, alt=name, width=70)
+    chosen = smoothest(weight)[:FILTERS].sort().values.tolist()
+    tiles = np.stack([np.asarray(_filter_picture(weight[index])) for index in chosen])
+    opaque = np.pad(tiles, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=255)
+    ringed = np.pad(opaque, ((0, 0), (1, 1), (1, 1), (0, 0)))  # clear gaps between them
+    _, height, width, _ = ringed.shape
+    rows = ringed.reshape(-1, FILTERS_WIDE, height, width, 4).swapaxes(1, 2)
+    sheet = Image.fromarray(rows.reshape(-1, FILTERS_WIDE * width, 4))
+    caption = t("tokens.filters.caption", numbers=", ".join(map(str, chosen)))
+    st.image(_enlarged(sheet, 6), caption=caption, alt=caption, width="stretch")
 
 
 def vector(session: Session) -> None:
     """The chosen patch times one filter gives one number; all filters give the vector."""
-    photo, result = st.columns(2)
+    photo, left, right = st.columns([2, 1, 1])
     with photo:
         patch = pick_patch(session)
     weight, bias = projection(session.rec.vit)
     index = st.slider(t("tokens.vector.number"), 0, len(weight) - 1, 0, key="number")
     found = patch_vectors(session.rec)[patch]
-    product = weight[index] * patch_pixels(session.rec, patch)
-    with result:
-        padded = F.pad(found, (0, -len(found) % NUMBERS_WIDE)).reshape(-1, NUMBERS_WIDE)
-        scale = float(found.abs().max())
-        caption = t("tokens.vector.caption", width=len(found), scale=f"{scale:.2f}")
-        st.image(colours(padded.numpy(), scale, 8), caption=caption, alt=caption, width="stretch")
+    pixels = patch_pixels(session.rec, patch)
+    product = weight[index] * pixels
+    shown = (
+        (left, "patch", input_picture(session.rec.vit, pixels)),
+        (right, "filter", _filter_picture(weight[index])),
+    )
+    for column, name, picture in shown:
+        text = t(f"tokens.vector.{name}", index=index)
+        column.image(_enlarged(picture), caption=text, alt=text)
+    padded = F.pad(found, (0, -len(found) % NUMBERS_WIDE)).reshape(-1, NUMBERS_WIDE)
+    scale = float(found.abs().max())
+    caption = t("tokens.vector.caption", width=len(found), scale=f"{scale:.2f}")
+    bars = _outlined(colours(padded.numpy(), scale, CELL), divmod(index, NUMBERS_WIDE))
+    st.image(bars, caption=caption, alt=caption, width="stretch")
     st.latex(
         rf"\sum_{{i=1}}^{{{product.numel()}}} w_i\,x_i + b"
         rf" = {product.sum():.4f} {bias[index]:+.4f} = {found[index]:.4f}"
@@ -93,23 +104,38 @@ def prefix(session: Session) -> None:
     third.metric(t("tokens.prefix.tokens"), rec.num_tokens)
     vectors = patch_vectors(rec).flatten(0, 1)
     learned = getattr(rec.vit.module, "cls_token", torch.zeros(1, 1, vectors.shape[-1]))
-    tokens = torch.cat([learned.detach()[0].float(), vectors])[:24]
+    tokens = torch.cat([learned.detach()[0].float(), vectors])[:SHOWN]
     scale = float(tokens.abs().quantile(0.99))
     caption = t("tokens.prefix.caption", shown=len(tokens))
-    st.image(colours(tokens.numpy(), scale, 4), caption=caption, alt=caption, width="stretch")
+    rows = colours(tokens.numpy(), scale, 2)
+    rows = rows.resize((rows.width, 24 * SHOWN), Image.Resampling.NEAREST)
+    st.image(rows, caption=caption, alt=caption, width="stretch")
 
 
 def resolution(session: Session) -> None:
-    """How many tokens, and entries of one attention map, an input and a patch size give."""
-    del session
-    side = st.slider(t("tokens.resolution.side"), 112, 896, 224, 112, key="side")
-    size = st.segmented_control(
+    """The photo cut otherwise; how many tokens, and entries of one attention map, that gives."""
+    left, right = st.columns(2)
+    side = left.slider(t("tokens.resolution.side"), 112, 896, 224, 112, key="side")
+    size = right.segmented_control(
         t("tokens.resolution.patch"), [8, 14, 16, 32], default=14, required=True, key="patch_size"
     )
     count = token_count(side, size)
-    first, second = st.columns(2)
-    first.metric(t("tokens.resolution.tokens"), f"{count:,}")
-    second.metric(t("tokens.resolution.entries"), f"{count**2:,}")
+    cut_photo, chart = st.columns([2, 3])
+    rows = side // size
+    caption = t("tokens.cut.caption", rows=rows, cols=rows, patches=rows * rows)
+    enlarged = input_picture(session.rec.vit, session.rec.pixels).resize((896, 896))
+    cell = 896 * size / side
+    with cut_photo:
+        st.image(draw_grid(enlarged, (cell, cell)), caption=caption, alt=caption)
+        first, second = st.columns(2)
+        first.metric(t("tokens.resolution.tokens"), f"{count:,}")
+        second.metric(t("tokens.resolution.entries"), f"{count**2:,}")
+    with chart:
+        _growth()
+
+
+def _growth() -> None:
+    """Tokens by side and patch size."""
     sides = range(112, 897, 112)
     table = pd.DataFrame(
         [(s, p, token_count(s, p)) for p in (8, 14, 16, 32) for s in sides],
@@ -118,23 +144,69 @@ def resolution(session: Session) -> None:
     lines = alt.Chart(table).mark_line(point=True)
     st.altair_chart(
         lines.encode(
-            x=alt.X("side", title=t("tokens.resolution.side")),
+            x=alt.X("side", title=t("tokens.resolution.axis"), axis=alt.Axis(tickCount=4)),
             y=alt.Y("tokens", title=t("tokens.resolution.tokens")),
-            color=alt.Color("patch:N", title=t("tokens.resolution.patch")),
+            color=alt.Color(
+                "patch:N",
+                title=t("tokens.resolution.patch"),
+                legend=alt.Legend(orient="bottom"),
+            ),
             tooltip=["side", "patch", "tokens"],
         ),
-        height=300,
+        height=chart_height(300),
     )
 
 
 def task(session: Session) -> None:
     """How alike every patch's vector is to the chosen one's."""
     vectors = patch_vectors(session.rec)
-    patch = pick_patch(session)
+    patch = chosen_patch(session)
     alike = F.cosine_similarity(vectors, vectors[patch], dim=-1)
     alike[patch] = -1.0
     row, col = divmod(int(alike.argmax()), session.rec.grid[1])
+    pick_patch(session, marks=[[row, col]])
     st.markdown(t("tokens.task", row=row, col=col, alike=f"{alike[row, col]:.2f}"))
+
+
+def _enlarged(picture: Image.Image, times: int = 20) -> Image.Image:
+    """Each pixel as a square."""
+    size = (picture.width * times, picture.height * times)
+    return picture.resize(size, Image.Resampling.NEAREST)
+
+
+def _filter_picture(weights: torch.Tensor) -> Image.Image:
+    """A filter (3, height, width) as a picture: grey is a weight of zero."""
+    shown = weights / weights.abs().max() / 2 + 0.5
+    return Image.fromarray((shown.permute(1, 2, 0).numpy() * 255).astype(np.uint8))
+
+
+def _outlined(picture: Image.Image, cell: tuple[int, int]) -> Image.Image:
+    """The colour bar with the chosen number, (row, column), in a frame."""
+    y, x = (CELL * at for at in cell)
+    ImageDraw.Draw(picture).rectangle((x, y, x + CELL, y + CELL), outline="black", width=2)
+    return picture
+
+
+def _written(channel: torch.Tensor) -> None:
+    """One channel of a patch, (height, width), as grey squares with their numbers on them."""
+    table = pd.DataFrame(
+        {"row": row, "col": col, "value": float(value)}
+        for (row, col), value in np.ndenumerate(channel.numpy())
+    )
+    plain = {"labels": False, "ticks": False, "domain": False}
+    squares = alt.Chart(table).encode(
+        x=alt.X("col:O", title=None, axis=plain), y=alt.Y("row:O", title=None, axis=plain)
+    )
+    grey = alt.Scale(scheme="greys", reverse=True, nice=False, zero=False)
+    middle = (table["value"].min() + table["value"].max()) / 2
+    ink = alt.when(alt.datum.value > middle).then(alt.value("black")).otherwise(alt.value("white"))
+    st.altair_chart(
+        squares.mark_rect().encode(color=alt.Color("value", scale=grey, legend=None))
+        + squares.mark_text(fontSize=chart_height(10)).encode(
+            text=alt.Text("value", format=".1f"), color=ink
+        ),
+        height=chart_height(360),
+    )
 
 
 LESSON = Lesson(
