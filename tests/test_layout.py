@@ -154,7 +154,7 @@ class TestClassAttention:
         row = cait.attention_row(1, "cls")
         torch.testing.assert_close(row, cait.layers[1].rows(slice(None))[0, :, 0])
         torch.testing.assert_close(row.sum(-1), torch.ones(4))
-        with pytest.raises(vitviz.MethodError, match="choose the query “cls”"):
+        with pytest.raises(vitviz.MethodError, match="choose “cls” or another layer"):
             cait.attention_row(1, (0, 0))
 
     def test_mixed_heads_are_left_out_and_named(self, cait: vitviz.Recording) -> None:

@@ -82,7 +82,12 @@ def test_another_models_class_keeps_its_name(monkeypatch: pytest.MonkeyPatch) ->
 
 
 LIBRARY = Path(vitviz.__file__).parent
-COMMAND_LINE = {"cli", "evaluation"}  # what only these raise no visitor of the app can meet
+COMMAND_LINE = {
+    "cli",
+    "evaluation",
+    "finetune",
+    "photo_folder",
+}  # what only these raise no visitor of the app can meet
 
 
 def sentences(file: Path) -> Iterator[str]:

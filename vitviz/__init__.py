@@ -18,7 +18,8 @@ from vitviz.heatmap import Heatmap
 from vitviz.images import load_image, samples
 from vitviz.methods import METHODS, explain
 from vitviz.overlay import overlay
-from vitviz.recording import Prediction, Recording, record
+from vitviz.predictions import Prediction
+from vitviz.recording import Recording, record
 from vitviz.zoo import Vit, bundled_models, from_module, load_model
 
 __all__ = [

@@ -157,9 +157,9 @@ def _values_agree(vit: Vit, rec: Recording) -> bool:
 def _is_in_place(rec: Recording, layer: int) -> bool:
     """Whether values stand for the patches that the recording says.
 
-    Of some patches' values, the one said to be a patch's must depend on the pixels of its place more
-    than the others do. The pixels' gradient says so without any layout. Attention is switched off
-    for it, so that nothing moves between patches in the layers before; where a layer is reached
+    Of some patches' values, the one said to be a patch's must depend on the pixels of its place
+    more than the others do. The pixels' gradient says so without any layout. Attention is switched
+    off for it, so that nothing moves between patches in the layers before; where a layer is reached
     through attention alone, this cannot be asked.
     """
     rows, cols = rec.layer_grid(layer)

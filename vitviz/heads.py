@@ -13,9 +13,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from vitviz.errors import VitvizError
 from vitviz.gradients import Score, attention_gradient, gradients
+from vitviz.predictions import Prediction, rank_classes
 from vitviz.progress import Progress, batches
 from vitviz.recorder import Recorder
-from vitviz.recording import ROWS_AT_ONCE, Prediction, Recording, rank_classes
+from vitviz.recording import ROWS_AT_ONCE, Recording
 from vitviz.target import target_class
 
 __all__ = [

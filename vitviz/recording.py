@@ -24,18 +24,17 @@ from vitviz.heatmap import Box
 from vitviz.layers import Layers, sort_calls
 from vitviz.layout import Call, Kind, Layout
 from vitviz.memo import Memo
+from vitviz.predictions import Prediction, rank_classes
 from vitviz.recorder import Recorder
 from vitviz.zoo import Vit
 
 __all__ = [
     "ROWS_AT_ONCE",
     "Memo",
-    "Prediction",
     "Query",
     "Recording",
     "block_names",
     "float_type",
-    "rank_classes",
     "record",
     "record_pixels",
     "sum_rows",
@@ -45,15 +44,6 @@ Query = Literal["cls"] | tuple[int, int]
 """The token that looks: "cls", or a patch as (row, column)."""
 
 ROWS_AT_ONCE = 64  # rows of a map held at a time: the working set stays near the cache
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One class: its name, its index in the model's output, its softmax probability."""
-
-    label: str
-    index: int
-    probability: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +175,7 @@ class Recording:
         if layout.kind == "channel":
             raise MethodError(
                 f"In layer {layer} of {self.vit.name} channels look at channels, not patches at "
-                f"patches; choose another layer."
+                "patches; choose another layer."
             )
         weights = torch.zeros(len(layout.queries))
         if query == "cls" and layout.prefix and has_own:
@@ -200,7 +190,7 @@ class Recording:
         if (layout.queries[weights > 0] < 0).all():
             raise MethodError(
                 f"In layer {layer} of {self.vit.name} this token does not look at others; choose "
-                f"{'another query or layer' if query == 'cls' else 'the query “cls”'}."
+                "“cls” or another layer."
             )
         return weights
 
@@ -289,17 +279,6 @@ class Recording:
                 f"There is no layer {layer}; this model's layers are 0 to {self.num_layers - 1}."
             )
         return self.layers[layer]
-
-
-def rank_classes(vit: Vit, logits: Tensor) -> list[Prediction]:
-    """Logits (classes,) → every class, most probable first."""
-    probabilities = logits.float().softmax(dim=-1)
-    order = probabilities.argsort(descending=True, stable=True).tolist()
-    labels = vit.labels
-    return [
-        Prediction(labels[i] if i < len(labels) else f"class {i}", i, float(probabilities[i]))
-        for i in order
-    ]
 
 
 def sum_rows(weights: Tensor, rows_of: Callable[[slice], Tensor]) -> Tensor:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
+from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
 from vitviz.artefacts import artefact_patches
@@ -16,7 +17,7 @@ from vitviz.heatmap import Heatmap
 from vitviz.methods import METHODS, explain
 from vitviz.methods.attention import all_head_maps
 from vitviz.methods.option import Method
-from vitviz.overlay import COLORMAPS, shared_scale, show_input
+from vitviz.overlay import COLORMAPS, colorize, shared_scale, show_input
 from vitviz.progress import Progress
 from vitviz.recording import Query, Recording
 from vitviz.ui.browser import URL
@@ -41,6 +42,7 @@ from vitviz.zoo import bundled_models
 
 Scale = tuple[float, float]
 REGISTERS = "[Vision transformers need registers](https://arxiv.org/abs/2309.16588)"
+MATRIX = (160, 160)  # px of a picture of a matrix
 VIEWS = HEADS, LAYERS, BOTH = "heads", "layers", "all"
 
 
@@ -64,7 +66,8 @@ def page() -> None:
     with buttons:
         look, shared, marked = appearance(question.method)
     maps = all_maps(session, question.query) if question.method == "attention" else []
-    scale = shared_scale(h for of_layer in maps for h in of_layer.values()) if shared else None
+    of_all = [heat for of_layer in maps for heat in of_layer.values()]
+    scale = shared_scale(of_all) if shared and of_all else None
     heat = answer(session, question, note)
     if heat:
         with show:
@@ -77,7 +80,9 @@ def page() -> None:
             downloads(session, heat, question.query, look, scale, Path(photo.name).stem)
         if st.button(t("explore.input"), icon=":material/grid_on:"):
             model_input(session.rec)
-    if maps:
+    if not heat and question.method == "attention":
+        channel_matrices(session.rec, question.options["layer"])
+    if any(maps):
         layer, head = question.options["layer"], question.options["head"]
         show_sheet(session, maps, look, scale, layer, head)
 
@@ -98,6 +103,8 @@ def predictions(rec: Recording) -> None:
         st.info(t("explore.no_classifier"))
         return
     prediction_bars(rec.predictions[:5])
+    if rec.left_out:
+        st.caption(t("explore.left_out", shown=rec.num_layers, hidden=len(rec.left_out)))
     count, seconds = len(rec.predictions), f"{rec.seconds:.2f}"
     st.caption(t("explore.model", name=rec.vit.name, count=count, seconds=seconds))
 
@@ -155,7 +162,7 @@ def show_map(
         meaning=meaning,
         alt=t("map.alt", photo=photo.alt, method=title, meaning=meaning),
         key="patch_map",
-        on_query=partial(pin_query, rec, (rows, cols)) if method.has_query else None,
+        on_query=partial(pin_query, rec, (rows, cols)) if takes_query(rec, question) else None,
     )
 
 
@@ -197,6 +204,26 @@ def asking(method: Method, note: DeltaGenerator) -> Iterator[Progress | None]:
             yield None
     else:
         yield None
+
+
+def takes_query(rec: Recording, question: Question) -> bool:
+    """Whether a click on a patch can start from it."""
+    by_class_token = question.method == "attention" and (
+        rec.kind(question.options["layer"]) == "class attention"
+    )
+    return METHODS[question.method].has_query and not by_class_token
+
+
+def channel_matrices(rec: Recording, layer: int) -> None:
+    """What a layer whose channels look at channels has instead of a map: a matrix for each head."""
+    if rec.kind(layer) != "channel":
+        return
+    heads = rec.attention(layer).numpy()
+    names = [t("sheet.head", head=head) for head in range(len(heads))]
+    pictures = [colorize(matrix, COLORMAPS[0], (0.0, float(matrix.max()))) for matrix in heads]
+    enlarged = [Image.fromarray(p).resize(MATRIX, Image.Resampling.NEAREST) for p in pictures]
+    st.caption(t("explore.channels", channels=heads.shape[1]))
+    st.image(enlarged, caption=names, width=MATRIX[0], alt=names)
 
 
 def pin_query(rec: Recording, grid: tuple[int, int]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from vitviz.recording import Prediction
+from vitviz.predictions import Prediction
 from vitviz.ui.language import label
 
 

@@ -99,7 +99,11 @@ def control(rec: Recording, method: str, name: str, layer: int) -> Any:
     if isinstance(option, Layer):
         last = rec.num_layers - 1
         first = option.default % rec.num_layers  # always the same: the link leaves it out
-        return st.slider(title, 0, last, first, key=key, bind=URL)
+        chosen: int = st.slider(title, 0, last, first, key=key, bind=URL) if last else 0
+        if not rec.is_plain:
+            rows, cols = rec.layer_grid(chosen)
+            st.caption(t(f"ask.kinds.{rec.kind(chosen).replace(' ', '_')}", rows=rows, cols=cols))
+        return chosen
     if isinstance(option, Head):
         heads = [MEAN, *map(str, range(rec.num_heads(layer)))]
         head = choice(st.pills, title, heads, MEAN, key, head_name, required=True)

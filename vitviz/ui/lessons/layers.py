@@ -13,7 +13,7 @@ from vitviz.heatmap import Heatmap
 from vitviz.lens import Stream, logit_lens, norm_steps, residual_stream
 from vitviz.methods.rollout import rollout_through
 from vitviz.overlay import shared_scale
-from vitviz.recording import rank_classes
+from vitviz.predictions import rank_classes
 from vitviz.ui.choice import choice
 from vitviz.ui.language import label, t
 from vitviz.ui.lesson import Lesson, Step
