@@ -69,7 +69,7 @@ def whole_photo(transform: object, size: tuple[int, int], patch: tuple[int, int]
     fixed = [(s[0], s[1]) for s in sizes if not isinstance(s, int) and len(s) == 2]
     if not fixed:
         raise ModelError(
-            "The transform does not end in a size, so the whole photo cannot be shown."
+            "The transform has no size of its own; add a CenterCrop of the input's size."
         )
     scale = math.sqrt(math.prod(fixed[0]) / math.prod(size))
     height, width = (
