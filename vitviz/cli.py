@@ -1,4 +1,4 @@
-"""The command line: `python -m vitviz explain|evaluate|models|methods`."""
+"""The command line: `python -m vitviz explain|evaluate|models|fetch|methods`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import argparse
 import difflib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from vitviz.errors import MethodError, VitvizError
+from vitviz.catalogue import BUNDLED, MODELS_DIR, Offer, offer, offers, search
+from vitviz.errors import MethodError, ModelError, VitvizError
 from vitviz.evaluation import METRICS, evaluate, read_boxes
 from vitviz.export import write_npz, write_png
 from vitviz.images import load_image
 from vitviz.methods import METHODS, explain
 from vitviz.overlay import overlay
+from vitviz.progress import Progress
 from vitviz.recording import Query, Recording, record
-from vitviz.zoo import BUNDLED, Vit, bundled_models, load_model
+from vitviz.settings import own_models
+from vitviz.zoo import Vit, load_model, save_pretrained
 
 __all__ = ["main"]
 
@@ -47,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     explaining = commands.add_parser("explain", help="write heatmaps of photos")
     explaining.add_argument("photos", nargs="+", metavar="PHOTO")
-    explaining.add_argument("--model", help=f"bundled folder or timm name (default {BUNDLED})")
+    _add_model(explaining)
     explaining.add_argument("--method", default="rollout", help=f"one of {', '.join(METHODS)}")
     explaining.add_argument("--layer", type=int, help="of method attention; default the last")
     explaining.add_argument("--head", type=int, help="of method attention; default their mean")
@@ -61,8 +65,15 @@ def _parser() -> argparse.ArgumentParser:
     explaining.add_argument("--out", type=Path, required=True, metavar="DIR")
     explaining.set_defaults(command=_explain)
     _add_evaluate(commands)
-    models = commands.add_parser("models", help="list the models on this machine")
+    models = commands.add_parser("models", help="list models: those here and some worth a look")
+    models.add_argument("search", nargs="*", metavar="WORD", help="search all of timm instead")
     models.set_defaults(command=_models)
+    fetching = commands.add_parser("fetch", help="fetch a timm model's weights into a folder")
+    fetching.add_argument("model", metavar="MODEL")
+    fetching.add_argument(
+        "--out", type=Path, metavar="DIR", help="default VITVIZ_MODELS, without it models/"
+    )
+    fetching.set_defaults(command=_fetch)
     methods = commands.add_parser("methods", help="list the explanation methods")
     methods.set_defaults(command=_methods)
     for command in commands.choices.values():
@@ -70,10 +81,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model",
+        help=f"name in the list, timm name, folder or file of weights (default {BUNDLED})",
+    )
+    command.add_argument(
+        "--architecture", help="of a file of weights: timm name or torchvision/vit_b_16"
+    )
+
+
 def _add_evaluate(commands: Any) -> None:
     evaluating = commands.add_parser("evaluate", help="measure methods over a folder of photos")
     evaluating.add_argument("folder", type=Path, metavar="FOLDER")
-    evaluating.add_argument("--model", help=f"bundled folder or timm name (default {BUNDLED})")
+    _add_model(evaluating)
     evaluating.add_argument("--methods", nargs="+", metavar="METHOD", help="default all")
     evaluating.add_argument(
         "--metrics", nargs="+", metavar="METRIC", help=f"of {', '.join(METRICS)}; default all"
@@ -102,7 +123,7 @@ def _explain(args: argparse.Namespace) -> Answer:
         raise MethodError(
             f"There is no method “{args.method}”; choose one of {', '.join(METHODS)}."
         )
-    vit = load_model(args.model)
+    vit = _load(args)
     args.target, args.versus = _class_index(vit, args.target), _class_index(vit, args.versus)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
@@ -180,7 +201,7 @@ def _evaluate(args: argparse.Namespace) -> Answer:
     boxes = read_boxes(args.boxes) if args.boxes else None
     with tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}<{remaining}", file=sys.stderr) as bar:
         found = evaluate(
-            load_model(args.model),
+            _load(args),
             args.folder,
             methods=args.methods,
             metrics=args.metrics,
@@ -196,10 +217,56 @@ def _evaluate(args: argparse.Namespace) -> Answer:
     return asdict(found), found.table(), bool(found.errors)
 
 
-def _models(_: argparse.Namespace) -> Answer:
-    rows = [{"name": name, "default": name == BUNDLED} for name in bundled_models()]
-    text = "\n".join(f"{r['name']}{'  (default)' if r['default'] else ''}" for r in rows)
-    return rows, text, False
+def _load(args: argparse.Namespace) -> Vit:
+    """The chosen model; weights that are not here are fetched, after their licence was shown."""
+    with _fetching(args.model) as progress:
+        return load_model(args.model, args.architecture, progress)
+
+
+@contextmanager
+def _fetching(name: str | None) -> Iterator[Progress]:
+    """What shows how much of the weights has arrived; first it shows their licence."""
+    with suppress(ModelError):  # a path, or a name that whoever loads it will refuse
+        if name and not (offered := offer(name)).here:
+            licence = offered.licence or "not stated"
+            print(f"vitviz: fetching {name}; its licence: {licence}", file=sys.stderr)
+    with tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}", file=sys.stderr, delay=0.5) as bar:
+        yield lambda share: bar.update(share - bar.n)
+
+
+def _fetch(args: argparse.Namespace) -> Answer:
+    """Write a model's folder, for this machine or another."""
+    offered = offer(args.model)
+    if offered.folder:
+        return {"folder": str(offered.folder)}, f"It is here: {offered.folder}", False
+    with _fetching(args.model) as progress:
+        folder = save_pretrained(args.model, args.out or own_models() or MODELS_DIR, progress)
+    text = f"{folder}; on another machine, copy this folder to models/."
+    return {"folder": str(folder)}, text, False
+
+
+def _models(args: argparse.Namespace) -> Answer:
+    found = [offer(name) for name in search(" ".join(args.search))] if args.search else offers()
+    rows = [
+        {
+            "name": o.name,
+            "default": o.name == BUNDLED,
+            "here": o.here,
+            "parameters": o.parameters,
+            "licence": o.licence,
+            "attention": o.note,
+        }
+        for o in found
+    ]
+    return rows, "\n".join(map(_offered, found)), False
+
+
+def _offered(o: Offer) -> str:
+    """One line of the list."""
+    size = f"{o.parameters / 1e6:.0f} M parameters" if o.parameters else ""
+    place = "default" if o.name == BUNDLED else "here" if o.here else ""
+    facts = ", ".join(filter(None, (place, size, o.licence or "licence not stated")))
+    return f"{o.name}  ({facts})" + (f"\n    {o.note}" if o.note else "")
 
 
 def _methods(_: argparse.Namespace) -> Answer:
