@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from vitviz import fetch, images
+from vitviz import fetch, hub, images
+from vitviz.catalogue import CURATED
 from vitviz.errors import ImageError
 from vitviz.images import samples
 from vitviz.methods import METHODS
@@ -52,6 +53,7 @@ def english() -> dict[str, Any]:
         "methods": {m.id: {"title": m.title, "question": m.question} for m in METHODS.values()},
         "options": {name: option.title for name, option in options.items()},
         "choices": {value: value for value in values},
+        "models": {name: note for name, (_, note) in CURATED.items()},
         "samples": {s.id: {"title": s.title, "alt": s.alt} for s in samples()},
     }
     return {**texts("en"), "library": library}
@@ -71,6 +73,20 @@ SENTENCES = [
         for name, value in vars(module).items()
         if name.isupper() and isinstance(value, str) and value.endswith(".") and name != "TEXT"
     ),
+    *(sentence.format(name="vit_x.y") for sentence in hub.SENTENCES.values()),
+    "There is no model called “a b”; did you mean “b” or “c” or “d”?",
+    "There is no model called “a b”; did you mean “b”?",
+    "There is no model called “a”; name a folder under models/ or a timm model.",
+    "The model mine cannot be loaded: its weights are another model’s; the file lacks 1.a, b.",
+    "vit_x has 304.4 million parameters, and this server loads models of at most 90 million; "
+    "choose a smaller one.",
+    "This server holds at most 3 models at once, and all are in use; try again in some minutes, or "
+    "choose one of them.",
+    "The weights of vit_x are not on this server, and visitors may not fetch any; its owner can: "
+    "python -m vitviz fetch vit_x",
+    "timm has no pretrained weights for vit_x; choose another model.",
+    "The weights of vit_x are not on the model hub: get them from http://x.y/z.pth and load the "
+    "file with architecture=vit_x.",
     "The image is 3 × 900 px, smaller than one patch; use at least 14 × 14 px.",
     "The image is 30 × 9000 px, more than 20 times as long as wide; crop it.",
     "The address answered with error 404; check it, or upload the photo.",

@@ -29,7 +29,6 @@ __all__ = [
     "offer",
     "offers",
     "search",
-    "version",
 ]
 
 MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
@@ -54,12 +53,12 @@ CURATED = {  # timm name → parameters, and what is interesting about its atten
     ),
     "vit_base_patch14_dinov2.lvd142m": (
         86_579_712,
-        "Trained without labels on many more photos, 1,369 fine patches; some on plain background "
-        "may attract attention that says nothing about their place.",
+        "DINOv2: no labels, many more photos, 1,369 fine patches; some on plain background may "
+        "attract attention that says nothing about their place.",
     ),
     "vit_base_patch14_reg4_dinov2.lvd142m": (
         86_582_016,
-        "Its twin with four registers: tokens of no place, where such attention can go instead.",
+        "DINOv2 with four registers: tokens of no place that take up attention meant for no patch.",
     ),
     "vit_small_patch16_dinov3.lvd1689m": (
         21_586_944,
@@ -110,6 +109,7 @@ class Offer:
         licence: of the weights; None if it is not stated.
         here: whether its weights are on this machine.
         folder: where they lie, of a model of one's own or the bundled one.
+        version: changes when the folder is written anew.
     """
 
     name: str
@@ -118,6 +118,7 @@ class Offer:
     licence: str | None
     here: bool
     folder: Path | None
+    version: str = ""
 
     @property
     def free(self) -> bool:
@@ -159,7 +160,8 @@ def offer(name: str) -> Offer:
     if folder := model_folders().get(name):
         config = config_of(folder)
         licence = (config.get("pretrained_cfg") or config).get("license")
-        return Offer(name, "", _counted(folder, _version(folder)), licence, True, folder)
+        version = str(max(file.stat().st_mtime_ns for file in folder.iterdir()))
+        return Offer(name, "", _counted(folder, version), licence, True, folder, version)
     architecture, _, tag = name.partition(".")
     if not (is_model_pretrained(name) if tag else timm.is_model(architecture)):
         raise ModelError(f"There is no model called “{name[:80]}”; {_alike(name)}")
@@ -167,11 +169,6 @@ def offer(name: str) -> Offer:
     parameters, note = CURATED.get(name, (None, ""))
     here = cached_weights(config.hf_hub_id) is not None
     return Offer(name, note, parameters, config.license, here, None)
-
-
-def version(offered: Offer) -> str:
-    """Changes when a model's folder is written anew."""
-    return _version(offered.folder) if offered.folder else ""
 
 
 @cache
@@ -200,10 +197,6 @@ def _cached_names() -> list[str]:
     place = Path(constants.HF_HUB_CACHE)
     names = [p.name.removeprefix(CACHED) for p in sorted(place.glob(f"{CACHED}*"))]
     return [name for name in names if is_model_pretrained(name) and offer(name).here]
-
-
-def _version(folder: Path) -> str:
-    return str(max(file.stat().st_mtime_ns for file in folder.iterdir()))
 
 
 @cache
