@@ -52,6 +52,9 @@ class Hub(http.server.ThreadingHTTPServer):
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
+    def handle_error(self, *_: object) -> None:
+        """Whoever asked has gone away, as some tests want."""
+
     def hold(self, *_: object) -> None:
         """Answer nothing until the test is over."""
         self.released.wait()

@@ -23,7 +23,7 @@ from vitviz.progress import Progress
 __all__ = ["cached_weights", "fetch_weights"]
 
 FILES = ("model.safetensors", "pytorch_model.bin")
-PATIENCE = 8.0  # seconds without a piece of the file, from the start or since the last one
+PATIENCE = 7.0  # seconds without a piece of the file, from the start or since the last one
 TICK = 0.2  # seconds between two calls of progress while nothing arrives
 SCRIPT = Path(__file__).with_name("hub_process.py")
 

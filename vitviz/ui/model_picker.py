@@ -33,8 +33,8 @@ def page_head(title: str) -> Offer:
     st.session_state[MODEL] = found.name
     with st.container(horizontal=True, vertical_alignment="center", key="page_head"):
         st.title(title, anchor=False, width="content")
-        label = f"{as_code(found.name)} :material/keyboard_arrow_down:"
-        if st.button(label, icon=ICON, key="choose_model"):
+        label = t("models.model", name=as_code(found.name))
+        if st.button(f"{label} :material/keyboard_arrow_down:", icon=ICON, key="choose_model"):
             _choose(found.name)
     if wrong:
         st.warning(explained(wrong), icon=":material/link_off:")
