@@ -155,7 +155,7 @@ def test_without_leave_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> No
     app = opened(model="vit_base_patch16_224.mae")
     assert not app.exception
     assert "not for commercial use" in " ".join(text.value for text in app.markdown)
-    assert "python -m vitviz fetch vit_base_patch16_224.mae" in app.error[0].value
+    assert "python -m vitviz fetch vit_base_patch16_224.mae" in app.warning[0].value
     assert "Fetch the weights" not in labels(app)
     [back] = [button for button in app.button if button.label == "Back to the bundled model"]
     back.click().run()
@@ -192,7 +192,7 @@ def test_a_hub_that_refuses_is_explained_and_the_page_lives(hub: Hub) -> None:
 
 def test_a_model_that_is_too_large_is_not_offered_for_fetching(hub: Hub) -> None:
     app = opened(model="vit_7b_patch16_dinov3.lvd1689m")
-    assert "at most 350 million" in app.error[0].value
+    assert "at most 350 million" in app.warning[0].value
     assert "Fetch the weights" not in labels(app)
     assert hub.asked == []
 

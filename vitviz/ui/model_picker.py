@@ -140,7 +140,7 @@ def is_here(model: Offer) -> bool:
                 )
             _offer_to_fetch(model)
         except VitvizError as error:
-            st.error(explained(error), icon=":material/cloud_off:")
+            st.warning(explained(error), icon=":material/cloud_off:")
         st.button(t("models.back"), icon=":material/undo:", on_click=pick, args=(BUNDLED,))
     return False
 
