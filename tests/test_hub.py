@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -252,6 +253,14 @@ def test_a_cache_that_cannot_be_written(cache: Path) -> None:
     cache.write_text("a file where the folder should be")
     with pytest.raises(ModelUnavailable, match="HF_HOME"):
         fetch_weights(REPOSITORY, "some-model")
+
+
+def test_the_process_starts_without_what_takes_seconds_to_import() -> None:
+    code = (
+        "import runpy, sys; runpy.run_path(sys.argv[1]); "
+        "sys.exit(bool({'torch', 'timm', 'vitviz'} & sys.modules.keys()))"
+    )
+    subprocess.run([sys.executable, "-P", "-c", code, vitviz_hub.SCRIPT], check=True)
 
 
 def test_the_patience_leaves_time_for_ending() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import fake_hub
 import pytest
@@ -17,6 +18,7 @@ from timm.models import save_for_hf
 import vitviz
 from vitviz.catalogue import BUNDLED, CURATED
 from vitviz.hub import cached_weights
+from vitviz.ui import model_picker
 
 PAGES = ["explore", "compare", "heads"]
 
@@ -174,6 +176,29 @@ def test_with_leave_they_are_fetched_after_a_click(hub: Hub) -> None:
     assert cached_weights(f"timm/{NAME}") is not None
     assert recording(app).vit.name == NAME
     assert "Fetch the weights" not in labels(app)
+
+
+@pytest.mark.usefixtures("hub")
+def test_weights_are_fetched_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Busy:
+        """Held by somebody else for a while."""
+
+        answers: ClassVar[list[bool]] = [True, False, False]
+
+        def acquire(self, timeout: float) -> bool:
+            assert timeout < 1
+            assert cached_weights(f"timm/{NAME}") is None
+            return self.answers.pop()
+
+        def release(self) -> None:
+            self.answers.append(True)
+
+    monkeypatch.setattr(model_picker, "one_at_a_time", Busy)
+    app = opened(model=NAME)
+    [fetch] = [button for button in app.button if button.label == "Fetch the weights"]
+    fetch.click().run()
+    assert recording(app).vit.name == NAME
+    assert Busy.answers == [True]
 
 
 def test_a_hub_that_refuses_is_explained_and_the_page_lives(hub: Hub) -> None:

@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import constants
 from timm.models import is_model_pretrained
 
-from vitviz.checkpoint import config_of, is_model
+from vitviz.checkpoint import config_of, is_model, written
 from vitviz.errors import ModelError
 from vitviz.hub import cached_weights
 from vitviz.settings import own_models
@@ -160,7 +160,7 @@ def offer(name: str) -> Offer:
     if folder := model_folders().get(name):
         config = config_of(folder)
         licence = (config.get("pretrained_cfg") or config).get("license")
-        version = str(max(file.stat().st_mtime_ns for file in folder.iterdir()))
+        version = written(folder)
         return Offer(name, "", _counted(folder, version), licence, True, folder, version)
     architecture, _, tag = name.partition(".")
     if not (is_model_pretrained(name) if tag else timm.is_model(architecture)):

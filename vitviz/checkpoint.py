@@ -13,14 +13,25 @@ from vitviz.errors import ModelError
 from vitviz.vit import Vit, from_module
 from vitviz.weights import labels_beside, reading, shapes_of, weight_files
 
-__all__ = ["config_of", "is_model", "load_file", "load_folder"]
+__all__ = ["config_of", "is_model", "load_file", "load_folder", "written"]
 
 CONFIG = "config.json"
 
 
 def is_model(folder: Path) -> bool:
     """Whether a folder holds a model: its config and weights."""
-    return (folder / CONFIG).is_file() and bool(weight_files(folder))
+    try:
+        return (folder / CONFIG).is_file() and bool(weight_files(folder))
+    except OSError:  # it may not be read
+        return False
+
+
+def written(folder: Path) -> str:
+    """When something in a folder was last written, as a text that changes with it."""
+    try:
+        return str(max(file.stat().st_mtime_ns for file in folder.iterdir()))
+    except (OSError, ValueError):  # somebody is writing just now
+        return ""
 
 
 def config_of(folder: Path) -> dict[str, Any]:
