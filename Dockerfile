@@ -29,7 +29,7 @@ COPY --from=build /venv /venv
 WORKDIR /app
 COPY . .
 # Nothing is written outside /tmp, so the root file system can be read-only.
-ENV PATH=/venv/bin:$PATH HOME=/tmp MPLCONFIGDIR=/tmp PYTHONDONTWRITEBYTECODE=1 HF_HUB_OFFLINE=1
+ENV PATH=/venv/bin:$PATH HOME=/tmp MPLCONFIGDIR=/tmp PYTHONDONTWRITEBYTECODE=1
 USER 1000:1000
 EXPOSE 8501
 # Without proxies: a proxy set for the container would be asked for 127.0.0.1.

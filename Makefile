@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: run test slow lint browser benchmark clean
 
 run: .venv/app.done
-	$(BIN)/streamlit run app.py --server.port $(PORT)
+	VITVIZ_ALLOW_DOWNLOADS=$${VITVIZ_ALLOW_DOWNLOADS:-1} $(BIN)/streamlit run app.py --server.port $(PORT)
 
 test: lint browser
 	$(BIN)/pytest
@@ -28,6 +28,7 @@ benchmark: .venv/dev.done
 	$(BIN)/python -m benchmarks.recording
 	$(BIN)/python -m benchmarks.methods
 	$(BIN)/python -m benchmarks.app
+	$(BIN)/python -m benchmarks.hub
 
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv || { echo "No virtual environment: apt-get install python3-venv"; exit 1; }

@@ -7,11 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fake_hub
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
 
 import vitviz
+from vitviz.catalogue import CURATED
 from vitviz.cli import main
 
 CAT, COFFEE = (next(s.path for s in vitviz.samples() if s.id == key) for key in ("cat", "coffee"))
@@ -102,13 +106,62 @@ def test_a_class_where_the_method_has_none_is_reported(tmp_path: Path, capsys) -
 
 def test_models_and_methods_list_what_the_library_has(capsys) -> None:
     assert main(["models", "--json"]) == 0
-    assert [m["name"] for m in json.loads(capsys.readouterr().out)] == vitviz.bundled_models()
+    listed = json.loads(capsys.readouterr().out)
+    here = [m["name"] for m in listed if m["here"]]
+    assert here[: len(vitviz.bundled_models())] == vitviz.bundled_models()
+    assert [m["name"] for m in listed if m["default"]] == here[:1]
+    assert {m["name"] for m in listed} >= set(CURATED)
+    assert main(["models", "mae", "VIT_"]) == 0
+    assert capsys.readouterr().out.startswith(
+        "vit_base_patch16_224.mae  (86 M parameters, cc-by-nc"
+    )
     assert main(["methods", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [m["id"] for m in listed] == list(vitviz.METHODS)
     assert all(m["applies_to"].endswith(".") for m in listed)
     assert main(["methods"]) == 0
     assert capsys.readouterr().out.count("\n") == len(vitviz.METHODS)
+
+
+def test_a_file_of_weights_by_its_architecture(tmp_path: Path, capsys) -> None:
+    torch.manual_seed(0)
+    small = timm.create_model("vit_tiny_patch16_224", num_classes=2)
+    torch.save(small.state_dict(), tmp_path / "mine.pth")
+    call = ["explain", str(CAT), "--model", str(tmp_path / "mine.pth"), "--out", str(tmp_path)]
+    assert main(call) == 2
+    assert "--architecture" in capsys.readouterr().err
+    assert main([*call, "--architecture", "vit_tiny_patch16_224", "--json"]) == 0
+    [result] = json.loads(capsys.readouterr().out)
+    assert result["model"] == "mine"
+    assert len(result["predictions"]) == 2
+
+
+def test_fetch_writes_a_folder_that_loads_and_shows_the_licence_first(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fake_hub.running(fake_hub.weights()) as hub:
+        fake_hub.use(hub.address, tmp_path / "cache", monkeypatch)
+        monkeypatch.setenv("VITVIZ_MODELS", str(tmp_path / "models"))
+        assert main(["fetch", fake_hub.NAME, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert f"fetching {fake_hub.NAME}; its licence: apache-2.0" in captured.err
+    folder = tmp_path / "models" / fake_hub.NAME
+    assert json.loads(captured.out) == {"folder": str(folder)}
+    assert main(["models"]) == 0
+    assert f"{fake_hub.NAME}  (here, 10 M parameters, apache-2.0)" in capsys.readouterr().out
+    assert vitviz.load_model(fake_hub.NAME).name == fake_hub.NAME
+    assert main(["fetch", fake_hub.NAME]) == 0
+    assert f"It is here: {folder}" in capsys.readouterr().out
+
+
+def test_what_cannot_be_fetched_ends_with_two_and_one_sentence(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_hub.use("http://127.0.0.1:9", tmp_path / "cache", monkeypatch)
+    assert main(["fetch", fake_hub.NAME, "--out", str(tmp_path)]) == 2
+    assert "cannot be reached" in capsys.readouterr().err
+    assert main(["fetch", "vit_tinny_patch16_224", "--out", str(tmp_path)]) == 2
+    assert "did you mean “vit_tiny_patch16_224”" in capsys.readouterr().err
 
 
 def test_the_module_runs_and_shows_progress_on_standard_error_only(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from families import make_photo, random_module
 
 import vitviz
 from vitviz import errors
+from vitviz.catalogue import CURATED
 from vitviz.images import samples
 from vitviz.methods import METHODS
 from vitviz.methods.option import Choice
@@ -56,6 +57,7 @@ def english() -> dict[str, Any]:
         "methods": {m.id: {"title": m.title, "question": m.question} for m in METHODS.values()},
         "options": {name: option.title for name, option in options.items()},
         "choices": {value: value for value in values},
+        "models": {name: note for name, (_, note) in CURATED.items()},
         "samples": {s.id: {"title": s.title, "alt": s.alt} for s in samples()},
         "labels": {label: label for label in vitviz.load_model().labels},
     }

@@ -20,7 +20,7 @@ from vitviz.layout import Call
 from vitviz.methods import METHODS, explain
 from vitviz.recorder import Recorder
 from vitviz.recording import Query, Recording, float_type, record
-from vitviz.zoo import Vit, from_module
+from vitviz.vit import Vit, from_module
 
 __all__ = ["Coverage", "cover", "cover_family", "report"]
 

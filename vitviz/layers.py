@@ -8,7 +8,7 @@ from vitviz.anatomy import Anatomy, anatomy_of
 from vitviz.errors import ModelError
 from vitviz.layout import Call, Layout, find_layouts
 from vitviz.recorder import Recorder
-from vitviz.zoo import Vit
+from vitviz.vit import Vit
 
 __all__ = ["Layers", "sort_calls"]
 

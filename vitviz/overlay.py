@@ -17,7 +17,7 @@ from vitviz.errors import VitvizError
 from vitviz.geometry import mean_and_std
 from vitviz.heatmap import Heatmap
 from vitviz.recording import Recording
-from vitviz.zoo import Vit
+from vitviz.vit import Vit
 
 __all__ = [
     "COLORMAPS",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vitviz.zoo import Vit
+from vitviz.vit import Vit
 
 __all__ = ["Prediction", "rank_classes"]
 

@@ -26,7 +26,7 @@ from vitviz.layout import Call, Kind, Layout
 from vitviz.memo import Memo
 from vitviz.predictions import Prediction, rank_classes
 from vitviz.recorder import Recorder
-from vitviz.zoo import Vit
+from vitviz.vit import Vit
 
 __all__ = [
     "ROWS_AT_ONCE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -11,7 +12,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import fake_hub
 import pytest
+from fake_hub import Hub
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent.parent
@@ -32,13 +35,34 @@ expect.set_options(timeout=120_000)  # a busy machine is no defect
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def hub() -> Iterator[Hub]:
+    """A model hub that has one model."""
+    with fake_hub.running(fake_hub.weights()) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def own_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder where the server looks for models besides its own, empty at first."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def server(hub: Hub, own_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app on a free port of this machine; its address."""
+    settings = {
+        "VITVIZ_MODELS": str(own_models),
+        "VITVIZ_ALLOW_DOWNLOADS": "1",
+        "HF_ENDPOINT": hub.address,
+        "HF_HOME": str(tmp_path_factory.mktemp("cache")),
+        "NO_PROXY": "*",
+    }
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, **settings}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_healthy(address, process)

@@ -9,6 +9,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from vitviz.catalogue import offers
 from vitviz.comparison import STEPS, Measured, measure, ranked, supported
 from vitviz.errors import MethodError, VitvizError
 from vitviz.faithfulness import Change, masked_input
@@ -16,12 +17,12 @@ from vitviz.methods import METHODS
 from vitviz.overlay import input_picture, shared_scale
 from vitviz.ui.browser import URL
 from vitviz.ui.choice import choice
-from vitviz.ui.language import explained, label, language_switch, t
+from vitviz.ui.language import explained, label, t
 from vitviz.ui.map_sheet import Panel, map_sheet
+from vitviz.ui.model_picker import is_here, page_head
 from vitviz.ui.photo_picker import Photo, as_code, choose_photo, sample_photos
 from vitviz.ui.question import method_title, methods_for
 from vitviz.ui.session import Look, Session, analyse, many_turns
-from vitviz.zoo import bundled_models
 
 FIRST = ["attention", "rollout", "relevance", "gradcam"]
 RANDOM = "random"
@@ -41,14 +42,15 @@ class Wish:
 
 def page() -> None:
     """The chosen methods on one photo, or on two photos or models beside each other."""
-    language_switch()
-    st.title(t("compare.title"), anchor=False)
+    model = page_head(t("compare.title"))
     photo = choose_photo()
+    if not is_here(model):
+        return
     try:
-        session = analyse(photo.data, bundled_models()[0])
+        session = analyse(photo.data, model.name)
         if not session.rec.predictions:
             raise MethodError(t("compare.no_classifier"))
-        wish, beside = wishes(session, photo)
+        wish, beside = wishes(session, photo, model.name)
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
         return
@@ -62,7 +64,7 @@ def page() -> None:
         compare(*beside, wish, "right")
 
 
-def wishes(session: Session, photo: Photo) -> tuple[Wish, tuple[Session, str] | None]:
+def wishes(session: Session, photo: Photo, model: str) -> tuple[Wish, tuple[Session, str] | None]:
     """The controls, which serve both sides where there are two."""
     methods = choice(
         st.pills,
@@ -81,7 +83,7 @@ def wishes(session: Session, photo: Photo) -> tuple[Wish, tuple[Session, str] | 
         left.selectbox, t("ask.class"), labels, None, "target", label, placeholder=hint
     )
     with middle:
-        beside = side_by_side(photo)
+        beside = side_by_side(photo, model)
     change: Change = choice(
         right.segmented_control,
         t("compare.direction"),
@@ -102,12 +104,12 @@ def wishes(session: Session, photo: Photo) -> tuple[Wish, tuple[Session, str] | 
     return Wish(methods, target, change, step), beside
 
 
-def side_by_side(photo: Photo) -> tuple[Session, str] | None:
-    """Another photo, or the same one in another model, and its description."""
-    first, *models = bundled_models()
+def side_by_side(photo: Photo, model: str) -> tuple[Session, str] | None:
+    """Another photo, or the same one in another model on this machine, and its description."""
+    models = [other.name for other in offers() if other.here and other.name != model]
     titles = {key: title for key, (title, _) in sample_photos().items()}
-    offered = {key: (other, first) for key, (_, other) in sample_photos().items()}
-    offered |= {model: (photo, model) for model in models}
+    offered = {key: (other, model) for key, (_, other) in sample_photos().items()}
+    offered |= {name: (photo, name) for name in models}
     chosen = choice(
         st.selectbox,
         t("compare.beside"),
@@ -119,8 +121,8 @@ def side_by_side(photo: Photo) -> tuple[Session, str] | None:
     )
     if chosen is None:
         return None
-    other, model = offered[chosen]
-    return analyse(other.data, model, "session beside"), other.alt
+    other, name = offered[chosen]
+    return analyse(other.data, name, "session beside"), other.alt
 
 
 def compare(session: Session, alt_text: str, wish: Wish, key: str) -> None:
@@ -131,7 +133,7 @@ def compare(session: Session, alt_text: str, wish: Wish, key: str) -> None:
         return
     order = ranked(found)
     chosen = pick_panel(session, order, alt_text, key)
-    name = label(session.rec.vit.labels[target])
+    name = label(next(p.label for p in session.rec.predictions if p.index == target))
     st.markdown(verdict(order, name))
     alone = key == "alone"
     left, right = st.columns([3, 2], gap="large") if alone else (st.container(), st.container())

@@ -23,8 +23,9 @@ from vitviz.recording import Query, Recording
 from vitviz.ui.browser import URL
 from vitviz.ui.choice import choice
 from vitviz.ui.downloads import downloads
-from vitviz.ui.language import explained, language_switch, t
+from vitviz.ui.language import explained, t
 from vitviz.ui.map_sheet import Panel, map_sheet
+from vitviz.ui.model_picker import is_here, page_head
 from vitviz.ui.patch_map import patch_map, patch_rows
 from vitviz.ui.photo_picker import Photo, as_code, choose_photo
 from vitviz.ui.prediction_bars import prediction_bars
@@ -38,7 +39,6 @@ from vitviz.ui.question import (
     method_title,
 )
 from vitviz.ui.session import Look, Session, analyse, many_turns, turn
-from vitviz.zoo import bundled_models
 
 Scale = tuple[float, float]
 REGISTERS = "[Vision transformers need registers](https://arxiv.org/abs/2309.16588)"
@@ -48,11 +48,12 @@ VIEWS = HEADS, LAYERS, BOTH = "heads", "layers", "all"
 
 def page() -> None:
     """Photo and predictions first, then the map with its controls."""
-    language_switch()
-    st.title(t("explore.title"), anchor=False)
+    model = page_head(t("explore.title"))
     photo = choose_photo()
+    if not is_here(model):
+        return
     try:
-        session = analyse(photo.data, bundled_models()[0])
+        session = analyse(photo.data, model.name)
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
         return

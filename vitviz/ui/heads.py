@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from vitviz.catalogue import Offer
 from vitviz.errors import MethodError, VitvizError
 from vitviz.heads import (
     HeadStatistics,
@@ -23,12 +24,12 @@ from vitviz.methods import explain
 from vitviz.recording import Recording, record
 from vitviz.ui.browser import component, palette
 from vitviz.ui.choice import choice
-from vitviz.ui.language import explained, label, language_switch, t
+from vitviz.ui.language import explained, label, t
 from vitviz.ui.map_sheet import Panel, map_sheet
+from vitviz.ui.model_picker import is_here, page_head
 from vitviz.ui.photo_picker import as_code, choose_photo, sample_photos
 from vitviz.ui.question import cls_means
 from vitviz.ui.session import Look, Session, analyse, many_turns, model, turn
-from vitviz.zoo import bundled_models
 
 Cell = tuple[int, int]  # (layer, head)
 HERE, GALLERY = "here", "samples"
@@ -40,11 +41,12 @@ _matrix = component("head_matrix", "walk")
 
 def page() -> None:
     """The matrix of heads, the head that is open, and predictions without those switched off."""
-    language_switch()
-    st.title(t("heads.title"), anchor=False)
+    model = page_head(t("heads.title"))
     photo = choose_photo()
+    if not is_here(model):
+        return
     try:
-        session = analyse(photo.data, bundled_models()[0])
+        session = analyse(photo.data, model.name)
         statistic, over, mode = wishes()
         values, pattern = numbers(session, statistic, over)
     except VitvizError as error:
@@ -98,14 +100,14 @@ def statistics(session: Session, over: str) -> HeadStatistics:
     """Of this photo, kept until it changes, or the mean of the samples."""
     if over == GALLERY:
         with st.spinner(t("heads.looking")):
-            return of_samples(bundled_models()[0])
+            return of_samples(session.model)
     return session.rec.derived.get("heads", lambda: head_statistics(session.rec))
 
 
-@st.cache_data(show_spinner=False)
-def of_samples(model_name: str) -> HeadStatistics:
+@st.cache_data(show_spinner=False, max_entries=20)
+def of_samples(offered: Offer) -> HeadStatistics:
     """The mean of the samples."""
-    vit = model(model_name)
+    vit = model(offered.name)
     photos = [load_image(photo.data) for _, photo in sample_photos().values()]
     with turn():
         return mean_statistics([head_statistics(record(vit, photo)) for photo in photos])
@@ -166,18 +168,19 @@ def matrix(
         "palette": palette("viridis"),
         "alt": t("heads.matrix"),
     }
-    _matrix(data=data, key="matrix", on_open_change=lambda: clicked(session, mode))
+    _matrix(data=data, key="matrix", on_open_change=lambda: clicked(mode))
     st.caption(t("heads.matrix_caption"))
 
 
-def clicked(session: Session, mode: str) -> None:
+def clicked(mode: str) -> None:
     """Open a head, or switch it or its layer off or on."""
     layer, head = st.session_state["matrix"].open.split(",")
-    off = in_link(session.rec, "off")
+    rec = st.session_state["session"].rec
+    off = in_link(rec, "off")
     if head != "all" and mode == OPEN:
         into_link("open", {(int(layer), int(head))})
     elif head == "all":
-        whole = {(int(layer), of) for of in range(session.rec.num_heads(int(layer)))}
+        whole = {(int(layer), of) for of in range(rec.num_heads(int(layer)))}
         into_link("off", off - whole if whole <= off else off | whole)
     else:
         into_link("off", off ^ {(int(layer), int(head))})

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 import streamlit as st
 from urllib3.util import parse_url
 
+from vitviz.catalogue import BUNDLED
 from vitviz.errors import ImageError
 from vitviz.fetch import fetch_image
 from vitviz.images import MAX_BYTES, TOO_LARGE, load_image, samples
@@ -91,10 +92,10 @@ def choose_photo() -> Photo:
 
 
 def keep_link(page: str) -> None:
-    """Put sample and language into the address again after a move to another page, which drops
-    them."""
+    """Put sample, model and language into the address again after a move to another page, which
+    drops them."""
     moved = st.session_state.get("page", page) != page
-    for key, usual in (("sample", OWN), (LANG, ENGLISH)):
+    for key, usual in (("sample", OWN), ("model", BUNDLED), (LANG, ENGLISH)):
         held = st.session_state.get(key, usual)
         if moved and held != usual and key not in st.query_params:
             st.query_params[key] = held

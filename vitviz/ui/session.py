@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import threading
 import time
@@ -15,13 +14,15 @@ from typing import Any
 import streamlit as st
 from PIL import Image, ImageOps
 
+from vitviz.catalogue import Offer, offer
 from vitviz.errors import VitvizError
 from vitviz.images import load_image
 from vitviz.progress import Progress
 from vitviz.recording import Recording, record
 from vitviz.ui.browser import jpeg
 from vitviz.ui.language import t
-from vitviz.zoo import Vit, load_model
+from vitviz.ui.shelf import Shelf
+from vitviz.zoo import Vit
 
 PREVIEW_SIDES = (448, 1024)  # px of the longer side, at least and at most
 SMALL_SIDE = 224  # px of a small map's longer side
@@ -41,7 +42,8 @@ class Look:
 class Session:
     """One visitor's photo and its recording. The photo is kept as its file: it is smaller."""
 
-    key: str
+    model: Offer
+    key: str  # of the photo
     data: bytes
     preview: Image.Image
     factor: float  # preview pixels per photo pixel
@@ -61,14 +63,15 @@ class Session:
         return jpeg(self.preview)
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
+@st.cache_resource(show_spinner=False)
+def shelf() -> Shelf:
+    """The models in memory."""
+    return Shelf()
+
+
 def model(name: str) -> Vit:
-    """The model, loaded once and shared by all visitors."""
-    vit = load_model(name)
-    # What is alive by now stays for good. Left out of the garbage collector's searches, it makes
-    # them quick, and so frequent enough for visitors' recordings not to pile up.
-    gc.freeze()
-    return vit
+    """The model that is offered under this name, loaded once and shared by all visitors."""
+    return shelf().take(name)
 
 
 @st.cache_resource
@@ -103,16 +106,21 @@ def analyse(data: bytes, model_name: str, place: str = "session") -> Session:
 
     Args:
         data: the photo's file.
-        model_name: of a model that `load_model` knows.
+        model_name: of a model that is offered.
         place: where the session keeps it; a page that shows two photos has two.
 
     Raises:
         VitvizError: if the file is not a usable photo or the model cannot be loaded.
     """
-    key = f"{model_name}:{hashlib.sha256(data).hexdigest()}"
+    offered, key = offer(model_name), hashlib.sha256(data).hexdigest()
     held = st.session_state.get(place)
-    if isinstance(held, Session) and held.key == key:
+    if isinstance(held, Session) and (held.model, held.key) == (offered, key):
         return held
+    if isinstance(held, Session) and held.model != offered:
+        del st.session_state[
+            place
+        ]  # keeps another model in memory, and so do this page's downloads
+        st.rerun()
     with st.spinner(t("photo.loading")):
         vit = model(model_name)
     with st.spinner(t("photo.looking")), turn():
@@ -121,6 +129,6 @@ def analyse(data: bytes, model_name: str, place: str = "session") -> Session:
         least, most = PREVIEW_SIDES
         side = min(max(*photo.size, least), most)
         preview = ImageOps.contain(photo, (side, side), Image.Resampling.LANCZOS)
-    session = Session(key, data, preview, side / max(photo.size), rec)
+    session = Session(offered, key, data, preview, side / max(photo.size), rec)
     st.session_state[place] = session
     return session

@@ -1,0 +1,121 @@
+"""Weights from the model hub: found in its cache, or fetched with progress and a way to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic
+from typing import IO, Any
+
+import huggingface_hub
+from huggingface_hub import constants
+
+from vitviz.errors import ModelUnavailable
+from vitviz.progress import Progress
+
+__all__ = ["cached_weights", "fetch_weights"]
+
+FILES = ("model.safetensors", "pytorch_model.bin")
+PATIENCE = 7.0  # seconds without a piece of the file, from the start or since the last one
+TICK = 0.2  # seconds between two calls of progress while nothing arrives
+SCRIPT = Path(__file__).with_name("hub_process.py")
+
+ELSEWHERE = (
+    "run “python -m vitviz fetch {name}” where there is a network and copy the folder it makes to "
+    "models/ here."
+)
+SENTENCES = {
+    "unreachable": "The weights of {name} are not on this machine and the model hub cannot be "
+    "reached; " + ELSEWHERE,
+    "stalled": "The weights of {name} stopped arriving; try again, or " + ELSEWHERE,
+    "missing": "The model hub has no weights of {name}; choose another model.",
+    "gated": "The model hub gives the weights of {name} only to those who accepted their terms: "
+    "accept them on its page, log in with “hf auth login” and try again.",
+    "damaged": "The weights of {name} arrived damaged and were removed; try again.",
+    "unwritable": "The weights of {name} cannot be stored in the hub’s cache; set HF_HOME to a "
+    "folder that can be written, or " + ELSEWHERE,
+}
+
+
+def cached_weights(repository: str | None) -> Path | None:
+    """The weights in the hub's cache on this machine, found without asking the hub."""
+    for file in FILES:
+        found = repository and huggingface_hub.try_to_load_from_cache(
+            repository, file, cache_dir=constants.HF_HUB_CACHE
+        )
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def fetch_weights(
+    repository: str, name: str, progress: Progress | None = None, cache: Path | None = None
+) -> Path:
+    """Fetch the weights of a repository; what `progress` raises stops it and removes what came.
+
+    Args:
+        repository: on the hub, such as timm/vit_tiny_patch16_224.augreg_in21k.
+        name: what messages call the model.
+        progress: called with the share that has arrived, several times a second.
+        cache: the folder to store it in; default the hub's cache on this machine.
+
+    Returns:
+        The file, whose size and, if the hub announced it, SHA-256 were checked.
+
+    Raises:
+        ModelUnavailable: if the hub does not give the file; within ten seconds if nothing arrives.
+    """
+    with _process(repository, str(cache or constants.HF_HUB_CACHE)) as said:
+        news: dict[str, Any] = {"share": 0.0}
+        most, deadline = 0.0, monotonic() + PATIENCE
+        while "share" in news:
+            if progress:
+                progress(news["share"])
+            with suppress(queue.Empty):
+                news = said.get(timeout=TICK)
+            if news.get("share", 0.0) > most:  # not if the hub begins again and again
+                most, deadline = news["share"], monotonic() + PATIENCE
+            elif "share" in news and monotonic() > deadline:
+                news = {"failed": "stalled" if most else "unreachable"}
+    if "file" in news:
+        return Path(news["file"])
+    raise ModelUnavailable(SENTENCES[news["failed"]].format(name=name))
+
+
+@contextmanager
+def _process(repository: str, cache: str) -> Iterator[queue.Queue[dict[str, Any]]]:
+    """The process that fetches, and what it says; it does not outlive the block."""
+    command = [sys.executable, "-P", str(SCRIPT), repository, cache, constants.ENDPOINT, *FILES]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "HF_HUB_DISABLE_XET": "1"},  # plain HTTP: piece by piece
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        said: queue.Queue[dict[str, Any]] = queue.Queue()
+        listener = threading.Thread(target=_listen, args=(process.stdout, said), daemon=True)
+        listener.start()
+        try:
+            yield said
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1.0)
+            process.kill()
+            listener.join()
+
+
+def _listen(output: IO[str], said: queue.Queue[dict[str, Any]]) -> None:
+    """Pass every line on; a process that ends without a word could not reach the hub."""
+    for line in output:
+        said.put(json.loads(line))
+    said.put({"failed": "unreachable"})
