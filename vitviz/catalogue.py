@@ -164,7 +164,7 @@ def offer(name: str) -> Offer:
         return Offer(name, "", _counted(folder, version), licence, True, folder, version)
     architecture, _, tag = name.partition(".")
     if not (is_model_pretrained(name) if tag else timm.is_model(architecture)):
-        raise ModelError(f"There is no model called “{name[:80]}”; {_alike(name)}")
+        raise ModelError(f"There is no model called “{name[:80]}”: {_alike(name)}.")
     config = timm.get_pretrained_cfg(name)
     parameters, note = CURATED.get(name, (None, ""))
     here = cached_weights(config.hf_hub_id) is not None
@@ -210,4 +210,4 @@ def _alike(name: str) -> str:
     known = [*model_folders(), *timm.list_models(), *timm.list_pretrained()]
     close = difflib.get_close_matches(name[:80], known, n=3)
     hint = " or ".join(f"“{found}”" for found in close)
-    return f"did you mean {hint}?" if hint else "name a folder under models/ or a timm model."
+    return f"did you mean {hint}" if hint else "name a folder under models/ or a timm model"
