@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 import transformers
 from families import make_photo
 from open_clip.transformer import VisionTransformer as OpenClipTower
 from PIL import Image
+from timm.models import save_for_hf
 from torch import Tensor, nn
-from torchvision import transforms
+from torchvision import models, transforms
 from torchvision.models import VisionTransformer
 
 import vitviz
@@ -204,3 +208,38 @@ def test_a_model_of_ones_own_that_says_nothing_is_asked(photo: Image.Image) -> N
     rec = vitviz.record(vitviz.from_module(module, transform=TRANSFORM), photo)
     assert [rec.kind(layer) for layer in range(rec.num_layers)] == ["global"] * 2
     assert [layout.prefix for layout in rec.layouts] == [1, 1]
+
+
+class TestSavedCheckpoints:
+    """A checkpoint of each library, from its file to its maps."""
+
+    def check(self, vit: vitviz.Vit, photo: Image.Image, tokens: int) -> None:
+        rec = vitviz.record(vit, photo)
+        for layer in range(rec.num_layers):
+            assert rec.attention(layer).shape == (3, tokens, tokens)
+        for method in ("attention", "rollout", "relevance"):
+            heat = vitviz.explain(rec, method)
+            assert heat.values.shape == rec.grid
+            assert vitviz.overlay(photo, heat).size == photo.size
+
+    def test_timms(self, tmp_path: Path, photo: Image.Image) -> None:
+        module = timm.create_model("vit_tiny_patch16_224", depth=2, num_classes=4, img_size=SIDE)
+        arguments = {"depth": 2, "img_size": SIDE}
+        save_for_hf(module, tmp_path / "mine", model_args=arguments, safe_serialization=True)
+        self.check(vitviz.load_model(tmp_path / "mine"), photo, 17)
+
+    def test_torchvisions(self, tmp_path: Path, photo: Image.Image) -> None:
+        module = models.vit_b_32(num_classes=4)
+        torch.save(module.state_dict(), tmp_path / "mine.pth")
+        vit = vitviz.load_model(tmp_path / "mine.pth", architecture="torchvision/vit_b_32")
+        rec = vitviz.record(vit, photo)
+        assert rec.attention(11).shape == (12, 50, 50)
+        assert vitviz.explain(rec, "rollout").values.shape == (7, 7)
+
+    def test_transformers(self, tmp_path: Path, photo: Image.Image) -> None:
+        config = transformers.ViTConfig(**SIZES, image_size=SIDE, patch_size=16)
+        transformers.ViTForImageClassification(config).save_pretrained(tmp_path / "mine")
+        transformers.ViTImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(
+            tmp_path / "mine"
+        )
+        self.check(vitviz.load_model(tmp_path / "mine"), photo, 17)

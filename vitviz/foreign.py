@@ -21,7 +21,7 @@ from torchvision.transforms import (
 from torchvision.transforms.functional import pil_modes_mapping
 
 from vitviz.errors import ModelError
-from vitviz.vit import Vit
+from vitviz.vit import Vit, from_module
 from vitviz.weights import different_keys, labels_beside
 
 __all__ = ["TORCHVISION", "load_torchvision", "load_transformers"]
@@ -58,7 +58,8 @@ def load_torchvision(file: Path, architecture: str) -> Vit:
     if labels is None:
         own = known.meta["categories"]
         labels = tuple(own) if len(own) == classes else ()
-    return Vit(module.eval(), file.stem, labels, _torchvision_transform(known.transforms(), size))
+    transform = _torchvision_transform(known.transforms(), size)
+    return from_module(module, labels, transform, file.stem)
 
 
 def _input_size(state: Mapping[str, Tensor]) -> int | None:
@@ -110,12 +111,9 @@ def load_transformers(folder: Path) -> Vit:
         raise ModelError(f"The model {folder.name} cannot be loaded: {found}")
     processor = transformers.AutoImageProcessor.from_pretrained(folder, **offline)
     classes = config.num_labels if is_classifier else 0
-    return Vit(
-        module.eval(),
-        folder.name,
-        _transformers_labels(config, folder, classes),
-        _processor_transform(processor.to_dict()),
-    )
+    labels = _transformers_labels(config, folder, classes)
+    transform = _processor_transform(processor.to_dict())
+    return from_module(module, labels, transform, folder.name)
 
 
 def _transformers_labels(config: Any, folder: Path, classes: int) -> Sequence[str]:

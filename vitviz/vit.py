@@ -75,7 +75,7 @@ def from_module(
     if labels is None:
         labels = _labels(module, config)
     architecture = config.get("architecture", type(module).__name__)
-    return Vit(adapted(module.eval()), name or architecture, tuple(labels), transform, anatomy)
+    return Vit(adapted(module).eval(), name or architecture, tuple(labels), transform, anatomy)
 
 
 def _data_config(module: nn.Module) -> dict[str, Any]:
