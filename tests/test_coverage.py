@@ -10,7 +10,7 @@ import torch
 from families import make_photo
 
 import vitviz
-from vitviz.coverage import _is_in_place, _rows_sum_to_one, cover_family, report
+from vitviz.coverage import _are_in_place, _rows_sum_to_one, cover_family, report
 from vitviz.families import FAMILIES, family_of, members, without_attention
 
 SPREAD = {
@@ -80,11 +80,11 @@ def swin() -> vitviz.Recording:
 
 
 def test_a_map_in_the_wrong_place_is_noticed(swin: vitviz.Recording) -> None:
-    assert _is_in_place(swin, 1)
+    assert _are_in_place(swin)
     right = swin.layouts[1]
     transposed = right.keys.view(56, 56).T.flatten()
     wrong = replace(right, keys=transposed)
-    assert not _is_in_place(replace(swin, layouts=(swin.layouts[0], wrong)), 1)
+    assert not _are_in_place(replace(swin, layouts=(swin.layouts[0], wrong, *swin.layouts[2:])))
 
 
 def test_rows_that_do_not_sum_to_one_are_noticed(swin: vitviz.Recording) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
@@ -72,7 +71,7 @@ def cover(module: nn.Module) -> Coverage:
         "logits": rec.logits.numel() == 0 or torch.equal(plain, rec.logits),
         "rows": all(_rows_sum_to_one(rec, layer) for layer in _token_layers(rec)),
         "values": _values_agree(vit, rec),
-        "places": all(_is_in_place(rec, layer) for layer in _token_layers(rec)),
+        "places": _are_in_place(rec),
     }
     kinds = Counter(str(rec.kind(layer)) for layer in range(rec.num_layers))
     if rec.pool is not None:
@@ -117,9 +116,12 @@ def _query(rec: Recording, layer: int, patch: tuple[int, int]) -> Query:
 def _patches(rec: Recording, layer: int) -> list[tuple[int, int]]:
     """Some patches of a layer, chosen at random, that are no neighbours and share no key."""
     rows, cols = rec.layer_grid(layer)
-    pooled = rec.kind(layer) == "pooled keys"
+    pooled = any(
+        rec.kind(other) == "pooled keys" and rec.layer_grid(other) == (rows, cols)
+        for other in range(rec.num_layers)
+    )
     apart = 2 * max(rows // COARSE, 1) if pooled else 1
-    order = np.random.default_rng(layer).permutation(rows * cols).tolist()
+    order = np.random.default_rng(rows).permutation(rows * cols).tolist()
     chosen: list[tuple[int, int]] = []
     for row, col in (divmod(patch, cols) for patch in order):
         if all(max(abs(row - r), abs(col - c)) > apart for r, c in chosen[:PROBES]):
@@ -154,45 +156,71 @@ def _values_agree(vit: Vit, rec: Recording) -> bool:
     return True
 
 
-def _is_in_place(rec: Recording, layer: int) -> bool:
+def _are_in_place(rec: Recording) -> bool:
     """Whether values stand for the patches that the recording says.
 
-    Of some patches' values, the one said to be a patch's must depend on the pixels of its place
-    more than the others do. The pixels' gradient says so without any layout. Attention is switched
-    off for it, so that nothing moves between patches in the layers before; where a layer is reached
-    through attention alone, this cannot be asked.
+    The pixels of some patches are changed, one patch at a time: of these patches' values, the one
+    said to be the changed patch's must change more than the others. This needs neither layouts nor
+    gradients. Attention is switched off for it, so that nothing moves between patches in the layers
+    before; where a layer is reached through attention alone, this cannot be asked.
     """
-    rows, cols = rec.layer_grid(layer)
-    pixels = rec.pixels[None].clone().requires_grad_()
+    layers = list(_token_layers(rec))
+    for grid in {rec.layer_grid(layer) for layer in layers}:
+        of_grid = [layer for layer in layers if rec.layer_grid(layer) == grid]
+        patches = _patches(rec, of_grid[0])
+        before = _values(rec, rec.pixels, of_grid, patches)
+        changes = []  # by the changed patch: (layers, patches)
+        for patch in patches:
+            after = _values(rec, _changed(rec, grid, patch), of_grid, patches)
+            changes.append(
+                torch.stack([(a - b).norm(dim=-1) for a, b in zip(after, before, strict=True)])
+            )
+        own = torch.arange(len(patches))
+        for moved in torch.stack(changes, dim=1):  # of a layer: (changed patch, patches)
+            if moved.any() and not torch.equal(moved.argmax(dim=1), own):
+                return False
+    return True
+
+
+def _changed(rec: Recording, grid: tuple[int, int], patch: tuple[int, int]) -> Tensor:
+    """The input with noise in the place of one patch of a grid."""
+    height, width = rec.pixels.shape[1] / grid[0], rec.pixels.shape[2] / grid[1]
+    rows = slice(round(patch[0] * height), round((patch[0] + 1) * height))
+    cols = slice(round(patch[1] * width), round((patch[1] + 1) * width))
+    pixels = rec.pixels.clone()
+    generator = torch.Generator().manual_seed(0)
+    pixels[:, rows, cols] += torch.randn(pixels[:, rows, cols].shape, generator=generator)
+    return pixels
+
+
+@torch.no_grad()
+def _values(
+    rec: Recording, pixels: Tensor, layers: list[int], patches: list[tuple[int, int]]
+) -> list[Tensor]:
+    """The values in which patches are looked at, of each layer (patches, heads · dim), with
+    attention switched off; zeros for a patch that is not looked at."""
     off = dict.fromkeys(range(MOST_CALLS), torch.zeros(()))
-    with torch.enable_grad(), Recorder(rec.vit.module, gates=off) as recorder:
-        rec.vit.module(pixels)
-    call = next(c for c in recorder.calls if c.module == rec.layers[layer].module)
-    direction = torch.randn(call.value.shape[-1], generator=torch.Generator().manual_seed(0))
-    places, energies = [], []
-    for row, col in _patches(rec, layer):
-        value = _value_of(rec, call, layer, row * cols + col)
-        if value is not None:
-            [gradient] = torch.autograd.grad((value * direction).sum(), pixels, retain_graph=True)
-            seen = F.adaptive_avg_pool2d(gradient.square().sum(dim=1), (rows, cols))
-            energies.append(seen.flatten())
-            places.append(row * cols + col)
-    energy = torch.stack(energies)
-    strongest = energy[:, places].argmax(dim=0)
-    return not energy.any() or (
-        bool(energy[:, places].any()) and torch.equal(strongest, torch.arange(len(places)))
-    )
+    with Recorder(rec.vit.module, gates=off) as recorder:
+        rec.vit.module(pixels[None])
+    calls = {call.module: call for call in recorder.calls}
+    found = []
+    for layer in layers:
+        cols, call = rec.layer_grid(layer)[1], calls[rec.layers[layer].module]
+        numbers = [row * cols + col for row, col in patches]
+        found.append(torch.stack([_value_of(rec, call, layer, number) for number in numbers]))
+    return found
 
 
-def _value_of(rec: Recording, call: Call, layer: int, patch: int) -> Tensor | None:
-    """The value in which a patch is looked at, (heads, dim); None if there is none."""
+def _value_of(rec: Recording, call: Call, layer: int, patch: int) -> Tensor:
+    """The value in which a patch is looked at, (heads · dim,); zeros if there is none."""
     keys = call.shape[3]
     if rec.layouts:
         layout = rec.layouts[layer]
         slot = int(layout.keys[layout.prefix + patch])
     else:
         slot = rec.num_prefix_tokens + patch
-    return None if slot < 0 else call.value[slot // keys, :, slot % keys]
+    value = call.value[slot // keys, :, slot % keys].flatten()
+    return value if slot >= 0 else torch.zeros_like(value)
 
 
 def _applies(rec: Recording, method: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from vitviz.anatomy import Anatomy, anatomy_of
 from vitviz.errors import ModelError
 from vitviz.layout import Call, Layout, find_layouts
@@ -61,7 +63,10 @@ def _plain(recorder: Recorder, anatomy: Anatomy, size: tuple[int, int]) -> Layer
 
 def _placed(vit: Vit, recorder: Recorder, anatomy: Anatomy | None, size: tuple[int, int]) -> Layers:
     """The calls whose queries and keys can be placed, by asking the model once for this size."""
-    prefixes = {anatomy.num_prefix_tokens, 0} if anatomy else {0, 1, 2}
+    declared = getattr(vit.module, "num_prefix_tokens", None)
+    prefixes = {0, 1, 2} if declared is None else {0, declared}
+    if anatomy is not None:
+        prefixes.add(anatomy.num_prefix_tokens)
     layouts = vit.layouts.get(size, lambda: find_layouts(vit.module, size, sorted(prefixes)))
     names = [call.module for call in recorder.calls]
     shown = [
@@ -77,16 +82,24 @@ def _placed(vit: Vit, recorder: Recorder, anatomy: Anatomy | None, size: tuple[i
             f"The attention of {vit.name} is no map from token to token whose places are known, so "
             "it cannot be shown on the photo; choose another Vision Transformer."
         )
-    finest = max((layout.grid for _, layout in shown), default=(0, 0))
+    finest = max(layout.grid for _, layout in shown)
+    plain = not left_out and all(_is_plain(layout, declared, finest) for _, layout in shown)
     has_class_token = any(layout.prefix for _, layout in shown) and any(
         word in name for name, _ in vit.module.named_parameters() for word in CLASS_TOKENS
     )
     return Layers(
         tuple(call for call, _ in shown),
-        tuple(layout for _, layout in shown),
+        () if plain else tuple(layout for _, layout in shown),
         left_out,
         None,
         finest,
         max(layout.prefix for _, layout in shown),
         has_class_token,
     )
+
+
+def _is_plain(layout: Layout, declared: int | None, grid: tuple[int, int]) -> bool:
+    """Whether a layer is like those of a plain ViT that declares its number of prefix tokens."""
+    in_order = torch.equal(layout.queries, torch.arange(len(layout.queries)))
+    same = layout.kind == "global" and (layout.prefix, layout.grid) == (declared, grid)
+    return same and in_order and torch.equal(layout.queries, layout.keys)

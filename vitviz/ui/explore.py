@@ -11,6 +11,7 @@ import streamlit as st
 from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
+from vitviz.anatomy import any_size_patch
 from vitviz.artefacts import artefact_patches
 from vitviz.errors import VitvizError
 from vitviz.heatmap import Heatmap
@@ -30,6 +31,7 @@ from vitviz.ui.patch_map import patch_map, patch_rows
 from vitviz.ui.photo_picker import Photo, as_code, choose_photo
 from vitviz.ui.prediction_bars import prediction_bars
 from vitviz.ui.question import (
+    ATTENTION,
     MEAN,
     Question,
     head_name,
@@ -53,7 +55,7 @@ def page() -> None:
     if not is_here(model):
         return
     try:
-        session = analyse(photo.data, model.name)
+        session = analyse(photo.data, model.name, whole=is_whole())
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
         return
@@ -65,6 +67,8 @@ def page() -> None:
         picture, note = st.container(key="picture"), st.empty()
         buttons = st.container(horizontal=True)
     with buttons:
+        if any_size_patch(session.rec.vit.module):
+            st.toggle(t("explore.whole"), key="whole", bind=URL, help=t("explore.whole_help"))
         look, shared, marked = appearance(question.method)
     maps = all_maps(session, question.query) if question.method == "attention" else []
     of_all = [heat for of_layer in maps for heat in of_layer.values()]
@@ -76,16 +80,22 @@ def page() -> None:
         with picture:
             show_map(session, photo, heat, question, look, scale, marks)
         note.caption(how_to_ask(session.rec, question))
+    else:
+        with picture:
+            no_map(session, photo, question)
     with buttons:
         if heat:
             downloads(session, heat, question.query, look, scale, Path(photo.name).stem)
         if st.button(t("explore.input"), icon=":material/grid_on:"):
             model_input(session.rec)
-    if not heat and question.method == "attention":
-        channel_matrices(session.rec, question.options["layer"])
     if any(maps):
         layer, head = question.options["layer"], question.options["head"]
         show_sheet(session, maps, look, scale, layer, head)
+
+
+def is_whole() -> bool:
+    """Whether the model shall see the whole photo, by the switch or the address."""
+    return bool(st.session_state.get("whole", st.query_params.get("whole") == "true"))
 
 
 def all_maps(session: Session, query: Query) -> list[dict[int | None, Heatmap]]:
@@ -209,15 +219,18 @@ def asking(method: Method, note: DeltaGenerator) -> Iterator[Progress | None]:
 
 def takes_query(rec: Recording, question: Question) -> bool:
     """Whether a click on a patch can start from it."""
-    by_class_token = question.method == "attention" and (
+    by_class_token = question.method == ATTENTION and (
         rec.kind(question.options["layer"]) == "class attention"
     )
     return METHODS[question.method].has_query and not by_class_token
 
 
-def channel_matrices(rec: Recording, layer: int) -> None:
-    """What a layer whose channels look at channels has instead of a map: a matrix for each head."""
-    if rec.kind(layer) != "channel":
+def no_map(session: Session, photo: Photo, question: Question) -> None:
+    """What is shown where a method does not apply: the photo alone, or the matrices of a layer
+    whose channels look at channels."""
+    rec, layer = session.rec, question.options.get("layer", 0)
+    if question.method != ATTENTION or rec.kind(layer) != "channel":
+        st.image(session.preview, width="stretch", alt=photo.alt)
         return
     heads = rec.attention(layer).numpy()
     names = [t("sheet.head", head=head) for head in range(len(heads))]

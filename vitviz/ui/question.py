@@ -16,7 +16,7 @@ from vitviz.ui.choice import choice
 from vitviz.ui.language import label, said, t
 from vitviz.ui.photo_picker import as_code
 
-MEAN = "mean"
+ATTENTION, MEAN = "attention", "mean"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def control(rec: Recording, method: str, name: str, layer: int) -> Any:
         last = rec.num_layers - 1
         first = option.default % rec.num_layers  # always the same: the link leaves it out
         chosen: int = st.slider(title, 0, last, first, key=key, bind=URL) if last else 0
-        if not rec.is_plain:
+        if method == ATTENTION and not rec.is_plain:
             rows, cols = rec.layer_grid(chosen)
             st.caption(t(f"ask.kinds.{rec.kind(chosen).replace(' ', '_')}", rows=rows, cols=cols))
         return chosen

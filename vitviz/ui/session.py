@@ -14,6 +14,7 @@ from typing import Any
 import streamlit as st
 from PIL import Image, ImageOps
 
+from vitviz.anatomy import any_size_patch
 from vitviz.catalogue import Offer, offer
 from vitviz.errors import VitvizError
 from vitviz.images import load_image
@@ -101,31 +102,33 @@ def many_turns(text: str) -> Iterator[Progress]:
     bar.empty()
 
 
-def analyse(data: bytes, model_name: str, place: str = "session") -> Session:
+def analyse(
+    data: bytes, model_name: str, place: str = "session", *, whole: bool = False
+) -> Session:
     """The session's recording of this photo: the model runs only when photo or model changed.
 
     Args:
         data: the photo's file.
         model_name: of a model that is offered.
         place: where the session keeps it; a page that shows two photos has two.
+        whole: show a model that takes any size the whole photo.
 
     Raises:
         VitvizError: if the file is not a usable photo or the model cannot be loaded.
     """
-    offered, key = offer(model_name), hashlib.sha256(data).hexdigest()
+    offered, key = offer(model_name), f"{hashlib.sha256(data).hexdigest()}:{whole}"
     held = st.session_state.get(place)
     if isinstance(held, Session) and (held.model, held.key) == (offered, key):
         return held
     if isinstance(held, Session) and held.model != offered:
-        del st.session_state[
-            place
-        ]  # keeps another model in memory, and so do this page's downloads
+        # It keeps another model in memory, and so do this page's downloads.
+        del st.session_state[place]
         st.rerun()
     with st.spinner(t("photo.loading")):
         vit = model(model_name)
     with st.spinner(t("photo.looking")), turn():
         photo = load_image(data)
-        rec = record(vit, photo)
+        rec = record(vit, photo, whole=whole and any_size_patch(vit.module) is not None)
         least, most = PREVIEW_SIDES
         side = min(max(*photo.size, least), most)
         preview = ImageOps.contain(photo, (side, side), Image.Resampling.LANCZOS)
