@@ -168,16 +168,14 @@ def _are_in_place(rec: Recording) -> bool:
     for grid in {rec.layer_grid(layer) for layer in layers}:
         of_grid = [layer for layer in layers if rec.layer_grid(layer) == grid]
         patches = _patches(rec, of_grid[0])
-        before = _values(rec, rec.pixels, of_grid, patches)
-        changes = []  # by the changed patch: (layers, patches)
-        for patch in patches:
-            after = _values(rec, _changed(rec, grid, patch), of_grid, patches)
-            changes.append(
-                torch.stack([(a - b).norm(dim=-1) for a, b in zip(after, before, strict=True)])
-            )
-        own = torch.arange(len(patches))
-        for moved in torch.stack(changes, dim=1):  # of a layer: (changed patch, patches)
-            if moved.any() and not torch.equal(moved.argmax(dim=1), own):
+        before = _calls(rec, rec.pixels)
+        after = [_calls(rec, _changed(rec, grid, patch)) for patch in patches]
+        for layer in of_grid:
+            name = rec.layers[layer].module
+            changes = [calls[name].value - before[name].value for calls in after]
+            moved = torch.stack([_of_patches(rec, layer, c, patches) for c in changes])
+            reached = any(change.any() for change in changes)
+            if reached and not torch.equal(moved.argmax(dim=1), torch.arange(len(patches))):
                 return False
     return True
 
@@ -194,33 +192,29 @@ def _changed(rec: Recording, grid: tuple[int, int], patch: tuple[int, int]) -> T
 
 
 @torch.no_grad()
-def _values(
-    rec: Recording, pixels: Tensor, layers: list[int], patches: list[tuple[int, int]]
-) -> list[Tensor]:
-    """The values in which patches are looked at, of each layer (patches, heads · dim), with
-    attention switched off; zeros for a patch that is not looked at."""
+def _calls(rec: Recording, pixels: Tensor) -> dict[str, Call]:
+    """The attention calls on an input with attention switched off, by their module."""
     off = dict.fromkeys(range(MOST_CALLS), torch.zeros(()))
     with Recorder(rec.vit.module, gates=off) as recorder:
         rec.vit.module(pixels[None])
-    calls = {call.module: call for call in recorder.calls}
-    found = []
-    for layer in layers:
-        cols, call = rec.layer_grid(layer)[1], calls[rec.layers[layer].module]
-        numbers = [row * cols + col for row, col in patches]
-        found.append(torch.stack([_value_of(rec, call, layer, number) for number in numbers]))
-    return found
+    return {call.module: call for call in recorder.calls}
 
 
-def _value_of(rec: Recording, call: Call, layer: int, patch: int) -> Tensor:
-    """The value in which a patch is looked at, (heads · dim,); zeros if there is none."""
-    keys = call.shape[3]
+def _of_patches(
+    rec: Recording, layer: int, values: Tensor, patches: list[tuple[int, int]]
+) -> Tensor:
+    """Length of the value in which each patch is looked at, 0 if it is not: (patches,).
+
+    Args:
+        values: of the layer's call, (windows, heads, keys, dim).
+    """
+    keys, cols = values.shape[2], rec.layer_grid(layer)[1]
+    numbers = torch.tensor([row * cols + col for row, col in patches])
+    slots = rec.num_prefix_tokens + numbers
     if rec.layouts:
-        layout = rec.layouts[layer]
-        slot = int(layout.keys[layout.prefix + patch])
-    else:
-        slot = rec.num_prefix_tokens + patch
-    value = call.value[slot // keys, :, slot % keys].flatten()
-    return value if slot >= 0 else torch.zeros_like(value)
+        slots = rec.layouts[layer].keys[rec.layouts[layer].prefix + numbers]
+    lengths = values[slots // keys, :, slots % keys].flatten(1).norm(dim=-1)
+    return lengths.where(slots >= 0, 0.0)
 
 
 def _applies(rec: Recording, method: str) -> bool:

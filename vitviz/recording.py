@@ -58,9 +58,6 @@ class Recording:
         pixels: the model's input, (3, height, width), normalised, as the transform made it.
         logits: (classes,) in the model's own float type, empty without a classifier.
         layers: the self-attention call of each layer.
-        layouts: where each layer's queries and keys lie; empty for a plain ViT.
-        left_out: modules whose attention is not shown, since it is no map from token to token or
-            where its tokens lie could not be told.
         pool: the attention-pooling head's call, where the model has one.
         grid: (rows, cols) of the patches, the finest of all layers.
         num_prefix_tokens: class, distillation and register tokens in front of the patches.
@@ -69,6 +66,9 @@ class Recording:
         seconds: how long the forward pass took.
         norms: length of each token's vector after the last block, (tokens,); None where the model
             does not say which its blocks are.
+        layouts: where each layer's queries and keys lie; empty for a plain ViT.
+        left_out: modules whose attention is not shown, since it is no map from token to token or
+            where its tokens lie could not be told.
         derived: what was computed from this recording and may be asked for again.
     """
 
@@ -76,8 +76,6 @@ class Recording:
     pixels: Tensor
     logits: Tensor
     layers: tuple[Call, ...]
-    layouts: tuple[Layout, ...]
-    left_out: tuple[str, ...]
     pool: Call | None
     grid: tuple[int, int]
     num_prefix_tokens: int
@@ -85,6 +83,8 @@ class Recording:
     box: Box
     seconds: float
     norms: Tensor | None = None
+    layouts: tuple[Layout, ...] = ()
+    left_out: tuple[str, ...] = ()
     derived: Memo = field(default_factory=Memo, init=False, repr=False)
 
     @property
@@ -361,8 +361,6 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
         pixels,
         logits,
         found.layers,
-        found.layouts,
-        found.left_out,
         found.pool,
         found.grid,
         found.num_prefix_tokens,
@@ -370,6 +368,8 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
         box,
         seconds,
         norms,
+        found.layouts,
+        found.left_out,
     )
 
 
