@@ -12,7 +12,7 @@ from lesson_pages import LESSONS, SCREENS, answer, opened
 from streamlit.testing.v1 import AppTest
 
 from vitviz.ui.language import LANGUAGES, texts
-from vitviz.ui.lesson import CHECK, Lesson, lessons
+from vitviz.ui.lesson import CHECK, Lesson
 from vitviz.ui.worksheet import worksheet
 
 
@@ -87,6 +87,8 @@ def test_every_step_opens(name: str, step: int, language: str) -> None:
 def test_no_lesson_misreads_what_another_kept_with_the_photo() -> None:
     def run_pages() -> None:
         import streamlit as st
+
+        from vitviz.ui.lesson import lessons
 
         next(x for x in lessons() if x.id == st.query_params["page"]).page()
 
