@@ -27,7 +27,7 @@ from vitviz.tokens import token_count
 from vitviz.ui.browser import URL
 from vitviz.ui.language import language, t
 from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import pick_patch
+from vitviz.ui.lesson_widgets import UPRIGHT, pick_patch
 from vitviz.ui.session import Session, many_turns
 
 PATCHES_ACROSS = (8, 12, 16, 24, 32, 40)  # of the measured inputs
@@ -184,7 +184,7 @@ def convolution(session: Session) -> None:
     side = rec.pixels.shape[-1]
     rule = alt.Chart(pd.DataFrame({"width": [side]})).mark_rule(strokeDash=[4, 4])
     chart = lines.encode(
-        x=alt.X("number:O", title=t("cost.convolution.layer"), axis=alt.Axis(labelAngle=0)),
+        x=alt.X("number:O", title=t("cost.convolution.layer"), axis=UPRIGHT),
         y=alt.Y("width", title=t("cost.convolution.width")),
         tooltip=[
             alt.Tooltip("name", title=t("lesson.layer")),

@@ -141,9 +141,8 @@ def rollout(session: Session) -> None:
     heat = Heatmap(found.numpy(), rec.box, "rollout")
     photo, numbers = st.columns([3, 2])
     with photo:
-        patch = pick_patch(
-            session, heat, scale=shared_scale([heat])
-        )  # its own share would hide all
+        scale = shared_scale([heat])  # its own share would hide all
+        patch = pick_patch(session, heat, scale=scale)
     with numbers:
         st.metric(t("layers.rollout.own"), f"{found[patch]:.1%}")
         st.metric(t("layers.rollout.prefix"), f"{1 - float(found.sum()):.1%}")

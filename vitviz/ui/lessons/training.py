@@ -40,7 +40,7 @@ from vitviz.ui.browser import URL
 from vitviz.ui.choice import choice
 from vitviz.ui.language import label, t
 from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import run_once
+from vitviz.ui.lesson_widgets import UPRIGHT, run_once
 from vitviz.ui.photo_picker import as_code
 from vitviz.ui.session import Session, turn
 from vitviz.ui.training_run import (
@@ -71,7 +71,7 @@ def freezing(session: Session) -> None:
         alt.Chart(table)
         .mark_bar()
         .encode(
-            x=alt.X("blocks:O", title=t("training.freezing.blocks"), axis=alt.Axis(labelAngle=0)),
+            x=alt.X("blocks:O", title=t("training.freezing.blocks"), axis=UPRIGHT),
             y=alt.Y("millions", title=t("training.freezing.millions")),
             opacity=alt.condition(alt.datum.blocks == blocks, alt.value(1), alt.value(0.4)),
             tooltip=[
