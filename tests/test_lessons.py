@@ -4,57 +4,62 @@ from __future__ import annotations
 
 import html
 import json
+import re
+from collections.abc import Iterator
 
 import pytest
-import torch
+from lesson_pages import LESSONS, SCREENS, answer, opened
 from streamlit.testing.v1 import AppTest
 
-import vitviz
-from vitviz.artefacts import artefact_patches
-from vitviz.comparison import measure
-from vitviz.lens import residual_stream
-from vitviz.positions import with_patches, without_positions
-from vitviz.tokens import patch_vectors
 from vitviz.ui.language import LANGUAGES, texts
-from vitviz.ui.lesson import CHECK, Lesson, lessons
+from vitviz.ui.lesson import CHECK, Lesson
 from vitviz.ui.worksheet import worksheet
 
-LESSONS = {lesson.id: lesson for lesson in lessons()}
-SCREENS = [
-    (lesson.id, number)
-    for lesson in LESSONS.values()
-    for number in range(1, len(lesson.screens) + 1)
-]
+
+def titles(spec: object) -> Iterator[str | None]:
+    """What a chart's specification calls its axes, and the fields of its tooltips; None if one of
+    these has the field's own name."""
+    if isinstance(spec, list):
+        for part in spec:
+            yield from titles(part)
+    elif isinstance(spec, dict):
+        for tip in spec.get("tooltip", []):
+            yield tip.get("title")
+        for name, part in spec.items():
+            if name in ("x", "y", "color") and (part.get("title") or "").strip():
+                yield part["title"]
+            yield from titles(part)
 
 
-def run_page(name: str) -> None:
-    from vitviz.ui.lesson import lessons
+def assert_charts_are_chinese(app: AppTest) -> int:
+    """Every chart speaks Chinese, but for the letter of a formula; how many there are."""
+    charts = app.get("vega_lite_chart")
+    for chart in charts:
+        found = list(titles(json.loads(chart.proto.spec)))
+        assert all(title == "H" or re.search("[\u4e00-\u9fff]", title or "") for title in found)
+    return len(charts)
 
-    next(lesson for lesson in lessons() if lesson.id == name).page()
 
-
-def opened(name: str, **params: str) -> AppTest:
-    app = AppTest.from_function(run_page, args=(name,), default_timeout=300)
-    for key, value in params.items():
-        app.query_params[key] = value
-    app.run()
+@pytest.mark.parametrize(
+    ("name", "step", "keys", "count"),
+    [
+        ("prediction", 5, ["prediction.judge.measure"], 1),
+        ("training", 5, ["training.run.take", "training.run.train"], 2),
+        ("training", 7, ["training.run.quick", "training.run.train"], 1),
+        ("cost", 1, ["cost.measure.run"], 2),
+    ],
+)
+def test_charts_that_a_button_draws_are_chinese(
+    name: str, step: int, keys: list[str], count: int
+) -> None:
+    app = opened(name, step=str(step), lang="zh")
+    answer(app, right=True)
+    for key in keys:
+        lesson, screen, word = key.split(".")
+        said = texts("zh")[lesson][screen][word]
+        next(button for button in app.button if button.label == said).click().run()
     assert not app.exception
-    assert not app.error
-    return app
-
-
-def answer(app: AppTest, right: bool) -> None:
-    """Answer every question on the screen."""
-    for radio in app.radio:
-        path = radio.key.split(".")
-        question = texts("en")
-        for part in path:
-            question = question[int(part) if isinstance(question, list) else part]
-        options = range(len(question["options"]))
-        chosen = next(index for index in options if (index == question["right"]) == right)
-        radio.set_value(chosen)
-    app.run()
-    assert not app.exception
+    assert assert_charts_are_chinese(app) == count
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -75,6 +80,27 @@ def test_every_step_opens(name: str, step: int, language: str) -> None:
         answer(app, right=True)
         assert len(app.success) == asked
         assert not app.warning
+    if language == "zh":
+        assert_charts_are_chinese(app)
+
+
+def test_no_lesson_misreads_what_another_kept_with_the_photo() -> None:
+    def run_pages() -> None:
+        import streamlit as st
+
+        from vitviz.ui.lesson import lessons
+
+        next(x for x in lessons() if x.id == st.query_params["page"]).page()
+
+    app = AppTest.from_function(run_pages, default_timeout=300)
+    for name in [*LESSONS, *list(LESSONS)[-2::-1]]:  # there and back
+        app.query_params["page"] = name
+        app.query_params.pop("step", None)
+        app.run()
+        for step in range(1, len(LESSONS[name].screens) + 1):
+            app.segmented_control(key="step").set_value(step).run()
+            answer(app, right=True)
+            assert (app.session_state["lesson"], app.session_state["step"]) == (name, step)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -86,15 +112,6 @@ def test_steps_are_walked_by_their_buttons(name: str, language: str) -> None:
     assert app.session_state["step"] == 2
     app.button(key="back").click().run()
     assert app.session_state["step"] == 1
-
-
-def test_lesson_1_shows_the_models_own_numbers() -> None:
-    app = opened("tokens", step="4", sample="coffee", patch="3,7")
-    rec: vitviz.Recording = app.session_state["session"].rec
-    with torch.no_grad():
-        first = float(rec.vit.module.patch_embed(rec.pixels[None])[0, 3, 7, 0])
-    assert f"= {first:.4f}" in app.latex[-1].value
-    assert float(patch_vectors(rec)[3, 7, 0]) == pytest.approx(first)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -112,225 +129,6 @@ def test_worksheets_hold_the_lesson(lesson: Lesson, language: str) -> None:
     assert html.escape(check["why"][check["right"]]) not in blanks
 
 
-def test_lesson_7_shows_what_the_library_trained() -> None:
-    from vitviz.augmentation import random_crops
-    from vitviz.trained_part import frozen_part
-    from vitviz.training import hold_out, start
-    from vitviz.ui.album import READY_MADE
-    from vitviz.ui.training_run import HEAD_PLAN
-
-    app = opened("training", step="5", sample="cat")
-    app.button(key="train").click().run()
-    assert texts("en")["training"]["run"]["one_class"] in [w.value for w in app.warning]
-    app.button(key="take").click().run()
-    app.button(key="train").click().run()
-    assert not app.exception
-    photos = {sample.id: vitviz.load_image(sample.path) for sample in vitviz.samples()}
-    vit: vitviz.Vit = app.session_state["session"].rec.vit
-    crops = [c for seed, name in enumerate(READY_MADE) for c in random_crops(photos[name], 5, seed)]
-    inputs = frozen_part(vit, [vit.transform(crop) for crop in crops])
-    targets = torch.arange(3).repeat_interleave(5)
-    kept, held_out = hold_out([5, 5, 5])
-    _, training = start(vit, list(READY_MADE), inputs[kept], targets[kept], HEAD_PLAN)
-    moments = [training.step() for _ in range(HEAD_PLAN.steps)]
-    shown = {metric.label: metric.value for metric in app.metric}
-    words = texts("en")["training"]["run"]
-    assert float(shown[words["last_loss"]]) == pytest.approx(moments[-1].loss, abs=2e-4)
-    assert shown[words["accuracy"]] == f"{moments[-1].accuracy:.0%}"
-    right = training.accuracy(inputs[held_out], targets[held_out])
-    assert shown[words["held_out"]] == f"{right:.0%}"
-
-    app.button(key="next").click().run()
-    answer(app, right=True)
-    assert app.metric[0].value == "0"  # the head alone leaves attention exactly as it was
-    assert any(as_shown in md.value for md in app.markdown for as_shown in ("Cat ·",))
-    app.button(key="next").click().run()
-    app.slider(key="lambda").set_value(3.0).run()
-    app.button(key="narrow").click().run()
-    assert not app.exception
-    first, last = (float(metric.value) for metric in app.metric)
-    assert last < first
-    assert all(p.requires_grad and p.grad is None for p in vit.module.parameters())
-
-
-def test_lesson_7_keeps_what_is_right_when_a_file_is_broken() -> None:
-    app = opened("training", step="5", sample="cat")
-    good = vitviz.samples()[0].path.read_bytes()
-    files = [("a.jpg", good, "image/jpeg"), ("b.jpg", b"no photo", "image/jpeg")]
-    app.get("file_uploader")[-1].set_value(files).run()
-    assert not app.exception
-    album = app.session_state["album"]
-    assert len(album.photos[0]) == 1
-    assert any("b.jpg" in warning.value for warning in app.warning)
-    app.segmented_control(key="edited").set_value(1).run()
-    app.get("file_uploader")[-1].set_value([files[0]] * 3).run()
-    app.button(key="train").click().run()
-    assert any("at least 3" in warning.value for warning in app.warning)
-    assert "run" not in app.session_state
-    assert [len(photos) for photos in album.photos[:2]] == [1, 3]
-
-
-def test_lesson_1_cuts_otherwise() -> None:
-    app = opened("tokens", step="6")
-    answer(app, right=True)
-    app.slider(key="side").set_value(448).run()
-    app.segmented_control(key="patch_size").set_value(32).run()
-    assert [metric.value for metric in app.metric] == ["197", "38,809"]  # 14 × 14 + 1
-    [picture] = app.get("image")
-    assert "14 × 14 = 196" in str(picture.proto)
-
-
-def test_lesson_2_shows_the_runs_of_the_model() -> None:
-    app = opened("positions", step="7", sample="coffee")
-    answer(app, right=True)
-    rec = app.session_state["session"].rec
-    order = torch.randperm(256, generator=torch.Generator().manual_seed(0))
-    bare = without_positions(rec)
-    assert (
-        app.metric[0].value == f"{(with_patches(bare, order).logits - bare.logits).abs().max():.6f}"
-    )
-    [left, right] = [e.proto.body for e in app.get("html") if "<ol" in e.proto.body]
-    assert f"<b>{bare.predictions[0].probability:.1%}</b>" in left
-    assert left == right
-
-
-def test_lesson_3_shows_the_heads_own_numbers() -> None:
-    app = opened("attention", step="4", sample="coffee", patch="3,7", in_layer="5", in_head="2")
-    rec = app.session_state["session"].rec
-    weights = rec.attention_row(5, (3, 7))[2]
-    assert f"= {weights.max():.4f}" in app.latex[-1].value
-    app_2 = opened("attention", step="2", sample="coffee", patch="3,7", in_layer="5", in_head="2")
-    query, keys = rec.layers[5].query[0, 2, 1 + 3 * 16 + 7], rec.layers[5].key[0, 2]
-    assert f"= {(keys @ query).max():.4f}" in app_2.latex[-1].value
-    assert app.metric[0].value == "1.0000"
-    assert app.metric[1].value == f"{weights[0]:.1%}"
-    assert app.dataframe[0].value["weight"].max() == pytest.approx(float(weights.max()))
-
-
-@pytest.mark.parametrize(
-    ("field", "answer", "said"),
-    [
-        ("product", 4.0, "right"),
-        ("score", 4.0, "not_scaled"),
-        ("score", 1.0, "by_d"),
-        ("weight", 0.58, "right"),
-        ("weight", 0.79, "not_scaled"),
-        ("weight", 0.5, "no_softmax"),
-        ("weight", 0.1, "again"),
-        ("output", 0.79, "right"),
-        ("output", 0.67, "unweighted"),
-    ],
-)
-def test_lesson_3_explains_a_wrong_answer(field: str, answer: float, said: str) -> None:
-    app = opened("attention", step="6")
-    app.number_input(key=f"hand_{field}").set_value(answer).run()
-    [shown] = [*app.success, *app.warning]
-    assert shown.value == texts("en")["attention"]["by_hand"][said]
-
-
-def test_lesson_4_adds_up_to_the_layers_output() -> None:
-    app = opened("manyheads", step="4", sample="coffee", patch="3,7", in_layer="5")
-    rec = app.session_state["session"].rec
-    out: list[torch.Tensor] = []
-    attention = rec.vit.module.blocks[5].attn
-    hook = attention.register_forward_hook(lambda *called: out.append(called[-1]))
-    with torch.no_grad():
-        rec.vit.module(rec.pixels[None])
-    hook.remove()
-    expected = float(out[0][0, rec.num_prefix_tokens + 3 * 16 + 7, 0])
-    shown = app.latex[-1].value.rsplit("= ", 1)[1].split("\\end")[0]
-    assert float(shown) == pytest.approx(expected, abs=1e-4)
-
-
-def test_lesson_4_cuts_a_layer_into_other_heads() -> None:
-    app = opened("manyheads", step="6", sample="coffee", patch="3,7")
-    rec = app.session_state["session"].rec
-    app.select_slider(key="heads_of_width").set_value(12).run()
-    assert not app.exception
-    assert [metric.value for metric in app.metric] == ["32", "12", f"{12 * 257**2:,}"]
-    assert rec.num_heads(6) == 6
-
-
-def test_lesson_5_shows_the_stream_and_ends_with_the_prediction() -> None:
-    app = opened("layers", step="1", sample="coffee", in_layer="4")
-    rec = app.session_state["session"].rec
-    after = float(residual_stream(rec).states[5, 0, 0])
-    assert f"= {after:.4f}" in app.latex[-1].value
-    app = opened("layers", step="4", sample="coffee")
-    answer(app, right=True)
-    last = app.dataframe[0].value.iloc[-1]
-    assert last.iloc[1] == "espresso"
-    assert last.iloc[2] == pytest.approx(rec.predictions[0].probability, rel=1e-3)
-
-
-def test_lesson_6_shows_the_models_logit() -> None:
-    app = opened("prediction", step="1", sample="coffee", of_class="pill bottle")
-    rec = app.session_state["session"].rec
-    index = next(p.index for p in rec.predictions if p.label == "pill bottle")
-    shown = float(app.latex[-1].value.rsplit("= ", 1)[1].strip("$\n"))
-    assert shown == pytest.approx(float(rec.logits[index]), abs=2e-4)
-    app = opened("prediction", step="2", sample="coffee")
-    answer(app, right=True)
-    app.slider(key="added").set_value(3.0).run()
-    assert f"= {rec.predictions[0].probability:.4f}" in app.latex[-1].value
-
-
-def test_lesson_6_judges_by_deletion() -> None:
-    app = opened("prediction", step="5", sample="cat", of_class="Persian cat")
-    answer(app, right=True)
-    [button] = [b for b in app.button if b.label == texts("en")["prediction"]["judge"]["measure"]]
-    button.click().run()
-    rec = app.session_state["session"].rec
-    index = next(p.index for p in rec.predictions if p.label == "Persian cat")
-    areas = [measure(rec, m, index).deletion.area for m in ("attention", "relevance")]
-    assert [metric.value for metric in app.metric] == [f"{area:.3f}" for area in areas]
-    assert areas[0] > 2 * areas[1]  # as the task says
-    assert "**Relevance**" in app.markdown[-1].value
-
-
-def test_lesson_8_measures_this_machine() -> None:
-    app = opened("cost", step="1")
-    answer(app, right=True)
-    [button] = [b for b in app.button if b.label == texts("en")["cost"]["measure"]["run"]]
-    button.click().run()
-    assert not app.exception
-    table = app.dataframe[0].value
-    assert table["Tokens"].tolist() == [side * side + 1 for side in (8, 12, 16, 24, 32, 40)]
-    assert (table["Seconds"] > 0).all()
-
-
-def test_lesson_9_matches_a_photo_with_itself() -> None:
-    app = opened("beyond", step="4", sample="coffee", other="coffee", patch="3,7")
-    answer(app, right=True)
-    [picture] = app.get("image")
-    assert "Best match: row 3, column 7, cosine 1.000" in str(picture.proto)
-
-
-def test_lesson_9_takes_a_second_photo_of_the_visitors_own() -> None:
-    app = opened("beyond", step="4", sample="coffee", patch="3,7")
-    answer(app, right=True)
-    files = app.get("file_uploader")
-    files[-1].set_value(("none.jpg", b"no photo", "image/jpeg")).run()
-    assert not app.exception
-    assert any("none.jpg" in error.value for error in app.error)
-    photo = next(sample for sample in vitviz.samples() if sample.id == "coffee")
-    app.get("file_uploader")[-1].set_value(("mine.jpg", photo.path.read_bytes(), "image/jpeg"))
-    app.run()
-    assert not app.exception
-    assert not app.error
-    words = texts("en")["beyond"]["match"]
-    [shown] = [box.value for box in app.selectbox if box.label == words["other"]]
-    assert shown == "own"
-    [picture] = app.get("image")
-    assert "Best match: row 3, column 7, cosine 1.000" in str(picture.proto)
-    [remove] = [button for button in app.button if button.label == texts("en")["photo"]["remove"]]
-    remove.click().run()
-    assert not app.exception
-    [picture] = app.get("image")
-    assert "cosine 1.000" not in str(picture.proto)
-    assert "second photo" not in app.session_state
-
-
 def test_a_presenters_question_stands_where_the_widgets_come() -> None:
     app = opened("prediction", step="2", sample="coffee", present="true")
     assert not app.dataframe
@@ -343,12 +141,3 @@ def test_a_presenters_question_stands_where_the_widgets_come() -> None:
     assert len(app.dataframe) == 1
     app.run()
     assert len(app.success) == 1
-
-
-def test_lesson_8_rings_the_artefact_tokens() -> None:
-    app = opened("cost", step="6", sample="cat")
-    marked = artefact_patches(app.session_state["session"].rec)
-    [photo] = [part for part in app.get("bidi_component") if "lesson_photo" in part.proto.id]
-    rings = json.loads(photo.proto.json)["marks"]
-    assert rings == [[int(row), int(col)] for row, col in marked.nonzero()]
-    assert len(rings) == int(app.metric[0].value) > 0

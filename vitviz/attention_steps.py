@@ -118,10 +118,14 @@ def regrouped(rec: Recording, layer: int, heads: int, query: Query = "cls") -> T
     joined = torch.cat([steps.query for steps in own])
     keys = torch.cat([steps.keys for steps in own], dim=1)
     if heads < 1 or len(joined) % heads:
-        raise VitvizError(f"A width of {len(joined)} cannot be cut into {heads} heads.")
+        raise VitvizError(
+            f"A width of {len(joined)} cannot be cut into {heads} heads; choose a divisor of it."
+        )
     call = rec.layers[layer]
     if isinstance(call, AttentionCall) and call.mask is not None:
-        raise MethodError(f"{rec.vit.name} adds a bias to each head’s scores; it belongs to them.")
+        raise MethodError(
+            f"{rec.vit.name} adds a bias to the scores of its heads; choose a model without one."
+        )
     parts, key_parts = joined.unflatten(0, (heads, -1)), keys.unflatten(1, (heads, -1))
     scores = torch.einsum("hd,thd->ht", parts, key_parts) / math.sqrt(parts.shape[1])
     return scores.softmax(dim=-1)

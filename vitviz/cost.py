@@ -85,7 +85,7 @@ def block_weights(rec: Recording) -> int:
     """
     names = block_names(rec.vit.module)
     if not names:
-        raise ModelError(f"{rec.vit.name} does not say which its blocks are: nothing to count.")
+        raise ModelError(f"{rec.vit.name} does not say which its blocks are; choose another model.")
     block = rec.vit.module.get_submodule(names[0])
     return sum(part.weight.numel() for part in block.modules() if isinstance(part, nn.Linear))
 

@@ -94,5 +94,11 @@ def test_every_lesson_works_on_an_uploaded_photo(
             page.get_by_role("button", name=words["lesson"]["next"], exact=True).click()
             expect(steps.get_by_role("radio", name=str(number), exact=True)).to_be_checked()
             wait_until_idle(page)
+            step = words[lesson.id].get(lesson.screens[number - 1], {})
+            if "guess" in step:
+                options, right = step["guess"]["options"], step["guess"]["right"]
+                page.get_by_text(options[right], exact=True).click()
+                page.get_by_text(step["guess"]["why"][right]).wait_for()
+                wait_until_idle(page)
             expect(page.get_by_test_id("stException")).to_have_count(0)
         expect(page.get_by_role("heading", name=words["lesson"]["check"])).to_be_visible()

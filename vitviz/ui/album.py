@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 import streamlit as st
@@ -20,18 +20,37 @@ KEPT_SIDE = 640  # px of the longer side of a training photo that is kept
 READY_MADE = ("cat", "coffee", "flower")
 
 
+@dataclass(frozen=True)
+class ClassName:
+    """What a class is called: as the visitor typed it; else, in the language of the moment, as the
+    ready-made class or by its number."""
+
+    number: int
+    ready: str = ""
+    typed: str = ""
+
+    def __str__(self) -> str:
+        if typed := self.typed.strip():
+            return typed
+        key = self.ready or "unnamed"
+        return t(f"training.run.{key}", number=self.number)
+
+
 @dataclass
 class Album:
     """The visitor's classes: their names and their photos' files, in memory only."""
 
-    names: list[str] = field(default_factory=lambda: [""] * MOST_CLASSES)
+    names: list[ClassName] = field(
+        default_factory=lambda: [ClassName(index + 1) for index in range(MOST_CLASSES)]
+    )
     photos: list[list[bytes]] = field(default_factory=lambda: [[] for _ in range(MOST_CLASSES)])
     emptied: int = 0  # how often the upload field was emptied: part of its key
-    problems: list[str] = field(default_factory=list)
+    refused: list[tuple[str, ImageError]] = field(default_factory=list)  # files of the last upload
+    overfull: bool = False  # whether that upload had more photos than a class takes
 
     def name(self, index: int) -> str:
-        """A class's name; its number until it has one."""
-        return self.names[index].strip() or t("training.run.unnamed", number=index + 1)
+        """A class's name in the visitor's language."""
+        return str(self.names[index])
 
     @property
     def used(self) -> list[int]:
@@ -46,22 +65,23 @@ def own_album() -> Album:
 
 def edit_album(album: Album) -> None:
     """One class at a time: its name and its photos."""
+    names = [album.name(index) for index in range(MOST_CLASSES)]  # of this run, also after it
     index = st.segmented_control(
         t("training.run.class"),
         range(MOST_CLASSES),
         default=0,
         required=True,
-        format_func=album.name,
+        format_func=names.__getitem__,
         key="edited",
     )
     st.text_input(
         t("training.run.name"),
-        album.names[index],
+        album.names[index].typed,
         max_chars=30,
+        placeholder=names[index],
         key=f"name{index}.{album.emptied}",
-        on_change=lambda: album.names.__setitem__(
-            index, st.session_state[f"name{index}.{album.emptied}"]
-        ),
+        on_change=_take_name,
+        args=(index, f"name{index}.{album.emptied}"),
     )
     key = f"photos{index}.{album.emptied}"
     st.file_uploader(
@@ -72,8 +92,10 @@ def edit_album(album: Album) -> None:
         on_change=_take_files,
         args=(index, key),
     )
-    for problem in album.problems:
-        st.warning(problem, icon=":material/broken_image:")
+    for name, error in album.refused:
+        st.warning(f"{as_code(name)}: {explained(error)}", icon=":material/broken_image:")
+    if album.overfull:
+        st.warning(t("training.run.too_many", most=MOST_PHOTOS), icon=":material/info:")
     list_album(album)
     if album.photos[index]:
         st.button(
@@ -85,19 +107,24 @@ def edit_album(album: Album) -> None:
         )
 
 
+def _take_name(index: int, key: str) -> None:
+    names = own_album().names
+    names[index] = replace(names[index], typed=st.session_state[key])
+
+
 def _take_files(index: int, key: str) -> None:
     """Keep what can be used of the uploaded files, and say why the others cannot."""
     album = own_album()
-    album.problems = []
+    album.refused, album.overfull = [], False
     for file in st.session_state[key]:
         if len(album.photos[index]) == MOST_PHOTOS:
-            album.problems.append(t("training.run.too_many", most=MOST_PHOTOS))
+            album.overfull = True
             break
         try:
             with turn():
                 album.photos[index].append(_small_file(load_image(file.getvalue())))
         except ImageError as error:
-            album.problems.append(f"{as_code(file.name)}: {explained(error)}")
+            album.refused.append((file.name, error))
     album.emptied += 1
 
 
@@ -114,7 +141,7 @@ def take_samples() -> None:
     found = {sample.id: sample for sample in samples()}
     with turn():
         for index, name in enumerate(READY_MADE):
-            album.names[index] = t(f"training.run.{name}")
+            album.names[index] = ClassName(index + 1, name)
             crops = random_crops(load_image(found[name].path), 5, seed=index)
             album.photos[index] = [_small_file(crop) for crop in crops]
     st.session_state["album"] = album

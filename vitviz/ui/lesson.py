@@ -38,12 +38,14 @@ class Step:
         show: draws its widgets.
         guess: whether the visitor answers a question before the widgets appear.
         formula: LaTeX that the words refer to; its lines end with two backslashes.
+        results: LaTeX of what is to be found out, for worksheets with answers.
     """
 
     id: str
     show: Callable[[Session], None]
     guess: bool = False
     formula: str = ""
+    results: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from vitviz.methods import explain
 from vitviz.recording import Recording, record
 from vitviz.trained_part import frozen_part
 from vitviz.training import Moment, Plan, Training, hold_out, start
-from vitviz.ui.album import LEAST_PHOTOS, Album, own_album
+from vitviz.ui.album import LEAST_PHOTOS, Album, ClassName, own_album
 from vitviz.ui.browser import thumbnail
 from vitviz.ui.language import t
 from vitviz.ui.session import Session, many_turns
@@ -29,7 +29,7 @@ class Run:
     """A finished training of a head."""
 
     vit: Vit
-    labels: list[str]
+    names: list[ClassName]
     moments: list[Moment]
     inputs: torch.Tensor
     targets: torch.Tensor
@@ -41,9 +41,8 @@ class Run:
 def trained_again(session: Session, found: Run, plan: Plan) -> tuple[Training, list[Moment]]:
     """The same photos with another plan, from the features of the finished run."""
     kept = [index for index in range(len(found.inputs)) if index not in found.held_out]
-    _, training = start(
-        session.rec.vit, found.labels, found.inputs[kept], found.targets[kept], plan
-    )
+    labels = [str(name) for name in found.names]
+    _, training = start(session.rec.vit, labels, found.inputs[kept], found.targets[kept], plan)
     return training, [training.step() for _ in range(plan.steps)]
 
 
@@ -55,13 +54,14 @@ def _pixels(vit: Vit, album: Album) -> tuple[list[torch.Tensor], list[str]]:
 
 def train_head(session: Session, album: Album, draw: Callable[[list[Moment]], None]) -> Run:
     """Train a head on the album's photos, and draw its loss meanwhile."""
-    vit, labels = session.rec.vit, [album.name(index) for index in album.used]
+    vit, names = session.rec.vit, [album.names[index] for index in album.used]
     counts = [len(album.photos[index]) for index in album.used]
     targets = torch.repeat_interleave(torch.tensor(counts))
     kept, held_out = hold_out(counts, LEAST_PHOTOS)
     with many_turns(t("training.run.training")) as progress:
         pixels, thumbs = _pixels(vit, album)
         inputs = frozen_part(vit, pixels, 0, lambda share: progress(share / 2))
+        labels = [str(name) for name in names]
         own, training = start(vit, labels, inputs[kept], targets[kept], HEAD_PLAN)
         moments: list[Moment] = []
         for moment in _steps(training):
@@ -71,7 +71,7 @@ def train_head(session: Session, album: Album, draw: Callable[[list[Moment]], No
                 draw(moments)
     accuracy = training.accuracy(inputs[held_out], targets[held_out])
     shown = [thumbs[index] for index in held_out]
-    return Run(own, labels, moments, inputs, targets, held_out, shown, accuracy)
+    return Run(own, names, moments, inputs, targets, held_out, shown, accuracy)
 
 
 def train_block(session: Session, weight: float) -> tuple[float, list[Moment], Heatmap, float]:

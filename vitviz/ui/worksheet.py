@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TERM = re.compile(r"\*\*(.+?)\*\*")  # a bold word is one to remember
 FORMULA = 16  # points: the exponents of a fraction can still be read
 BLANK = "\\_" * 12
+LINE = '<p class="line"></p>'
 STYLE = """
 body { font: 12pt/1.5 system-ui, "Noto Sans CJK SC", "Microsoft YaHei", sans-serif;
   max-width: 44rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
@@ -30,7 +31,9 @@ section { break-inside: avoid; }
 ul.choices { list-style: none; padding-left: 0; }
 p.line { border-bottom: 1px solid #999; height: 1.6em; margin: 0; }
 p.name { display: flex; gap: 2rem; } p.name span { flex: 1; border-bottom: 1px solid #999; }
-p.why { color: #0f766e; } img { vertical-align: middle; max-width: 100%; }
+p.why { color: #0f766e; }
+div.results:has(img) { border-left: 3px solid #0f766e; padding-left: 0.8em; }
+img { vertical-align: middle; max-width: 100%; }
 """
 
 
@@ -57,11 +60,13 @@ def _sections(lesson: Lesson, answers: bool, say: Callable[[str], Any]) -> Itera
         key = f"{lesson.id}.{step.id}"
         text = say(f"{key}.text")
         shown = _words(text if answers else TERM.sub(BLANK, text))
-        formula = "".join(f"<p>{_formula(line)}</p>" for line in step.formula.split(r"\\") if line)
+        formula = "".join(_formulas(step.formula))
+        found = _formulas(step.results)
+        results = "".join(found if answers else [LINE] * len(found))
         guess = _question(say(f"{key}.guess"), answers) if step.guess else ""
-        yield f"<h2>{html.escape(say(f'{key}.title'))}</h2>{shown}{formula}{guess}"
-    lines = '<p class="line"></p>' * 3
-    yield f"<h2>{html.escape(say('lesson.try'))}</h2>{_words(say(f'{lesson.id}.try'))}{lines}"
+        asked = f'<div class="results">{results}</div>{guess}'
+        yield f"<h2>{html.escape(say(f'{key}.title'))}</h2>{shown}{formula}{asked}"
+    yield f"<h2>{html.escape(say('lesson.try'))}</h2>{_words(say(f'{lesson.id}.try'))}{LINE * 3}"
     check = "".join(_question(question, answers) for question in say(f"{lesson.id}.check"))
     yield f"<h2>{html.escape(say('lesson.check'))}</h2>{check}"
 
@@ -79,6 +84,11 @@ def _question(question: dict[str, Any], answers: bool) -> str:
 
 def _words(markdown: str) -> str:
     return str(MarkdownIt().render(markdown))
+
+
+def _formulas(latex: str) -> list[str]:
+    """A picture for each line."""
+    return [f"<p>{_formula(line.strip())}</p>" for line in latex.split(r"\\") if line]
 
 
 def _formula(latex: str) -> str:

@@ -240,6 +240,23 @@ def _given() -> str:
     return r" \\ ".join(r"\quad ".join(row) for row in rows)
 
 
+def _results() -> str:
+    """What is asked of the three tokens, as lines of LaTeX."""
+    steps = attention_steps(QUERY, KEYS, VALUES, 1 / math.sqrt(len(QUERY)))
+    powers = [f"e^{{{score:g}}}" for score in steps.scores.tolist()]
+    terms = [
+        rf"{weight:.4f} \cdot {value:g}"
+        for weight, value in zip(steps.weights.tolist(), VALUES[:, 0].tolist(), strict=True)
+    ]
+    lines = (
+        rf"q \cdot k_1 = {steps.products[0]:g}",
+        rf"z_1 = \dfrac{{{steps.products[0]:g}}}{{\sqrt{{{len(QUERY)}}}}} = {steps.scores[0]:g}",
+        rf"a_1 = \dfrac{{{powers[0]}}}{{{' + '.join(powers)}}} = {steps.weights[0]:.4f}",
+        rf"o_1 = {' + '.join(terms)} = {steps.output[0]:.4f}",
+    )
+    return r" \\ ".join(lines)
+
+
 def _numbers(vector: torch.Tensor) -> str:
     return r",\,".join(f"{number:g}" for number in vector.tolist())
 
@@ -257,7 +274,7 @@ LESSON = Lesson(
         Step("scale", scale, guess=True, formula=r"z_j = \dfrac{q \cdot k_j}{\sqrt{d}}"),
         Step("softmax", softmax, formula=r"a_j = \dfrac{e^{z_j}}{\sum_i e^{z_i}}"),
         Step("values", values, formula=r"o = \sum_j a_j\, v_j"),
-        Step("by_hand", by_hand, formula=_given()),
+        Step("by_hand", by_hand, formula=_given(), results=_results()),
     ),
     task,
     {

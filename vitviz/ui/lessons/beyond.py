@@ -74,9 +74,10 @@ def match(session: Session) -> None:
     with right:
         picture = other.small
         box = (0.0, 0.0, float(picture.width), float(picture.height))
-        heat = Heatmap(((found + 1) / 2).numpy(), box, "similarity")
+        heat = Heatmap(found.clamp(min=0).numpy(), box, "similarity")
         text = t("beyond.match.caption", row=best[0], col=best[1], alike=f"{found.max():.3f}")
-        st.image(mark_patch(overlay(picture, heat), heat, best), caption=text, alt=text, width=SIDE)
+        shown = overlay(picture, heat, scale=(0.0, 1.0))
+        st.image(mark_patch(shown, heat, best), caption=text, alt=text, width=SIDE)
 
 
 def texts(session: Session) -> None:
@@ -145,7 +146,8 @@ def _second_photo_menu() -> None:
         key = f"second{taken}"
         st.file_uploader(t("photo.upload"), FILES, key=key, on_change=_take_second, args=[key])
         if problem := st.session_state.get("second_problem"):
-            st.error(problem, icon=":material/broken_image:")
+            name, error = problem
+            st.error(f"{as_code(name)}: {explained(error)}", icon=":material/broken_image:")
         st.caption(t("beyond.match.promise"))
         if SECOND in st.session_state:
             st.button(t("photo.remove"), icon=":material/delete:", on_click=_forget_second)
@@ -161,7 +163,7 @@ def _take_second(key: str) -> None:
         with turn():
             load_image(file.getvalue())
     except ImageError as error:
-        st.session_state["second_problem"] = f"{as_code(file.name)}: {explained(error)}"
+        st.session_state["second_problem"] = file.name, error
         return
     st.session_state[SECOND] = file.getvalue()
     st.session_state["second_taken"] = st.session_state.get("second_taken", 0) + 1

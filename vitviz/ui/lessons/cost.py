@@ -27,7 +27,7 @@ from vitviz.tokens import token_count
 from vitviz.ui.browser import URL
 from vitviz.ui.language import language, t
 from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import pick_patch
+from vitviz.ui.lesson_widgets import UPRIGHT, pick_patch
 from vitviz.ui.session import Session, many_turns
 
 PATCHES_ACROSS = (8, 12, 16, 24, 32, 40)  # of the measured inputs
@@ -83,7 +83,11 @@ def _times(found: pd.DataFrame, curve_of: tuple[float, float, float]) -> None:
     curve = pd.DataFrame({"tokens": across, "seconds": a + b * across + c * across**2})
     x = alt.X("tokens", title=t("cost.measure.tokens"), axis=FEW)
     y = alt.Y("seconds", title=t("cost.measure.seconds"), axis=FEW)
-    dots = alt.Chart(found).mark_circle(size=90).encode(x=x, y=y, tooltip=["tokens", "seconds"])
+    said = [
+        alt.Tooltip("tokens", title=t("cost.measure.tokens"), format=","),
+        alt.Tooltip("seconds", title=t("cost.measure.seconds"), format=".3f"),
+    ]
+    dots = alt.Chart(found).mark_circle(size=90).encode(x=x, y=y, tooltip=said)
     st.altair_chart(alt.Chart(curve).mark_line().encode(x=x, y=y) + dots, height=CHART)
 
 
@@ -97,7 +101,11 @@ def _memory(found: pd.DataFrame) -> None:
             x=alt.X("tokens", title=t("cost.measure.tokens"), axis=FEW),
             y=alt.Y("size", title=t("cost.measure.size"), axis=FEW),
             color=alt.Color("what", title=None, legend=INSIDE),
-            tooltip=["tokens", "what", alt.Tooltip("size", format=",.1f")],
+            tooltip=[
+                alt.Tooltip("tokens", title=t("cost.measure.tokens"), format=","),
+                alt.Tooltip("what", title=t("lesson.part")),
+                alt.Tooltip("size", title=t("cost.measure.size"), format=",.1f"),
+            ],
         ),
         height=CHART,
     )
@@ -120,7 +128,11 @@ def operations(session: Session) -> None:
             x=alt.X("tokens", title=t("tokens.resolution.tokens")),
             y=alt.Y("millions", title=t("cost.operations.millions")),
             color=alt.Color("part", title=None, legend=alt.Legend(orient="top")),
-            tooltip=["tokens", "part", alt.Tooltip("millions", format=",.0f")],
+            tooltip=[
+                alt.Tooltip("tokens", title=t("tokens.resolution.tokens"), format=","),
+                alt.Tooltip("part", title=t("lesson.part")),
+                alt.Tooltip("millions", title=t("cost.operations.millions"), format=",.0f"),
+            ],
         ),
         height=320,
     )
@@ -172,9 +184,12 @@ def convolution(session: Session) -> None:
     side = rec.pixels.shape[-1]
     rule = alt.Chart(pd.DataFrame({"width": [side]})).mark_rule(strokeDash=[4, 4])
     chart = lines.encode(
-        x=alt.X("number:O", title=t("cost.convolution.layer"), axis=alt.Axis(labelAngle=0)),
+        x=alt.X("number:O", title=t("cost.convolution.layer"), axis=UPRIGHT),
         y=alt.Y("width", title=t("cost.convolution.width")),
-        tooltip=["name", "width"],
+        tooltip=[
+            alt.Tooltip("name", title=t("lesson.layer")),
+            alt.Tooltip("width", title=t("cost.convolution.width")),
+        ],
     )
     st.altair_chart(chart + rule.encode(y="width"), height=260)
     st.caption(t("cost.convolution.caption", side=side))

@@ -65,7 +65,11 @@ def mlp(session: Session) -> None:
             xOffset="part:N",
             y=alt.Y("length", title=t("layers.mlp.length")),
             color=alt.Color("part:N", title=None, legend=alt.Legend(orient="bottom")),
-            tooltip=["layer", "part", alt.Tooltip("length", format=".2f")],
+            tooltip=[
+                alt.Tooltip("layer", title=t("lesson.layer")),
+                alt.Tooltip("part", title=t("lesson.part")),
+                alt.Tooltip("length", title=t("layers.mlp.length"), format=".2f"),
+            ],
         ),
         height=chart_height(280),
     )
@@ -137,9 +141,8 @@ def rollout(session: Session) -> None:
     heat = Heatmap(found.numpy(), rec.box, "rollout")
     photo, numbers = st.columns([3, 2])
     with photo:
-        patch = pick_patch(
-            session, heat, scale=shared_scale([heat])
-        )  # its own share would hide all
+        scale = shared_scale([heat])  # its own share would hide all
+        patch = pick_patch(session, heat, scale=scale)
     with numbers:
         st.metric(t("layers.rollout.own"), f"{found[patch]:.1%}")
         st.metric(t("layers.rollout.prefix"), f"{1 - float(found.sum()):.1%}")
@@ -181,7 +184,11 @@ def _lens_chart(session: Session) -> None:
                 sort=[label(p.label) for p in shown],
                 legend=alt.Legend(orient="bottom", columns=2),
             ),
-            tooltip=["layer", "class", alt.Tooltip("probability", format=".1%")],
+            tooltip=[
+                alt.Tooltip("layer", title=t("layers.blocks")),
+                alt.Tooltip("class", title=t("prediction.softmax.class")),
+                alt.Tooltip("probability", title=t("compare.probability"), format=".1%"),
+            ],
         ),
         height=chart_height(340),
     )
@@ -217,7 +224,10 @@ def _line(table: pd.DataFrame, name: str, title: str, across: str) -> None:
         chart.encode(
             x=alt.X("layer:O", title=across, axis=UPRIGHT),
             y=alt.Y(name, title=title),
-            tooltip=["layer", alt.Tooltip(name, format=".2f")],
+            tooltip=[
+                alt.Tooltip("layer", title=across),
+                alt.Tooltip(name, title=title, format=".2f"),
+            ],
         ),
         height=chart_height(220),
     )

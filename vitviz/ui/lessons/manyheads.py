@@ -15,7 +15,7 @@ from vitviz.heads import HeadStatistics, ablate, head_statistics
 from vitviz.heatmap import Heatmap
 from vitviz.methods import explain
 from vitviz.methods.attention import head_maps
-from vitviz.ui.language import t
+from vitviz.ui.language import label, t
 from vitviz.ui.lesson import Lesson, Step
 from vitviz.ui.lesson_widgets import (
     UPRIGHT,
@@ -71,7 +71,10 @@ def join(session: Session) -> None:
             bars.encode(
                 x=alt.X("head:O", title=t("lesson.head"), axis=UPRIGHT),
                 y=alt.Y("length", title=t("manyheads.join.length")),
-                tooltip=["head", alt.Tooltip("length", format=".3f")],
+                tooltip=[
+                    alt.Tooltip("head", title=t("lesson.head")),
+                    alt.Tooltip("length", title=t("manyheads.join.length"), format=".3f"),
+                ],
             ),
             height=chart_height(220),
         )
@@ -96,6 +99,10 @@ def off(session: Session) -> None:
     with right:
         st.markdown(t("manyheads.off.without", layer=layer, head=head))
         prediction_bars(without[:5])
+        answer = session.rec.predictions[0]
+        after = next(p.probability for p in without if p.index == answer.index)
+        points = f"{100 * (after - answer.probability):+.1f}"
+        st.caption(t("manyheads.off.change", label=label(answer.label), points=points))
 
 
 def count(session: Session) -> None:
@@ -160,7 +167,11 @@ def _extremes(session: Session, name: str) -> None:
         points.encode(
             x=alt.X("layer:O", title=t("lesson.layer"), axis=UPRIGHT),
             y=alt.Y("value", title=t(f"manyheads.{name}_axis")),
-            tooltip=["layer", "head", alt.Tooltip("value", format=".2f")],
+            tooltip=[
+                alt.Tooltip("layer", title=t("lesson.layer")),
+                alt.Tooltip("head", title=t("lesson.head")),
+                alt.Tooltip("value", title=t(f"manyheads.{name}_axis"), format=".2f"),
+            ],
             size=alt.when(chosen[0] | chosen[1]).then(alt.value(220)).otherwise(alt.value(70)),
         ),
         height=chart_height(200),

@@ -162,7 +162,11 @@ def _curves(found: dict[str, Curve]) -> None:
             x=alt.X("share", title=t("prediction.judge.removed"), axis=percent),
             y=alt.Y("probability", title=t("compare.probability"), axis=percent),
             color=alt.Color("method", title=None, legend=alt.Legend(orient="top")),
-            tooltip=["method", alt.Tooltip("probability", format=".1%")],
+            tooltip=[
+                alt.Tooltip("method", title=t("compare.method")),
+                alt.Tooltip("share", title=t("prediction.judge.removed"), format=".0%"),
+                alt.Tooltip("probability", title=t("compare.probability"), format=".1%"),
+            ],
         ),
         height=300,
     )

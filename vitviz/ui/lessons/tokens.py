@@ -127,11 +127,11 @@ def resolution(session: Session) -> None:
     cell = 896 * size / side
     with cut_photo:
         st.image(draw_grid(enlarged, (cell, cell)), caption=caption, alt=caption)
-        first, second = st.columns(2)
-        first.metric(t("tokens.resolution.tokens"), f"{count:,}")
-        second.metric(t("tokens.resolution.entries"), f"{count**2:,}")
     with chart:
         _growth()
+    first, second = st.columns([2, 3])
+    first.metric(t("tokens.resolution.tokens"), f"{count:,}")
+    second.metric(t("tokens.resolution.entries"), f"{count**2:,}")
 
 
 def _growth() -> None:
@@ -151,9 +151,13 @@ def _growth() -> None:
                 title=t("tokens.resolution.patch"),
                 legend=alt.Legend(orient="bottom"),
             ),
-            tooltip=["side", "patch", "tokens"],
+            tooltip=[
+                alt.Tooltip("side", title=t("tokens.resolution.axis")),
+                alt.Tooltip("patch", title=t("tokens.resolution.patch")),
+                alt.Tooltip("tokens", title=t("tokens.resolution.tokens"), format=","),
+            ],
         ),
-        height=chart_height(300),
+        height=chart_height(250),
     )
 
 

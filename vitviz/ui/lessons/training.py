@@ -33,6 +33,7 @@ from vitviz.ui.browser import URL
 from vitviz.ui.choice import choice
 from vitviz.ui.language import label, t
 from vitviz.ui.lesson import Lesson, Step
+from vitviz.ui.lesson_widgets import UPRIGHT, run_once
 from vitviz.ui.photo_picker import as_code
 from vitviz.ui.session import Session, turn
 from vitviz.ui.training_run import (
@@ -63,10 +64,13 @@ def freezing(session: Session) -> None:
         alt.Chart(table)
         .mark_bar()
         .encode(
-            x=alt.X("blocks:O", title=t("training.freezing.blocks"), axis=alt.Axis(labelAngle=0)),
+            x=alt.X("blocks:O", title=t("training.freezing.blocks"), axis=UPRIGHT),
             y=alt.Y("millions", title=t("training.freezing.millions")),
             opacity=alt.condition(alt.datum.blocks == blocks, alt.value(1), alt.value(0.4)),
-            tooltip=["blocks", "millions"],
+            tooltip=[
+                alt.Tooltip("blocks", title=t("training.freezing.blocks")),
+                alt.Tooltip("millions", title=t("training.freezing.millions"), format=".3f"),
+            ],
         ),
         height=270,
     )
@@ -116,7 +120,10 @@ def warm_up(session: Session) -> None:
         .encode(
             x=alt.X("step", title=t("training.step")),
             y=alt.Y("rate", title=t("training.warm_up.rate"), axis=alt.Axis(format="~g")),
-            tooltip=["step", "rate"],
+            tooltip=[
+                alt.Tooltip("step", title=t("training.step")),
+                alt.Tooltip("rate", title=t("training.warm_up.rate"), format=".6f"),
+            ],
         ),
         height=300,
     )
@@ -140,13 +147,12 @@ def beginning(session: Session) -> None:
     dropout = st.slider(
         t("training.beginning.dropout"), 0.0, 0.9, 0.0, 0.1, key="dropout", bind=URL
     )
-    if "features" not in session.kept:
-        with turn():
-            session.kept["features"] = features(session.rec.vit, session.rec.pixels[None])
-    found = SeededDropout(dropout, 0).train()(session.kept["features"])
+    rec = session.rec
+    given = run_once(session, "given to a head", None, lambda: features(rec.vit, rec.pixels[None]))
+    found = SeededDropout(dropout, 0).train()(given)
     labels = [t("training.run.unnamed", number=number + 1) for number in range(classes)]
     plan = Plan(zero_head=kind == "zero")
-    _, training = start(session.rec.vit, labels, found, torch.zeros(1, dtype=torch.long), plan)
+    _, training = start(rec.vit, labels, found, torch.zeros(1, dtype=torch.long), plan)
     with torch.no_grad():
         probabilities = training.part(found)[0].softmax(dim=-1)
     first, second = st.columns(2)
@@ -187,21 +193,20 @@ def after(session: Session) -> None:
     if session.kept.get("after", (None,))[0] != key:
         with st.spinner(t("photo.looking")), turn():
             rec = record(found.vit, load_image(session.data))
-            maps = [explain(r, "relevance") for r in (session.rec, rec)]
+            maps = [[explain(r, m) for m in ("attention", "relevance")] for r in (session.rec, rec)]
         session.kept["after"] = key, rec.predictions, maps, largest_change(session.rec, rec)
     _, predictions, maps, change = session.kept["after"]
-    attention = explain(session.rec, "attention")
     st.metric(t("training.after.change"), f"{change:g}")
     old, new = session.rec.predictions[0], predictions[0]
-    names = label(old.label), new.label  # the new classes are called as the visitor calls them
-    for column, when, name, heat, best in zip(
+    names = label(old.label), str(found.names[new.index])
+    for column, when, name, (attention, relevance), best in zip(
         st.columns(2), ("before", "after_word"), names, maps, (old, new), strict=True
     ):
         with column:
             title = f"{name} · {best.probability:.1%}"
             st.markdown(f"**{t(f'training.{when}')}** · {as_code(title)}")
             _map(session, attention, t("training.after.attention"))
-            _map(session, heat, t("training.after.relevance"))
+            _map(session, relevance, t("training.after.relevance"))
 
 
 def entropy(session: Session) -> None:
@@ -261,12 +266,12 @@ def _show_run(found: Run, chart: Any) -> None:
     with torch.no_grad():
         head: Any = found.vit.module
         shares = head.get_classifier()(found.inputs[found.held_out]).softmax(dim=-1)
-    names = [found.labels[index] for index in shares.argmax(dim=-1).tolist()]
+    names = [str(found.names[index]) for index in shares.argmax(dim=-1).tolist()]
     table = pd.DataFrame(
         {
             "photo": found.thumbs,
-            "class": [found.labels[index] for index in found.targets[found.held_out].tolist()],
-            "before": [f"1/{len(found.labels)}"] * len(names),
+            "class": [str(found.names[index]) for index in found.targets[found.held_out].tolist()],
+            "before": [f"1/{len(found.names)}"] * len(names),
             "after": [
                 f"{n} · {p:.1%}" for n, p in zip(names, shares.amax(-1).tolist(), strict=True)
             ],
@@ -333,7 +338,10 @@ def _curve(moments: Sequence[Moment], what: str, title: str, height: int) -> Non
         .encode(
             x=alt.X("step", title=t("training.step")),
             y=alt.Y(what, title=title),
-            tooltip=["step", what],
+            tooltip=[
+                alt.Tooltip("step", title=t("training.step")),
+                alt.Tooltip(what, title=title, format=".4f"),
+            ],
         ),
         height=height,
     )
@@ -349,7 +357,10 @@ def _bars(names: list[str], shares: list[float]) -> None:
                 "share", title=t("training.beginning.probability"), scale=alt.Scale(domain=[0, 1])
             ),
             y=alt.Y("name", title=None),
-            tooltip=["name", "share"],
+            tooltip=[
+                alt.Tooltip("name", title=t("training.run.class")),
+                alt.Tooltip("share", title=t("training.beginning.probability"), format=".1%"),
+            ],
         ),
         height=200,
     )
