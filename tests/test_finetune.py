@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from timm.models import save_for_hf
 
 import vitviz
-from vitviz import course, training_photos, zoo
+from vitviz import course, training_photos
 from vitviz.augmentation import views
 from vitviz.cli import main
 from vitviz.trained_part import TrainedPart, predict, private_copy
@@ -137,7 +137,7 @@ def test_a_report_that_was_interrupted_is_written_later(
 def test_a_model_under_models_is_offered_by_its_name(
     colour_folder: Path, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zoo, "MODELS_DIR", tmp_path)
+    monkeypatch.setattr(catalogue, "MODELS_DIR", tmp_path)
     vitviz.finetune(colour_folder, tmp_path / "mine", QUICK, base=tiny_base)
     assert vitviz.bundled_models() == ["mine"]
     assert vitviz.load_model("mine").labels == tuple(COLOURS)

@@ -208,7 +208,7 @@ def explain(
 
 def _score(rec: Recording, method: Method, target: int | None, versus: int | None) -> Score:
     """What a class-specific method explains."""
-    others = ", ".join(m.id for m in METHODS.values() if not m.class_specific)
+    others = ", ".join(m.id for m in METHODS.values() if not m.class_specific and m.suits(rec))
     target = target_class(rec, target, method.title, f"use one of {others}")
     if versus is None:
         return Score(target)

@@ -135,6 +135,12 @@ class Method:
     plain_only: bool = True
     needs_pool: bool = False
 
+    def suits(self, rec: Recording) -> bool:
+        """Whether the model's attention is of the kind that the method is about."""
+        return (rec.is_plain or not self.plain_only) and (
+            rec.pool is not None or not self.needs_pool
+        )
+
     def check(self, rec: Recording, values: Mapping[str, Any]) -> dict[str, Any]:
         """Every option with its given or default value; MethodError if one does not fit."""
         if unknown := values.keys() - self.options.keys():
