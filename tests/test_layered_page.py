@@ -75,7 +75,7 @@ def test_a_query_is_the_same_place_in_every_layer() -> None:
 def test_a_method_that_needs_one_map_a_layer_says_so(lang: str) -> None:
     app = opened(model="swin", method="rollout", lang=lang)
     [warning] = app.warning
-    assert ("needs one map over all tokens" in warning.value) == (lang == "en")
+    assert ("does not have one map over all tokens" in warning.value) == (lang == "en")
     assert "swin" in warning.value
 
 
@@ -116,3 +116,12 @@ def test_the_whole_photo_can_be_shown_to_a_model_that_takes_any_size() -> None:
     app.toggle(key="whole").set_value(False).run()
     assert app.session_state["session"].rec.grid == (16, 16)
     assert not any(toggle.key == "whole" for toggle in opened(model="swin").toggle)
+
+
+def test_maps_of_coarser_layers_are_compared_on_the_finest_grid() -> None:
+    app = AppTest.from_string("from vitviz.ui import compare\ncompare.page()", default_timeout=300)
+    for key, value in {"model": "swin", "methods": "attention"}.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception
+    assert not app.warning

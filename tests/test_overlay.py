@@ -299,3 +299,12 @@ def test_the_numbers_can_be_read_back() -> None:
         np.testing.assert_array_equal(archive["box"], given.box)
         for name in archive.files:
             assert name == "readme" or f"{name}:" in str(archive["readme"])
+
+
+def test_a_map_on_a_finer_grid_has_the_same_picture() -> None:
+    coarse = vitviz.Heatmap(np.array([[1, 2], [3, 4]], np.float32), (0, 0, 8, 8), "attention")
+    fine = coarse.on_grid((4, 6))
+    assert fine.values.tolist()[::2] == [[1, 1, 1, 2, 2, 2], [3, 3, 3, 4, 4, 4]]
+    assert fine.box == coarse.box
+    with pytest.raises(ValueError, match="does not fit"):
+        coarse.on_grid((3, 4))

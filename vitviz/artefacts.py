@@ -32,7 +32,7 @@ def artefact_patches(rec: Recording) -> Tensor:
     Raises:
         MethodError: if the model does not say which its blocks are.
     """
-    rec.require_plain("The search for artefact tokens")
+    rec.require_plain("the search for artefact tokens")
     if rec.norms is None:
         raise MethodError(
             f"{rec.vit.name} does not say which its blocks are, so artefact tokens cannot be "

@@ -66,7 +66,8 @@ def measure(
     for number, options in enumerate(seeds):
         parts = [_part(report, 3 * number + i, 3 * len(seeds)) for i in range(3)]
         chosen = target if METHODS[method].class_specific else None
-        maps.append(explain(rec, method, target=chosen, progress=parts[0], **options))
+        heat = explain(rec, method, target=chosen, progress=parts[0], **options)
+        maps.append(heat.on_grid(rec.grid))
         curves.append(
             [
                 curve(rec, maps[-1], target, steps=STEPS, progress=part)

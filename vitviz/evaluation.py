@@ -405,7 +405,7 @@ def _measure(rec: Recording, method: str, metrics: Sequence[str], known: Known) 
     values = (
         versus_random(rec, measure)[0].tolist()
         if method == RANDOM
-        else measure(explain(rec, method))
+        else measure(explain(rec, method).on_grid(rec.grid))
     )
     return dict(zip(metrics, values, strict=True))
 

@@ -66,7 +66,7 @@ class Importance:
 
 def head_statistics(rec: Recording) -> HeadStatistics:
     """How far and how widely every head looks. A map exists a few rows at a time."""
-    rec.require_plain("Head statistics")
+    rec.require_plain("head statistics")
     places = _places(rec)
     layers = [_layer_statistics(rec, layer, places) for layer in range(rec.num_layers)]
     most = max(statistics.shape[1] for statistics in layers)
@@ -125,7 +125,7 @@ def ablate(rec: Recording, heads: Collection[Head]) -> list[Prediction]:
         VitvizError: if the model has no such head.
         MethodError: if the model has no classifier, or is not in float32.
     """
-    rec.require_plain("Ablation")
+    rec.require_plain("ablation")
     target_class(rec, None, "ablation")
     return rank_classes(rec.vit, _without(rec, [heads])[0])
 
@@ -144,7 +144,7 @@ def head_importance(
     Raises:
         MethodError: if the model has no classifier, is not in float32, or has no such class.
     """
-    rec.require_plain("The importance of heads")
+    rec.require_plain("the importance of heads")
     index = target_class(rec, target, "importance")
     counts = [rec.num_heads(layer) for layer in range(rec.num_layers)]
     single = [[(layer, head)] for layer, count in enumerate(counts) for head in range(count)]
@@ -173,7 +173,7 @@ def gradient_importance(rec: Recording, target: int | None = None) -> NDArray[np
     Raises:
         MethodError: if the model has no classifier, is not in float32, or has no such class.
     """
-    rec.require_plain("The importance of heads")
+    rec.require_plain("the importance of heads")
     grads = gradients(rec, Score(target_class(rec, target, "importance")))
     layers = [_gate_gradient(rec, layer, attended) for layer, attended in enumerate(grads.attended)]
     return pad_sequence(layers, batch_first=True, padding_value=np.nan).numpy()

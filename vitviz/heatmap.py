@@ -45,6 +45,19 @@ class Heatmap:
         total = float(self.values.sum())
         return replace(self, values=self.values / total) if total else self
 
+    def on_grid(self, grid: tuple[int, int]) -> Heatmap:
+        """The same map on a finer grid, whose patches have the value of the one that covers them:
+        so are maps of layers with grids of their own compared.
+
+        Raises:
+            ValueError: if the grid is not a multiple of the map's.
+        """
+        rows, cols = (fine / own for fine, own in zip(grid, self.values.shape, strict=True))
+        if not (rows.is_integer() and cols.is_integer()):
+            raise ValueError(f"A map of {self.values.shape} patches does not fit on {grid}.")
+        finer = self.values.repeat(int(rows), axis=0).repeat(int(cols), axis=1)
+        return replace(self, values=finer)
+
     def scaled(self, factor: float) -> Heatmap:
         """The same map for a copy of the photo that is `factor` times as large."""
         left, top, right, bottom = (factor * edge for edge in self.box)

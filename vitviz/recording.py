@@ -269,8 +269,8 @@ class Recording:
         """MethodError if `title`, which needs one map over all tokens in each layer, cannot be."""
         if not self.is_plain:
             raise MethodError(
-                f"{title} needs one map over all tokens in each layer, and {self.vit.name} is not "
-                "built so; use attention, which shows each layer as it is, or occlusion."
+                f"{self.vit.name} does not have one map over all tokens in each layer, as {title} "
+                "needs it; use attention, which shows each layer as it is, or occlusion."
             )
 
     def _layer(self, layer: int) -> Call:
