@@ -213,3 +213,16 @@ def test_parameters_are_counted_without_reading_them(module: nn.Module, tmp_path
     assert shapes_of(tmp_path / "pytorch_model.bin")["norm.weight"] == (192,)
     (tmp_path / "pytorch_model.bin").write_bytes(b"no weights")
     assert count_parameters(tmp_path) is None
+
+
+def test_a_model_that_can_takes_the_whole_photo(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = timm.create_model("vit_tiny_patch16_224", depth=1, num_classes=2)
+    arguments = {"depth": 1, "num_classes": 2}
+    save_for_hf(module, tmp_path / "mine", model_args=arguments, safe_serialization=True)
+    vit = vitviz.load_model(tmp_path / "mine")
+    pixels = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        assert torch.equal(vit.module(pixels), module.eval()(pixels))
+    photo = make_photo(size=(300, 200))
+    assert vitviz.record(vit, photo, whole=True).grid == (11, 17)

@@ -10,7 +10,7 @@ import timm
 
 from vitviz import foreign
 from vitviz.errors import ModelError
-from vitviz.vit import Vit, from_module
+from vitviz.vit import Vit, create_pretrained, from_module
 from vitviz.weights import labels_beside, reading, shapes_of, weight_files
 
 __all__ = ["config_of", "is_model", "load_file", "load_folder", "written"]
@@ -61,7 +61,7 @@ def load_folder(folder: Path) -> Vit:
         config = config_of(folder)
         if "model_type" in config and "architecture" not in config:
             return foreign.load_transformers(folder)
-        module = timm.create_model(f"local-dir:{folder}", pretrained=True)
+        module: Any = create_pretrained(f"local-dir:{folder}")
         named = module.pretrained_cfg.get("label_names")
         labels = None if named else labels_beside(folder, module.num_classes)
         return from_module(module, labels, name=folder.name)
@@ -96,7 +96,5 @@ def load_file(file: Path, architecture: str | None) -> Vit:
         first = classifier[0] if isinstance(classifier, tuple) else classifier
         classes = shapes.get(f"{first}.weight", [0])[0]
         source = {"file": str(file), "custom_load": False, "num_classes": classes}
-        module = timm.create_model(
-            architecture, pretrained=True, num_classes=classes, pretrained_cfg_overlay=source
-        )
+        module = create_pretrained(architecture, num_classes=classes, pretrained_cfg_overlay=source)
         return from_module(module, labels_beside(file.parent, classes), name=file.stem)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import timm
 from PIL import Image
 from timm.data import (
     ImageNetInfo,
@@ -23,7 +24,7 @@ from vitviz.anatomy import Anatomy, adapted
 from vitviz.errors import ModelError
 from vitviz.memo import Memo
 
-__all__ = ["Transform", "Vit", "from_module"]
+__all__ = ["Transform", "Vit", "create_pretrained", "from_module"]
 
 Transform = Callable[[Image.Image], Tensor]
 
@@ -76,6 +77,19 @@ def from_module(
         labels = _labels(module, config)
     architecture = config.get("architecture", type(module).__name__)
     return Vit(adapted(module).eval(), name or architecture, tuple(labels), transform, anatomy)
+
+
+def create_pretrained(name: str, **arguments: Any) -> nn.Module:
+    """A timm model with weights, made to take inputs of any size where its family can.
+
+    Args:
+        name: as timm.create_model takes it.
+        arguments: of timm.create_model.
+    """
+    try:
+        return timm.create_model(name, pretrained=True, dynamic_img_size=True, **arguments)
+    except TypeError:  # the family does not know the argument
+        return timm.create_model(name, pretrained=True, **arguments)
 
 
 def _data_config(module: nn.Module) -> dict[str, Any]:

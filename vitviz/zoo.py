@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import timm
 from timm.models import save_for_hf
@@ -13,7 +14,7 @@ from vitviz.checkpoint import is_model, load_file, load_folder
 from vitviz.errors import ModelError, ModelUnavailable
 from vitviz.hub import cached_weights, fetch_weights
 from vitviz.progress import Progress
-from vitviz.vit import Vit, from_module
+from vitviz.vit import Vit, create_pretrained, from_module
 from vitviz.weights import KINDS, reading
 
 __all__ = [
@@ -120,7 +121,7 @@ def _pretrained(name: str, weights: Path) -> Vit:
     gives is an embedding, not classes, and is left out."""
     with reading(weights, name):
         source = {"file": str(weights), "custom_load": False}
-        module = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=source)
+        module: Any = create_pretrained(name, pretrained_cfg_overlay=source)
         vit = from_module(module, name=name)
         if not vit.labels and 0 < module.num_classes <= WIDEST_EMBEDDING:
             module.reset_classifier(0)
