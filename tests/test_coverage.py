@@ -65,6 +65,11 @@ class TestEveryName:
         for family in FAMILIES:
             assert family_of(family.model, family.file) is family
 
+    def test_what_is_not_shown_has_a_reason(self) -> None:
+        for title in ("ViT, differential attention", "CaiT", "TNT", "LambdaNet", "CoaT"):
+            [family] = [f for f in FAMILIES if f.title == title]
+            assert family.why
+
     def test_files_without_attention_have_none(self) -> None:
         """On the smallest of some; all of them would take too long here."""
         for name in ("resnet18", "efficientvit_b0", "repvit_m0_9", "mobilenetv3_small_050"):
@@ -96,5 +101,7 @@ def test_rows_that_do_not_sum_to_one_are_noticed(swin: vitviz.Recording) -> None
 def test_the_page_names_every_model() -> None:
     [family] = [f for f in FAMILIES if f.title == "LambdaNet"]
     page = report([(family, cover_family(family))])
-    assert "| LambdaNet | 3 | lambda_resnet26t | none | 3 | nothing to show | none |" in page
+    assert (
+        "| LambdaNet | 3 | lambda_resnet26t | none | nothing to show | none | 3 | a softmax" in page
+    )
     assert "resnet18" in page

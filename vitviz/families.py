@@ -31,6 +31,7 @@ class Family:
         model: the representative's name.
         arguments: that make the representative small.
         names: patterns of the members' names.
+        why: why some or all of its attention is not shown.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Family:
     model: str
     arguments: Arguments = field(default_factory=dict)
     names: tuple[str, ...] = ("*",)
+    why: str = ""
 
 
 FAMILIES = (
@@ -47,6 +49,7 @@ FAMILIES = (
         "vit_dwee_patch16_reg1_gap_256",
         SHALLOW,
         ("vit_dwee*", "vit_dlittle*", "vit_dpwee*"),
+        why="a layer subtracts one map from another: the result is signed",
     ),
     Family(
         "ViT, average pooling",
@@ -107,10 +110,22 @@ FAMILIES = (
     Family("Qwen3 vision", "qwen3_vit", "qwen3_vit_88m", {**SHALLOW, "img_size": 256}),
     Family("Gemma 4 vision", "gemma4_vit", "gemma4_vit_167m", {**SHALLOW, "img_size": 240}),
     Family("DeepSeek vision", "deepseek_vit", "deepseek_vit_412m", SHALLOW),
-    Family("CaiT", "cait", "cait_xxs24_224"),
+    Family(
+        "CaiT",
+        "cait",
+        "cait_xxs24_224",
+        why="its blocks mix the heads’ maps after the softmax: the result is signed",
+    ),
     Family("ConViT", "convit", "convit_tiny"),
-    Family("VOLO", "volo", "volo_d1_224"),
-    Family("TNT", "tnt", "tnt_s_patch16_224"),
+    Family(
+        "VOLO",
+        "volo",
+        "volo_d1_224",
+        why="outlook attention gives each place weights for overlapping windows",
+    ),
+    Family(
+        "TNT", "tnt", "tnt_s_patch16_224", why="inner attention is between the pixels of one patch"
+    ),
     Family("CrossViT", "crossvit", "crossvit_tiny_240"),
     Family("PiT, distilled", "pit", "pit_ti_distilled_224", names=("*_distilled_*",)),
     Family("PiT", "pit", "pit_ti_224"),
@@ -127,43 +142,109 @@ FAMILIES = (
         {"pretrained_cfg_overlay": {"input_size": (3, 224, 224)}},
     ),
     Family("SAM ViT", "vision_transformer_sam", "samvit_base_patch16_224", SMALL),
-    Family("NesT", "nest", "nest_tiny"),
-    Family("GC ViT", "gcvit", "gcvit_xxtiny"),
+    Family(
+        "NesT",
+        "nest",
+        "nest_tiny",
+        why="after a level’s first layer the tokens stay in blocks, whose places are not told",
+    ),
+    Family(
+        "GC ViT",
+        "gcvit",
+        "gcvit_xxtiny",
+        why="global queries are made from the whole photo, not from a token",
+    ),
     Family("TinyViT", "tiny_vit", "tiny_vit_5m_224"),
     Family("DaViT", "davit", "davit_tiny"),
     Family("Twins-SVT", "twins", "twins_svt_small", names=("*svt*",)),
     Family("Twins-PCPVT", "twins", "twins_pcpvt_small"),
     Family("Visformer", "visformer", "visformer_tiny"),
     Family("PVT v2", "pvt_v2", "pvt_v2_b0"),
-    Family("MViT v2", "mvitv2", "mvitv2_tiny"),
+    Family(
+        "MViT v2",
+        "mvitv2",
+        "mvitv2_tiny",
+        why="queries are pooled by overlapping convolutions around a place that could not be told",
+    ),
     Family("LeViT", "levit", "levit_128s"),
     Family("CAFormer", "metaformer", "caformer_s18", names=("caformer*",)),
     Family("Next-ViT", "nextvit", "nextvit_small"),
     Family("EfficientFormer", "efficientformer", "efficientformer_l1"),
-    Family("EfficientFormer V2", "efficientformer_v2", "efficientformerv2_s0"),
+    Family(
+        "EfficientFormer V2",
+        "efficientformer_v2",
+        "efficientformerv2_s0",
+        why="its blocks mix the heads’ maps after the softmax: the result is signed",
+    ),
     Family("FastViT", "fastvit", "fastvit_sa12", names=("*sa*", "*ma*", "*mci*")),
-    Family("MobileViT", "mobilevit", "mobilevit_xxs", names=("mobilevit_*",)),
-    Family("MobileViT V2", "mobilevit", "mobilevitv2_050"),
+    Family(
+        "MobileViT",
+        "mobilevit",
+        "mobilevit_xxs",
+        names=("mobilevit_*",),
+        why="after a block’s first layer the tokens stay unfolded, and their places are not told",
+    ),
+    Family(
+        "MobileViT V2",
+        "mobilevit",
+        "mobilevitv2_050",
+        why="linear attention: a softmax over the tokens, no map between them",
+    ),
     Family("MobileNetV4 hybrid", "mobilenetv3", "mobilenetv4_hybrid_medium", names=("*_hybrid_*",)),
     Family("MobileNetV5", "mobilenetv5", "mobilenetv5_base"),
     Family("iFormer", "iformer", "iformer_t"),
     Family("LowFormer", "lowformer", "lowformer_b0"),
     Family("CPUBone", "cpubone", "cpubone_nano"),
-    Family("SHViT", "shvit", "shvit_s1"),
-    Family("EfficientViT, MSRA", "efficientvit_msra", "efficientvit_m0"),
-    Family("EfficientViT, MIT", "efficientvit_mit", "efficientvit_b0"),
-    Family("RepViT", "repvit", "repvit_m0_9"),
-    Family("SwiftFormer", "swiftformer", "swiftformer_xs"),
+    Family(
+        "SHViT",
+        "shvit",
+        "shvit_s1",
+        why="values are multiplied with the map’s transpose, which is not recognised",
+    ),
+    Family(
+        "EfficientViT, MSRA",
+        "efficientvit_msra",
+        "efficientvit_m0",
+        why="values are multiplied with the map’s transpose, which is not recognised",
+    ),
     Family("XCiT", "xcit", "xcit_nano_12_p16_224", SHALLOW),
-    Family("EdgeNeXt", "edgenext", "edgenext_xx_small"),
-    Family("CoaT", "coat", "coat_lite_tiny"),
+    Family(
+        "EdgeNeXt", "edgenext", "edgenext_xx_small", why="its attention is between channels only"
+    ),
+    Family(
+        "CoaT",
+        "coat",
+        "coat_lite_tiny",
+        why="factorised attention: a softmax over the tokens, no map between them",
+    ),
     Family("CSATv2", "csatv2", "csatv2"),
-    Family("CLIP ResNet, attention pooling", "byobnet", "resnet50_clip", names=("resnet*_clip",)),
-    Family("BAT", "byobnet", "bat_resnext26ts", names=("bat_*",)),
+    Family(
+        "CLIP ResNet, attention pooling",
+        "byobnet",
+        "resnet50_clip",
+        names=("resnet*_clip",),
+        why="the pooling head also reads the mean of all places, which lies nowhere",
+    ),
     Family("BoTNet", "byoanet", "botnet26t_256", names=("*bot*",)),
-    Family("HaloNet", "byoanet", "halonet26t", names=("*halo*",)),
-    Family("LambdaNet", "byoanet", "lambda_resnet26t"),
-    Family("EfficientViM", "efficientvim", "efficientvim_m1"),
+    Family(
+        "HaloNet",
+        "byoanet",
+        "halonet26t",
+        names=("*halo*",),
+        why="a block of places looks at a larger one around it: keys overlap",
+    ),
+    Family(
+        "LambdaNet",
+        "byoanet",
+        "lambda_resnet26t",
+        why="a softmax over the tokens makes a summary, no map between them",
+    ),
+    Family(
+        "EfficientViM",
+        "efficientvim",
+        "efficientvim_m1",
+        why="a softmax over the tokens weighs states, no map between them",
+    ),
 )
 
 
