@@ -246,9 +246,9 @@ that stands for a patch depends most on the pixels in that patch's place. “Exa
 this holds. Nothing here says how good a model is.
 
 “Global” is one map over all tokens, “windowed” one in each window (put back where the window lies),
-“pooled keys” a coarser grid of keys, each made from the patches around it (a stride may pass one by),
-“class attention” the class token's row alone, “pooling” the attention-pooling head's; “channel”
-attention is between channels and has no map on the photo.
+“pooled keys” a coarser grid of keys, each made from the patches around it (a stride may pass one
+by), “class attention” the class token's row alone, “pooling” the attention-pooling head's;
+“channel” attention is between channels and has no map on the photo.
 How many attention modules of the checked model are not shown, and why, is in the last columns; the
 app says beside the map how many there are.
 """
