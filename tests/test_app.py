@@ -24,9 +24,9 @@ def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts how often the model runs."""
     runs: list[int] = []
 
-    def counted(vit: vitviz.Vit, photo: Image.Image) -> vitviz.Recording:
+    def counted(vit: vitviz.Vit, photo: Image.Image, *, whole: bool) -> vitviz.Recording:
         runs.append(1)
-        return vitviz.record(vit, photo)
+        return vitviz.record(vit, photo, whole=whole)
 
     monkeypatch.setattr(ui_session, "record", counted)
     return runs
