@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from timm.models import save_for_hf
 
 import vitviz
-from vitviz import course, training_photos
+from vitviz import catalogue, course, training_photos
 from vitviz.augmentation import views
 from vitviz.cli import main
 from vitviz.trained_part import TrainedPart, predict, private_copy
