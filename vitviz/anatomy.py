@@ -22,6 +22,7 @@ __all__ = [
     "any_size_patch",
     "block_names",
     "float_type",
+    "is_timms",
     "patch_size",
 ]
 
@@ -55,6 +56,8 @@ class Logits(nn.Module):
         config: Any = model.config
         classifies = any("classifier" in name for name, _ in model.named_children())
         self.num_classes = int(config.num_labels) if classifies else 0
+        # What it classifies: BEiT the mean of its patches, although it has a class token.
+        self.global_pool = "avg" if getattr(config, "use_mean_pooling", False) else ""
 
     def forward(self, pixels: Tensor) -> Tensor:
         output = self.model(pixels)
@@ -65,6 +68,11 @@ class Logits(nn.Module):
 def adapted(module: nn.Module) -> nn.Module:
     """The module itself if it returns a tensor; a model of transformers wrapped so that it does."""
     return Logits(module) if type(module).__module__.startswith("transformers.") else module
+
+
+def is_timms(module: nn.Module) -> bool:
+    """Whether timm made the model."""
+    return type(module).__module__.startswith("timm.")
 
 
 def anatomy_of(module: nn.Module) -> Anatomy | None:

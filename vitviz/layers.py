@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import torch
 
-from vitviz.anatomy import Anatomy, anatomy_of
+from vitviz.anatomy import Anatomy, anatomy_of, is_timms
 from vitviz.errors import ModelError
-from vitviz.layout import Call, Layout, find_layouts
+from vitviz.layout import Call, Layout, find_layouts, in_place
 from vitviz.recorder import Recorder
 from vitviz.vit import Vit
 
 __all__ = ["Layers", "sort_calls"]
 
-CLASS_TOKENS = ("cls", "class_token", "class_embedding", "class_query")
+CLASS_TOKENS = ("cls", "class")  # how such a parameter's own name begins
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,18 @@ def sort_calls(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     """
     anatomy = vit.anatomy or anatomy_of(vit.module)
     plain = anatomy and _plain(recorder, anatomy, size)
-    return plain or _placed(vit, recorder, anatomy, size)
+    if plain and (is_timms(vit.module) or _holds(vit, recorder, plain, size)):
+        return plain
+    return _placed(vit, recorder, anatomy, size)
+
+
+def _holds(vit: Vit, recorder: Recorder, plain: Layers, size: tuple[int, int]) -> bool:
+    """Whether the patches of a model that the coverage run does not check are in place; asked once
+    for this size. Some shuffle them (MAE)."""
+    tokens = torch.arange(plain.num_prefix_tokens + plain.grid[0] * plain.grid[1])
+    layout = Layout("global", plain.grid, plain.num_prefix_tokens, tokens, tokens)
+    layouts = [layout if call in plain.layers else None for call in recorder.calls]
+    return all(vit.layouts.get(("plain", size), lambda: in_place(vit.module, size, layouts)))
 
 
 def _plain(recorder: Recorder, anatomy: Anatomy, size: tuple[int, int]) -> Layers | None:
@@ -85,7 +96,8 @@ def _placed(vit: Vit, recorder: Recorder, anatomy: Anatomy | None, size: tuple[i
     finest = max(layout.grid for _, layout in shown)
     plain = not left_out and all(_is_plain(layout, declared, finest) for _, layout in shown)
     has_class_token = any(layout.prefix for _, layout in shown) and any(
-        word in name for name, _ in vit.module.named_parameters() for word in CLASS_TOKENS
+        name.rpartition(".")[2].startswith(CLASS_TOKENS)
+        for name, _ in vit.module.named_parameters()
     )
     return Layers(
         tuple(call for call, _ in shown),

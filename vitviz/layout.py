@@ -4,27 +4,33 @@ A plain ViT has one map over all tokens in each layer. Other families cut the to
 pool the keys, or let only the class token ask. What they do is not looked up: the model is asked. A
 query (key, value) that was made from one token has a gradient with respect to that token alone, so
 that the gradients of numbered slots say which slot each token went to.
+
+Which patch a token stands for is asked too: pixels are changed, and the tokens said to lie there
+must be those that change. Patches may be shuffled, stand in columns, or in front of a class token.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitviz.anatomy import float_type
 from vitviz.recorder import AttentionCall, Recorder, SoftmaxCall, Source
 
-__all__ = ["Call", "Kind", "Layout", "find_layouts", "grid_of"]
+__all__ = ["Call", "Kind", "Layout", "find_layouts", "grid_of", "in_place"]
 
 Call = AttentionCall | SoftmaxCall
 Kind = Literal["global", "windowed", "pooled keys", "class attention", "channel"]
 Grid = tuple[int, int]
 
 NOWHERE = -1
+COARSE = 7  # rows of the coarsest pooled keys
 TRIED = 5  # slots that are made from several tokens
 
 
@@ -99,22 +105,89 @@ def grid_of(tokens: int, prefixes: Sequence[int], size: Grid) -> tuple[int, Grid
 def find_layouts(module: nn.Module, size: Grid, prefixes: Sequence[int]) -> list[Layout | None]:
     """Where the queries and keys of each attention call lie; None where it cannot be told.
 
-    The model runs once on random numbers, with an autograd graph.
+    The model runs once on random numbers, with an autograd graph, and a few times without, see
+    `in_place`. One of another float type is copied first: half precision cannot tell many slots.
 
     Args:
         module: the model.
         size: (height, width) of its input.
         prefixes: numbers of prefix tokens that the model may have.
     """
-    generator = torch.Generator().manual_seed(0)
+    if float_type(module) != torch.float32:
+        module = copy.deepcopy(module).float()
     with torch.inference_mode(False), torch.enable_grad():
-        inputs = torch.randn(1, 3, *size, generator=generator).to(float_type(module))
         with Recorder(module, trace=True) as recorder:
-            module(inputs.requires_grad_())
-        return [
+            module(_noise(1, 3, *size).requires_grad_())
+        found = [
             _layout(module, call, sources, prefixes, size)
             for call, sources in zip(recorder.calls, recorder.sources, strict=True)
         ]
+    del recorder  # and with it the graph
+    held = in_place(module, size, found)
+    return [layout if holds else None for layout, holds in zip(found, held, strict=True)]
+
+
+@torch.no_grad()
+def in_place(module: nn.Module, size: Grid, layouts: Sequence[Layout | None]) -> list[bool]:
+    """Whether each call's values lie where its layout says.
+
+    Pixels change in the places of a few patches: values said to be of these patches must change
+    more than all that are said to lie away from them. Attention is switched off, so that nothing
+    moves between patches in the layers before. What cannot be asked counts as held: channels, and
+    values that are reached through attention alone.
+
+    Args:
+        module: the model.
+        size: (height, width) of its input.
+        layouts: one for each attention call; None is not asked about.
+    """
+    off = dict.fromkeys(range(len(layouts)), torch.zeros(()))
+
+    def values(pixels: Tensor) -> list[Tensor]:
+        with Recorder(module, gates=off) as recorder:
+            module(pixels.to(float_type(module)))
+        return [call.value.float() for call in recorder.calls]
+
+    pixels = _noise(1, 3, *size)
+    before, held = values(pixels), [True] * len(layouts)
+    asked = {n: x for n, x in enumerate(layouts) if x is not None and x.kind != "channel"}
+    for grid in {layout.grid for layout in asked.values()}:
+        patches = _few(grid)
+        after = values(torch.where(_enlarged(patches, size), -pixels, pixels))
+        for number, layout in asked.items():
+            if layout.grid == grid:
+                change = (after[number] - before[number]).transpose(1, 2).flatten(2).norm(dim=-1)
+                held[number] = _is_there(layout, change.flatten(), patches)
+    return held
+
+
+def _is_there(layout: Layout, change: Tensor, patches: Tensor) -> bool:
+    """Whether the slots that changed, (windows · keys,), are those of these patches."""
+    if not change.any():
+        return True
+    keys = layout.keys[layout.prefix :]
+    moved = change[keys.clamp(min=0)].where(keys >= 0, 0.0).view(layout.grid)
+    apart = 2 * max(layout.grid[0] // COARSE, 1) if layout.kind == "pooled keys" else 1
+    around = F.max_pool2d(patches[None].float(), 2 * apart + 1, 1, apart)[0] > 0
+    return bool(moved[patches].min() > moved.masked_fill(around, 0.0).max())
+
+
+def _few(grid: Grid) -> Tensor:
+    """Three patches that no turning or mirroring of the grid maps onto themselves, boolean."""
+    rows, cols = grid
+    patches = torch.zeros(rows, cols, dtype=torch.bool)
+    patches[[0, rows // 2, rows - 1], [cols - 1, cols // 4, cols // 2]] = True
+    return patches
+
+
+def _enlarged(patches: Tensor, size: Grid) -> Tensor:
+    """The pixels, (height, width), of patches (rows, cols)."""
+    rows, cols = (torch.arange(n) * k // n for n, k in zip(size, patches.shape, strict=True))
+    return patches[rows][:, cols]
+
+
+def _noise(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
 def _layout(

@@ -129,9 +129,10 @@ def _take_rows(mask: Tensor, rows: slice) -> Tensor:
 
 
 def _is_map(weights: Tensor) -> bool:
-    """Whether no entry is negative and every row sums to 1."""
+    """Whether no entry is negative and every row sums to 1, as far as its float type can tell."""
     rows = weights.detach().float().sum(dim=-1)
-    return bool((weights >= 0).all()) and torch.allclose(rows, torch.ones_like(rows), atol=1e-3)
+    near = max(1e-3, 2 * torch.finfo(weights.dtype).eps)
+    return bool((weights >= 0).all()) and torch.allclose(rows, torch.ones_like(rows), atol=near)
 
 
 def _apply_mask(scores: Tensor, mask: Tensor) -> Tensor:
@@ -306,7 +307,7 @@ class Recorder(TorchFunctionMode):
 
     def _keep_product(self, left: Tensor, value: Tensor) -> None:
         """A matrix product: attention, if its left operand is a softmax or was made from one."""
-        if left is self._softmax:
+        if left is self._softmax and _is_map(left):  # not over queries, nor changed in place
             self._softmax = None
             self._keep_weights(left, value)
             return
