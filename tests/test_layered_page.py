@@ -115,7 +115,7 @@ def test_the_whole_photo_can_be_shown_to_a_model_that_takes_any_size() -> None:
     assert rec.box[:2] == (0, 0)
     app.toggle(key="whole").set_value(False).run()
     assert app.session_state["session"].rec.grid == (16, 16)
-    assert not any(toggle.key == "whole" for toggle in opened(model="swin").toggle)
+    assert not any(toggle.key == "whole" for toggle in opened(model="cait").toggle)
 
 
 def test_maps_of_coarser_layers_are_compared_on_the_finest_grid() -> None:
