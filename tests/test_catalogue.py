@@ -141,6 +141,7 @@ def test_a_plain_architecture_is_offered_with_its_usual_weights() -> None:
         "local-dir:/etc",
         "https://example.org/model",
         "timm/vit_tiny_patch16_224.augreg_in21k",
+        "vit_tiny_patch16_224.",
         "vit_tiny_patch16_224.nonsense",
         "vit_tiny_patch16_224.augreg_in21k/../..",
         "vit\0tiny",

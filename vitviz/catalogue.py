@@ -162,8 +162,7 @@ def offer(name: str) -> Offer:
         licence = (config.get("pretrained_cfg") or config).get("license")
         version = written(folder)
         return Offer(name, "", _counted(folder, version), licence, True, folder, version)
-    architecture, _, tag = name.partition(".")
-    if not (is_model_pretrained(name) if tag else timm.is_model(architecture)):
+    if not (is_model_pretrained(name) if "." in name else timm.is_model(name)):
         raise ModelError(f"There is no model called “{name[:80]}”: {_alike(name)}.")
     config = timm.get_pretrained_cfg(name)
     parameters, note = CURATED.get(name, (None, ""))
