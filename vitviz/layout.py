@@ -157,11 +157,12 @@ def in_place(module: nn.Module, size: Grid, layouts: Sequence[Layout | None]) ->
     before, again = values(pixels), values(pixels)
     held = [torch.allclose(*pair, equal_nan=True) for pair in zip(before, again, strict=True)]
     asked = {n: x for n, x in enumerate(layouts) if x is not None and x.kind != "channel"}
-    for grid in {layout.grid for layout in asked.values()}:
+    for grid, reach in {(layout.grid, _reach(layout)) for layout in asked.values()}:
         patches = _few(grid)
-        after = values(torch.where(_enlarged(patches, size), -pixels, pixels))
+        changed = _enlarged(_around(patches, reach // 2), size)
+        after = values(torch.where(changed, -pixels, pixels))
         for number, layout in asked.items():
-            if layout.grid == grid:
+            if (layout.grid, _reach(layout)) == (grid, reach):
                 change = (after[number] - before[number]).transpose(1, 2).flatten(2).norm(dim=-1)
                 held[number] &= _is_there(layout, change.flatten(), patches)
     return held
@@ -173,11 +174,19 @@ def _is_there(layout: Layout, change: Tensor, patches: Tensor) -> bool:
         return True
     keys = layout.keys[layout.prefix :]
     moved = change[keys.clamp(min=0)].where(keys >= 0, 0.0).view(layout.grid)
-    apart = 2 * max(layout.grid[0] // COARSE, 1) if layout.kind == "pooled keys" else 1
-    around = F.max_pool2d(patches[None].float(), 2 * apart + 1, 1, apart)[0] > 0
-    own, away = moved[patches], moved[~around]
+    own, away = moved[patches], moved[~_around(patches, 2 * _reach(layout) or 1)]
     share = (own[:, None] > away).float().mean()  # no number where none is away
     return bool((own > 0).all()) and not share < SURE
+
+
+def _reach(layout: Layout) -> int:
+    """Patches from one pooled key to the next, at most; a stride may leave some of them out."""
+    return max(layout.grid[0] // COARSE, 1) if layout.kind == "pooled keys" else 0
+
+
+def _around(patches: Tensor, reach: int) -> Tensor:
+    """These patches and those up to so many rows and columns away."""
+    return F.max_pool2d(patches[None].float(), 2 * reach + 1, 1, reach)[0] > 0
 
 
 def _few(grid: Grid) -> Tensor:
