@@ -96,6 +96,7 @@ class TestTorchvision:
         ),
         (transformers.DeiTConfig, transformers.DeiTForImageClassificationWithTeacher, 2),
         (transformers.ViTConfig, transformers.ViTModel, 1),
+        (transformers.CLIPVisionConfig, transformers.CLIPVisionModel, 1),
     ],
 )
 def test_transformers(

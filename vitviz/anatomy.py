@@ -96,7 +96,7 @@ def _of_transformers(model: Any) -> Anatomy | None:
     names = {name.rpartition(".")[2] for name, _ in model.named_parameters()}
     if patch is None:
         return None
-    has_class_token = "cls_token" in names
+    has_class_token = bool(names & {"cls_token", "class_embedding"})
     registers = getattr(model.config, "num_register_tokens", 0)
     prefix = has_class_token + ("distillation_token" in names) + registers
     return Anatomy(_cut_by(patch), prefix, has_class_token)
