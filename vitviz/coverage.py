@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vitviz.errors import MethodError, ModelError
 from vitviz.families import Family, members, representative, without_attention
-from vitviz.layout import Call
+from vitviz.layout import COARSE, Call
 from vitviz.methods import METHODS, explain
 from vitviz.recorder import Recorder
 from vitviz.recording import Query, Recording, float_type, record
@@ -24,7 +24,6 @@ from vitviz.vit import Vit, from_module
 __all__ = ["Coverage", "cover", "cover_family", "report"]
 
 PROBES = 6  # patches a layer whose place is checked
-COARSE = 7  # rows of the coarsest pooled keys
 MOST_CALLS = 1000  # of attention, in any model
 
 

@@ -1,7 +1,7 @@
 """The families of timm's models, and a small representative of each.
 
-A model belongs to the first family of its file whose names match; a file that is not listed has no
-softmax attention, which the coverage run checks on one model of it.
+A model belongs to the first family of its file whose names match; a file that is not listed holds
+models without softmax attention between tokens, by reading it: the coverage run does not try them.
 """
 
 from __future__ import annotations
