@@ -9,7 +9,7 @@ run: .venv/app.done
 	VITVIZ_ALLOW_DOWNLOADS=$${VITVIZ_ALLOW_DOWNLOADS:-1} $(BIN)/streamlit run app.py --server.port $(PORT)
 
 test: lint browser
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 # What takes minutes: a real fine-tuning.
 slow: .venv/dev.done
