@@ -70,8 +70,10 @@ def _output_projection(rec: Recording, layer: int, width: int) -> nn.Linear:
     )
     if not plain:
         raise MethodError(
-            f"Value-weighted rollout needs attention whose heads are joined by one linear "
-            f"projection, and {rec.vit.name} is not built so; use attention rollout."
+            "value_rollout_inapplicable",
+            "Value-weighted rollout needs attention whose heads are joined by one linear "
+            "projection, and {model} is not built so; use attention rollout.",
+            model=rec.vit.name,
         )
     assert isinstance(projection, nn.Linear)
     return projection
