@@ -152,6 +152,8 @@ def test_a_bad_upload_leaves_the_last_photo_on_the_page() -> None:
     upload(app, COFFEE)
     upload(app, b"text")
     assert len(app.error) == 1
+    _, error = app.session_state["photo_error"]
+    assert error.__traceback__ is error.__context__ is None  # they would hold what was uploaded
     assert app.session_state["session"].data == COFFEE
     app.file_uploader[0].set_value([]).run()
     assert not app.error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -168,7 +169,7 @@ def take(data: bytes, name: str) -> None:
         with turn():
             thumb = thumbnail(load_image(data), THUMB)
     except ImageError as error:
-        st.session_state["photo_error"] = name, error
+        st.session_state["photo_error"] = name, copy(error)  # its traceback holds the file
         return
     st.session_state[OWN] = Photo(data, name, "", thumb)
     st.session_state["taken"] = st.session_state.get("taken", 0) + 1
