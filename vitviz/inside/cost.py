@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vitviz.errors import ModelError
+from vitviz.models.anatomy import any_size_patch
 from vitviz.progress import Progress
 from vitviz.recording.calls import AttentionCall
 from vitviz.recording.record import record_pixels
@@ -123,6 +124,10 @@ def measure_cost(rec: Recording, sides: Sequence[int], progress: Progress) -> li
     Raises:
         ModelError: if the model takes inputs of one size only.
     """
+    if any_size_patch(rec.vit.module) is None:
+        raise ModelError(
+            f"{rec.vit.name} takes inputs of one size only, so nothing can be compared."
+        )
     timings = []
     for number, side in enumerate(sides):
         pixels = torch.nn.functional.interpolate(
@@ -130,12 +135,7 @@ def measure_cost(rec: Recording, sides: Sequence[int], progress: Progress) -> li
         )[0]
         quickest = math.inf
         for again in range(PASSES):
-            try:
-                found = record_pixels(rec.vit, pixels, rec.box)
-            except AssertionError as error:  # timm's check of the input size
-                raise ModelError(
-                    f"{rec.vit.name} takes inputs of one size only, so nothing can be compared."
-                ) from error
+            found = record_pixels(rec.vit, pixels, rec.box)
             quickest = min(quickest, found.seconds)
             progress((PASSES * number + again + 1) / (PASSES * len(sides)))
         timings.append(Timing(side, found.num_tokens, quickest, _kept(found)))
