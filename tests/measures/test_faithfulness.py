@@ -384,7 +384,8 @@ class TestAMapIsMeasuredForWhatItExplains:
         assert np.array_equal(own, numbers(measure(rec, heat, last)))
         unknown = replace(heat, made_from=None)
         assert np.array_equal(own, numbers(measure(rec, unknown, last)))
-        assert not np.array_equal(own, numbers(measure(rec, unknown)))
+        if measure in CURVES.values():  # the others are a few numbers, which may be the same
+            assert not np.array_equal(own, numbers(measure(rec, unknown)))
 
     def test_another_class_is_refused(self, rec: Recording, measure: Measure) -> None:
         last = rec.predictions[-1]

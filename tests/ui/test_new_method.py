@@ -15,6 +15,7 @@ import vitviz
 from vitviz import methods
 from vitviz.commands.main import main
 from vitviz.coverage.check import cover
+from vitviz.measures import comparison
 from vitviz.methods import explain as explaining
 
 APP = str(Path(__file__).parents[2] / "app.py")
@@ -92,15 +93,16 @@ class TestAToyMethod:
         assert app.slider(key="toy_strength").label == "Strength"
         assert app.segmented_control(key="toy_corner").options == ["bottom", "top"]
 
-    @pytest.mark.parametrize("language", ["en", "zh"])
-    def test_is_compared(self, language: str) -> None:
+    def test_is_compared(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def run_page() -> None:
             from vitviz.ui.pages import compare
 
             compare.page()
 
+        monkeypatch.setattr(comparison, "STEPS", 2)
+        monkeypatch.setattr(comparison, "SEEDS", 2)
         app = AppTest.from_function(run_page, default_timeout=300)
-        app.query_params["methods"], app.query_params["lang"] = "toy", language
+        app.query_params["methods"], app.query_params["lang"] = "toy", "zh"
         app.run()
         assert not app.exception
         assert "Toy map" in app.pills(key="methods").options

@@ -15,7 +15,10 @@ __all__ = ["add_options", "chosen_options"]
 
 READ = {"number": float, "whole number": int, "layer": int, "head": int, "choice": str}
 METAVARS = {"number": "X", "whole number": "N", "layer": "N", "head": "N", "choice": "WORD"}
-DEFAULTS = {("layer", -1): "the last", ("head", None): "the mean of all"}
+DEFAULTS: dict[tuple[str, Any], str] = {
+    ("layer", -1): "the last",
+    ("head", None): "the mean of all",
+}
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -61,7 +64,7 @@ def _help(option: Option) -> str:
         words += f": {', '.join(map(str, option.range or ()))}"
     elif option.range:
         words += " from {} to {}".format(*option.range)
-    default = DEFAULTS.get((option.kind, option.default), option.default)
+    default = DEFAULTS.get((option.kind, option.default), str(option.default))
     return f"{words}, default {default}"
 
 
