@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vitviz.errors import ModelError
-from vitviz.models.anatomy import any_size_patch
 from vitviz.progress import Progress
 from vitviz.recording.calls import AttentionCall
 from vitviz.recording.record import record_pixels
-from vitviz.recording.recording import Recording, block_names
+from vitviz.recording.recording import Recording
 
 __all__ = [
     "RESNET50",
@@ -85,10 +84,9 @@ def block_weights(rec: Recording) -> int:
     Raises:
         ModelError: if the model does not say which its blocks are.
     """
-    names = block_names(rec.vit.module)
-    if not names:
+    if not rec.vit.anatomy.blocks:
         raise ModelError(f"{rec.vit.name} does not say which its blocks are; choose another model.")
-    block = rec.vit.module.get_submodule(names[0])
+    block = rec.vit.anatomy.block(0)
     return sum(part.weight.numel() for part in block.modules() if isinstance(part, nn.Linear))
 
 
@@ -124,7 +122,7 @@ def measure_cost(rec: Recording, sides: Sequence[int], progress: Progress) -> li
     Raises:
         ModelError: if the model takes inputs of one size only.
     """
-    if any_size_patch(rec.vit.module) is None:
+    if rec.vit.anatomy.any_size_patch is None:
         raise ModelError(
             f"{rec.vit.name} takes inputs of one size only, so nothing can be compared."
         )

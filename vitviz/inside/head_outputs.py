@@ -14,7 +14,6 @@ from torch import Tensor
 
 from vitviz.errors import MethodError
 from vitviz.inside.attention_steps import head_steps
-from vitviz.models.projection import output_projection
 from vitviz.recording.recording import Query, Recording
 
 __all__ = ["HeadOutputs", "head_outputs"]
@@ -49,9 +48,8 @@ def head_outputs(rec: Recording, layer: int, query: Query = "cls") -> HeadOutput
             show them.
     """
     heads = [head_steps(rec, layer, head, query).output for head in range(rec.num_heads(layer))]
-    attention = rec.vit.module.get_submodule(rec.layers[layer].module)
     joined = torch.cat(heads)
-    projection = output_projection(attention, len(joined))
+    projection = rec.vit.anatomy.joining_projection(rec.layers[layer].module, len(joined))
     if projection is None:
         raise MethodError(f"{rec.vit.name} does not join its heads by one linear projection.")
     weight = projection.weight.detach().float().unflatten(1, (len(heads), -1))

@@ -10,7 +10,6 @@ from vitviz.methods.method import (
     Method,
 )
 from vitviz.methods.rollout import RESIDUAL, START, flow
-from vitviz.models.projection import output_projection
 from vitviz.recording.recording import Query, Recording
 
 __all__ = ["METHOD", "value_rollout"]
@@ -61,8 +60,7 @@ def value_products(rec: Recording, layer: int) -> Tensor:
 
 def _output_projection(rec: Recording, layer: int, width: int) -> nn.Linear:
     """W_O of a layer, if it is all that follows attention @ values."""
-    attention = rec.vit.module.get_submodule(rec.layers[layer].module)
-    projection = output_projection(attention, width)
+    projection = rec.vit.anatomy.joining_projection(rec.layers[layer].module, width)
     if projection is None:
         raise MethodError(
             f"Value-weighted rollout needs attention whose heads are joined by one linear "
