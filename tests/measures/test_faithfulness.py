@@ -13,7 +13,7 @@ import pytest
 import torch
 from families import random_classifier, random_module
 from heatmaps import heatmap
-from hooks import count_hooks
+from hooks import is_left_alone
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -270,11 +270,11 @@ class TestEveryFamily:
     def test_the_model_is_left_as_it_was(self, photo: Image.Image, family: str) -> None:
         rec = vitviz.record(vitviz.from_module(random_classifier(family)), photo)
         heat = vitviz.explain(rec, "random")
-        hooks, pixels = count_hooks(rec.vit.module), rec.pixels.clone()
+        pixels = rec.pixels.clone()
         weights = copy.deepcopy(rec.vit.module.state_dict())
         for measure in MEASURES.values():
             measure(rec, heat)
-        assert count_hooks(rec.vit.module) == hooks
+        assert is_left_alone(rec.vit.module)
         assert all(parameter.grad is None for parameter in rec.vit.module.parameters())
         assert all(torch.equal(v, weights[k]) for k, v in rec.vit.module.state_dict().items())
         assert torch.equal(rec.pixels, pixels)
@@ -373,6 +373,54 @@ class TestRefusals:
     def test_a_map_of_another_grid(self, rec: Recording, measure: Measure) -> None:
         with pytest.raises(vitviz.MethodError, match="6 × 4 patches and the recording 4 × 6"):
             measure(rec, heatmap(np.arange(24).reshape(6, 4)))
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+class TestAMapIsMeasuredForWhatItExplains:
+    def test_its_own_class_is_the_measured_one(self, rec: Recording, measure: Measure) -> None:
+        last = rec.predictions[-1].index
+        heat = vitviz.explain(rec, "relevance", target=last)
+        own = numbers(measure(rec, heat))
+        assert np.array_equal(own, numbers(measure(rec, heat, last)))
+        unknown = replace(heat, made_from=None)
+        assert np.array_equal(own, numbers(measure(rec, unknown, last)))
+        if measure in CURVES.values():  # the others are a few numbers, which may be the same
+            assert not np.array_equal(own, numbers(measure(rec, unknown)))
+
+    def test_another_class_is_refused(self, rec: Recording, measure: Measure) -> None:
+        last = rec.predictions[-1]
+        heat = vitviz.explain(rec, "gradcam", target=last.index)
+        match = (
+            f"explains class {last.index}, {last.label}, and .* for class {(last.index + 1) % 5}"
+        )
+        with pytest.raises(vitviz.MethodError, match=match):
+            measure(rec, heat, (last.index + 1) % 5)
+        finer = replace(heat.shares, box=(0.0, 0.0, 2.0, 2.0))
+        with pytest.raises(vitviz.MethodError, match="explains class"):
+            measure(rec, finer, (last.index + 1) % 5)
+
+    def test_a_map_of_every_class_is_measured_for_any(
+        self, rec: Recording, measure: Measure
+    ) -> None:
+        heat = vitviz.explain(rec, "attention")
+        top = rec.predictions[0].index
+        assert np.array_equal(numbers(measure(rec, heat)), numbers(measure(rec, heat, top)))
+        measure(rec, heat, rec.predictions[-1].index)
+
+    def test_a_map_of_another_photo_or_model_is_refused(
+        self, rec: Recording, photo: Image.Image, measure: Measure
+    ) -> None:
+        turned = vitviz.record(rec.vit, photo.rotate(180))
+        module = random_classifier("vit")
+        nn.init.normal_(module.head.weight, generator=torch.Generator().manual_seed(9))
+        other = vitviz.record(vitviz.from_module(module), photo)
+        assert turned.grid == other.grid == rec.grid
+        for elsewhere in (turned, other):
+            heat = vitviz.explain(elsewhere, "attention")
+            with pytest.raises(vitviz.MethodError, match="another photo or another model"):
+                measure(rec, heat)
+            measure(rec, replace(heat, made_from=None))
+            measure(rec, vitviz.explain(elsewhere, "random"))  # it knows nothing of either
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -23,6 +22,7 @@ from vitviz.finetuning.dataset import Stages, TrainingPhotos, prepare
 from vitviz.finetuning.report import write_report
 from vitviz.finetuning.result import Finetuned
 from vitviz.finetuning.settings import FinetuneSettings
+from vitviz.models.weights import weights_hash
 from vitviz.photos.folder import Opened, PhotoFolder, read_folder
 from vitviz.recording.record import record
 from vitviz.training.plan import Plan
@@ -106,13 +106,8 @@ def _resized(vit: Vit, size: int | None) -> Vit:
     interpolated once and for all."""
     if size is None:
         return vit
-    module: Any = vit.module
-    if not hasattr(module, "set_input_size"):
-        raise VitvizError(
-            "one_input_size", "{model} has one input size only; leave the size out.", model=vit.name
-        )
-    patch = module.patch_embed.patch_size[0]
-    if size % patch:
+    patch = vit.anatomy.cut_patch
+    if patch and size % patch[0]:
         raise VitvizError(
             "size_is_no_multiple",
             "The patches of {model} have {patch} px; {size} px is no multiple.",
@@ -120,8 +115,11 @@ def _resized(vit: Vit, size: int | None) -> Vit:
             patch=patch,
             size=size,
         )
-    module.set_input_size(img_size=(size, size))
-    return from_module(module, vit.labels, name=vit.name)
+    if not vit.anatomy.set_input_size((size, size)):
+        raise VitvizError(
+            "one_input_size", "{model} has one input size only; leave the size out.", model=vit.name
+        )
+    return from_module(vit.module, vit.labels, name=vit.name)
 
 
 def _make_folder(out: Path) -> None:
@@ -167,13 +165,16 @@ def _train(
 
 
 def _fingerprint(vit: Vit, photos: PhotoFolder, plan: Plan, settings: FinetuneSettings) -> str:
-    """The same for the same weights, photos (by name and size of the file) and settings only."""
-    found = hashlib.sha256()
-    files = [(photos.name(file), file.stat().st_size) for file in photos.files]
-    found.update(json.dumps([asdict(plan), asdict(settings), files]).encode())
-    for weight in vit.module.state_dict().values():
-        found.update(weight.contiguous().numpy().tobytes())
-    return found.hexdigest()
+    """The same for the same weights, photos (by name and content) and settings only."""
+    files = [(photos.name(file), _content(file)) for file in photos.files]
+    made_of = [asdict(plan), asdict(settings), files, weights_hash(vit.module)]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+
+
+def _content(file: Path) -> str:
+    """Hash of a file's bytes."""
+    with file.open("rb") as read:
+        return hashlib.file_digest(read, "sha256").hexdigest()
 
 
 def _save(vit: Vit, out: Path) -> None:

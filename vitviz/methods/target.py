@@ -7,7 +7,7 @@ from numbers import Integral
 import torch
 
 from vitviz.errors import MethodError, Phrase
-from vitviz.recording.recording import Recording, float_type
+from vitviz.recording.recording import Recording
 
 __all__ = ["check_class", "target_class"]
 
@@ -31,7 +31,7 @@ def target_class(
             title=title,
             instead=instead,
         )
-    if float_type(rec.vit.module) != torch.float32:
+    if rec.vit.anatomy.float_type != torch.float32:
         raise MethodError(
             "not_in_float32",
             "{model} is not in float32, and {title} runs it again with inputs that are; "

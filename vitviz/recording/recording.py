@@ -18,12 +18,12 @@ from torch import Tensor
 from vitviz.errors import MethodError, Phrase, VitvizError
 from vitviz.heatmap import Box
 from vitviz.memo import Memo
-from vitviz.models.anatomy import block_names, float_type, patch_size
 from vitviz.models.vit import Vit
+from vitviz.models.weights import tensor_hash
 from vitviz.recording.layout import Call, Kind, Layout
 from vitviz.recording.predictions import Prediction, rank_classes
 
-__all__ = ["ROWS_AT_ONCE", "Memo", "Query", "Recording", "block_names", "float_type", "sum_rows"]
+__all__ = ["ROWS_AT_ONCE", "Query", "Recording", "sum_rows"]
 
 Query = Literal["cls"] | tuple[int, int]
 """The token that looks: "cls", or a patch as (row, column)."""
@@ -80,7 +80,7 @@ class Recording:
         where the model pads it.
         """
         height, width = self.pixels.shape[-2:]
-        return patch_size(self.vit.module, (height, width), self.grid)
+        return self.vit.anatomy.patch_size((height, width), self.grid)
 
     @property
     def num_layers(self) -> int:
@@ -113,6 +113,11 @@ class Recording:
     def predictions(self) -> list[Prediction]:
         """Every class, most probable first; empty for a model without a classifier."""
         return rank_classes(self.vit, self.logits)
+
+    @cached_property
+    def input_hash(self) -> str:
+        """SHA-256 of the model's input, as 64 hexadecimal digits."""
+        return tensor_hash([("pixels", self.pixels)])
 
     def attention(self, layer: int) -> Tensor:
         """Post-softmax attention of a layer, float32 (heads, tokens, tokens); rows sum to 1.
@@ -243,7 +248,7 @@ class Recording:
         The two differ in a model that has a class token and yet classifies the average of its
         patches (BEiT, fine-tuned MAE): its class token's last row has no say in any class.
         """
-        if query != "cls" or getattr(self.vit.module, "global_pool", None) != "avg":
+        if query != "cls" or self.vit.anatomy.pooling != "avg":
             return self.query_weights(query)
         weights = torch.zeros(self.num_tokens)
         weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])
