@@ -40,6 +40,7 @@ def assert_charts_are_chinese(app: AppTest) -> int:
     return len(charts)
 
 
+@pytest.mark.usefixtures("light")
 @pytest.mark.parametrize(
     ("name", "step", "keys", "count"),
     [
@@ -84,6 +85,7 @@ def test_every_step_opens(name: str, step: int, language: str) -> None:
         assert_charts_are_chinese(app)
 
 
+@pytest.mark.usefixtures("light")
 def test_no_lesson_misreads_what_another_kept_with_the_photo() -> None:
     def run_pages() -> None:
         import streamlit as st
