@@ -113,4 +113,5 @@ def test_the_page_speaks_chinese() -> None:
     assert any(f"对于 `{name}`" in text.value for text in app.markdown)
     assert f"`{name}`" in app.caption[-1].value
     assert "虎斑猫" in app.selectbox(key="target").options
-    assert "按“注意力”从最相关的开始" in app.caption[-1].value
+    first = app.dataframe[0].value["方法"].iloc[0]
+    assert f"按“{first}”从最相关的开始" in app.caption[-1].value
