@@ -214,6 +214,7 @@ def test_a_query_that_is_no_patch_is_refused_and_the_page_lives(query: str) -> N
     assert f"`{query}`" in app.warning[0].value
 
 
+@pytest.mark.usefixtures("light")
 @pytest.mark.parametrize("method", [m.id for m in vitviz.METHODS.values() if not m.needs_pool])
 def test_every_method_runs_with_every_option(method: str) -> None:
     app = opened()
@@ -261,6 +262,7 @@ def test_the_class_follows_the_photo_until_one_is_chosen() -> None:
         assert top.label in app.selectbox(key="target").proto.placeholder
 
 
+@pytest.mark.usefixtures("light")
 def test_a_changed_colour_does_not_repeat_a_slow_method(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(method="occlusion")
     monkeypatch.setattr(explore, "explain", lambda *_, **__: pytest.fail("asked again"))
@@ -279,6 +281,7 @@ def test_the_stylesheet_has_the_colours_of_the_theme() -> None:
 CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
+@pytest.mark.usefixtures("light")
 @pytest.mark.parametrize("method", vitviz.METHODS)
 def test_every_control_speaks_chinese(method: str) -> None:
     app = opened(lang="zh", method=method, sample="coffee", strength="0.05")

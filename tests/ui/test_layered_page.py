@@ -120,6 +120,7 @@ def test_the_whole_photo_can_be_shown_to_a_model_that_takes_any_size() -> None:
     assert not any(toggle.key == "whole" for toggle in opened(model="cait").toggle)
 
 
+@pytest.mark.usefixtures("light")
 def test_maps_of_coarser_layers_are_compared_on_the_finest_grid() -> None:
     app = AppTest.from_string(
         "from vitviz.ui.pages import compare\ncompare.page()", default_timeout=300

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import timm
@@ -140,5 +141,10 @@ def _labels(module: nn.Module, config: Mapping[str, Any]) -> list[str]:
     subset = infer_imagenet_subset(module)
     if subset is None or getattr(module, "num_classes", None) == 0:
         return []
+    return list(_imagenet_names(subset))
+
+
+@cache  # timm reads the names of all 21,843 classes to tell those of one subset
+def _imagenet_names(subset: str) -> tuple[str, ...]:
     info = ImageNetInfo(subset)
-    return [info.index_to_description(i) for i in range(info.num_classes())]
+    return tuple(info.index_to_description(i) for i in range(info.num_classes()))

@@ -174,7 +174,7 @@ def show_map(
         meaning=meaning,
         alt=t("map.alt", photo=photo.alt, method=title, meaning=meaning),
         key="patch_map",
-        on_query=partial(pin_query, rec, (rows, cols)) if takes_query(rec, question) else None,
+        on_query=partial(pin_query, (rows, cols)) if takes_query(rec, question) else None,
     )
 
 
@@ -254,8 +254,10 @@ def no_map(session: Session, photo: Photo, question: Question) -> None:
     st.image(enlarged, caption=names, width=MATRIX[0], alt=names)
 
 
-def pin_query(rec: Recording, grid: tuple[int, int]) -> None:
-    """A click on the photo, under a map of this grid, becomes the query."""
+def pin_query(grid: tuple[int, int]) -> None:
+    """A click on the photo, under a map of this grid, becomes the query. Streamlit keeps what it
+    calls until the next page is complete, so this holds no recording."""
+    rec: Recording = st.session_state["session"].rec
     query = st.session_state["patch_map"].query
     if query != "cls":
         row, col = map(int, query.split(","))
