@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: run test slow lint browser benchmark clean
 
 run: .venv/app.done
-	VITVIZ_ALLOW_DOWNLOADS=$${VITVIZ_ALLOW_DOWNLOADS:-1} $(BIN)/streamlit run app.py --server.port $(PORT)
+	VITVIZ_ALLOW_DOWNLOADS=$${VITVIZ_ALLOW_DOWNLOADS:-1} $(BIN)/vitviz app --port $(PORT)
 
 test: lint browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
@@ -34,12 +34,12 @@ benchmark: .venv/dev.done
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv || { echo "No virtual environment: apt-get install python3-venv"; exit 1; }
 
-.venv/app.done: requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+.venv/app.done: pyproject.toml constraints.txt | .venv/bin/python
+	.ci/install -c constraints.txt -e '.[app,heic]'
 	@touch $@
 
-.venv/dev.done: requirements.txt requirements-dev.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+.venv/dev.done: pyproject.toml constraints.txt requirements-dev.txt | .venv/bin/python
+	.ci/install -r requirements-dev.txt
 	@touch $@ .venv/app.done
 
 clean:

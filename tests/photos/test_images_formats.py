@@ -23,10 +23,11 @@ from pictures import (
     quarters,
     with_orientation,
 )
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 import vitviz
 from vitviz import ImageError, load_image
+from vitviz.photos import load
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -34,10 +35,27 @@ def test_every_format_keeps_its_colours(kind: str) -> None:
     assert_quarters(load_image(encode(quarters(), kind)))
 
 
-def test_heic() -> None:
+def heic() -> bytes:
     buffer = io.BytesIO()
     pillow_heif.from_pillow(quarters()).save(buffer, quality=90)
-    assert_quarters(load_image(buffer.getvalue()), tolerance=25)
+    return buffer.getvalue()
+
+
+def test_heic() -> None:
+    assert_quarters(load_image(heic()), tolerance=25)
+
+
+def test_heic_is_opened_here_alone() -> None:
+    load_image(heic())
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(io.BytesIO(heic()))
+
+
+def test_heic_without_its_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "find_spec", lambda _: None)
+    with pytest.raises(ImageError, match=r"^HEIC photos need pillow-heif; pip install .*\.$"):
+        load_image(heic())
+    assert_quarters(load_image(encode(quarters(), "PNG")))
 
 
 def test_path_bytes_of_any_kind_and_file_are_the_same(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import pillow_heif
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngImageFile
@@ -25,8 +25,7 @@ SUFFIXES = {
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
 }  # fmt: skip
 
-pillow_heif.register_heif_opener()
-FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF"]
+FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]  # and HEIC, see `_open`
 if features.check("avif"):
     FORMATS.append("AVIF")
 
@@ -48,6 +47,8 @@ NOT_AN_IMAGE = (
     "This is not an image that can be opened here; "
     "use JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC."
 )
+NO_HEIC = "HEIC photos need pillow-heif; pip install 'vitviz[heic]', or save this one as JPEG."
+HEIC = (b"ftyphei", b"ftyphev", b"ftypmif", b"ftypmsf")  # how such a file begins, from its byte 4
 TEXT = "The file is open as text; open it as binary, with mode “rb”."
 BROKEN = "The image is broken or cut off; save or send it again."
 TOO_LARGE = f"The file is larger than {MAX_BYTES >> 20} MB; save a smaller copy."
@@ -68,7 +69,7 @@ def load_image(source: Source) -> Image.Image:
     """
     data = _read(source)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = _open(data)
         _check_size(image)
         _scale_transparent_colour(image)
         return _to_rgb(_upright(image))
@@ -103,6 +104,19 @@ def _read(source: Source) -> bytes:
     if len(data) > MAX_BYTES:
         raise ImageError(TOO_LARGE)
     return data
+
+
+def _open(data: bytes) -> Image.Image:
+    """The image, its pixels not decoded yet. HEIC has no opener in Pillow, and registering one
+    would change `Image.open` for the whole process."""
+    if data[4:11] in HEIC:
+        if not find_spec("pillow_heif"):
+            raise ImageError(NO_HEIC)
+        from pillow_heif import HeifImageFile  # an extra
+
+        with suppress(SyntaxError):  # it may be AVIF under a common name
+            return HeifImageFile(io.BytesIO(data))
+    return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
 def _check_size(image: Image.Image) -> None:
