@@ -54,9 +54,14 @@ class Finetuned:
         return sum(map(sum, self.confusion))
 
     @property
+    def right(self) -> int:
+        """How many held-out photos the written model gets right."""
+        return sum(row[i] for i, row in enumerate(self.confusion))
+
+    @property
     def accuracy(self) -> float:
-        """Share of the held-out photos that the written model gets right."""
-        return sum(row[i] for i, row in enumerate(self.confusion)) / self.held_out
+        """Their share."""
+        return self.right / self.held_out
 
     @property
     def class_accuracy(self) -> tuple[float, ...]:
