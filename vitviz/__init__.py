@@ -16,7 +16,7 @@ from vitviz.measures import faithfulness
 from vitviz.measures.evaluation import evaluate
 from vitviz.methods.artefacts import artefact_patches
 from vitviz.methods.explain import METHODS, explain
-from vitviz.models.anatomy import Anatomy
+from vitviz.models.libraries import Tokens
 from vitviz.photos.load import load_image
 from vitviz.photos.samples import samples
 from vitviz.pictures.overlay import overlay
@@ -29,7 +29,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "METHODS",
-    "Anatomy",
     "FinetuneSettings",
     "Finetuned",
     "Heatmap",
@@ -39,6 +38,7 @@ __all__ = [
     "ModelUnavailable",
     "Prediction",
     "Recording",
+    "Tokens",
     "Vit",
     "VitvizError",
     "__version__",
