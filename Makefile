@@ -1,9 +1,10 @@
-# `make run` serves the app, `make test` runs every check; each sets up what it needs, once.
+# `make run` serves the app, `make test` runs every check, `make docs` writes the documentation; each
+# sets up what it needs, once.
 PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: run test slow lint browser benchmark clean
+.PHONY: run test docs slow lint browser benchmark clean
 
 run: .venv/app.done
 	VITVIZ_ALLOW_DOWNLOADS=$${VITVIZ_ALLOW_DOWNLOADS:-1} $(BIN)/vitviz app --port $(PORT)
@@ -25,6 +26,10 @@ lint: .venv/dev.done
 browser:
 	@command -v chromium >/dev/null || .ci/install-chromium
 
+# The documentation in site/; a warning is an error.
+docs: .venv/docs.done
+	$(BIN)/mkdocs build --quiet --strict
+
 benchmark: .venv/dev.done
 	$(BIN)/python -m benchmarks.recording
 	$(BIN)/python -m benchmarks.methods
@@ -42,5 +47,10 @@ benchmark: .venv/dev.done
 	.ci/install -r requirements-dev.txt
 	@touch $@ .venv/app.done
 
+# Read from the code's text: nothing of the app is needed.
+.venv/docs.done: docs/requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	@touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv site

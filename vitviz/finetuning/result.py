@@ -32,6 +32,10 @@ class Finetuned:
         confusion: how many held-out photos of each class (row) were given each class (column) by
             the model as it was written, in float32.
         seconds: how long each stage took.
+
+    Examples:
+        >>> finetune("photos", "again", FinetuneSettings(epochs=1, hold_out=0.5)).report.name
+        'report.html'
     """
 
     out: Path

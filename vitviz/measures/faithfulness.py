@@ -96,6 +96,13 @@ def deletion(
     Raises:
         MethodError: if the map is not of this grid, there is no such class, the model has no
             classifier or is not in float32, or `steps` is not a whole number from 1.
+
+    Examples:
+        >>> curve = deletion(rec, heat, steps=2)
+        >>> curve.shares.tolist()
+        [0.0, 0.5, 1.0]
+        >>> 0 < curve.area < 1
+        True
     """
     return _curve(rec, heat, "deletion", target, steps, progress)
 
@@ -114,6 +121,11 @@ def insertion(
     standard deviation of 4.5 % of the input's shorter side. That is twice the authors' 5 of 224
     pixels, after which large objects are still recognised and the curve says little. Arguments and
     errors are those of `deletion`. Petsiuk, Das & Saenko 2018, arXiv 1806.07421.
+
+    Examples:
+        >>> curve = insertion(rec, heat, steps=2)
+        >>> len(curve.probabilities)
+        3
     """
     return _curve(rec, heat, "insertion", target, steps, progress)
 
@@ -161,6 +173,10 @@ def perturbation(
 
     Raises:
         MethodError: as `deletion`.
+
+    Examples:
+        >>> perturbation(rec, heat).shape
+        (9,)
     """
     index = target_class(rec, target, "perturbation")
     patches = heat.values.size
@@ -201,6 +217,10 @@ def saco(
 
     Raises:
         MethodError: as `deletion`; if `groups` is not from 2 to the number of patches.
+
+    Examples:
+        >>> -1 <= saco(rec, heat, groups=3) <= 1
+        True
     """
     index = target_class(rec, target, "SaCo")
     patches = heat.values.size
@@ -234,6 +254,11 @@ def versus_random(
 
     Returns:
         Both of the measure's shape.
+
+    Examples:
+        >>> mean, deviation = versus_random(rec, lambda heat: saco(rec, heat, groups=3), seeds=2)
+        >>> bool(deviation >= 0)
+        True
     """
     maps = (explain(rec, "random", seed=seed) for seed in range(seeds))
     results = np.array([measure(heat) for heat in maps], np.float64)

@@ -66,6 +66,11 @@ def load_image(source: Source) -> Image.Image:
 
     Raises:
         ImageError: with one sentence that says what is wrong with the file.
+
+    Examples:
+        >>> photo = load_image(samples()[0].path)
+        >>> photo.mode, photo.size
+        ('RGB', (451, 300))
     """
     data = _read(source)
     try:
