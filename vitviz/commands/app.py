@@ -29,7 +29,9 @@ def add(commands: Any) -> None:
 def _app(args: argparse.Namespace) -> Answer:
     """Serve the app until Ctrl-C; this process becomes Streamlit's own."""
     if not all(map(find_spec, NEEDED)):
-        raise VitvizError("The app needs Streamlit: pip install 'vitviz[app]'.")
+        raise VitvizError(
+            "app_needs_streamlit", "The app needs Streamlit: pip install 'vitviz[app]'."
+        )
     sys.argv = ["streamlit", "run", str(SCRIPT), "--server.port", str(args.port)]
     runpy.run_module("streamlit", run_name="__main__", alter_sys=True)
     return {}, "", False

@@ -12,7 +12,8 @@ from typing import Any
 from tqdm import tqdm
 
 from vitviz.commands.common import Answer, add_model_argument, chosen_model
-from vitviz.errors import MethodError, VitvizError
+from vitviz.commands.options import add_options, chosen_options
+from vitviz.errors import MethodError, Phrase, VitvizError, did_you_mean
 from vitviz.methods.explain import METHODS, explain
 from vitviz.photos.load import load_image
 from vitviz.pictures.export import write_npz, write_png
@@ -30,8 +31,6 @@ def add(commands: Any) -> None:
     explaining.add_argument("photos", nargs="+", metavar="PHOTO")
     add_model_argument(explaining)
     explaining.add_argument("--method", default="rollout", help=f"one of {', '.join(METHODS)}")
-    explaining.add_argument("--layer", type=int, help="of method attention; default the last")
-    explaining.add_argument("--head", type=int, help="of method attention; default their mean")
     explaining.add_argument("--query", type=_query, default="cls", metavar="cls|ROW,COL")
     explaining.add_argument(
         "--target", metavar="CLASS", help="class name or index; default the top prediction"
@@ -43,6 +42,7 @@ def add(commands: Any) -> None:
         "--whole", action="store_true", help="the whole photo instead of the square in its middle"
     )
     explaining.add_argument("--out", type=Path, required=True, metavar="DIR")
+    add_options(explaining)
     explaining.set_defaults(command=_explain)
 
 
@@ -60,14 +60,23 @@ def _explain(args: argparse.Namespace) -> Answer:
     """Explain each photo; one that cannot be read is reported and the others go on."""
     if args.method not in METHODS:
         raise MethodError(
-            f"There is no method “{args.method}”; choose one of {', '.join(METHODS)}."
+            "no_such_method",
+            "There is no method “{method}”; choose one of {methods}.",
+            method=args.method,
+            methods=", ".join(METHODS),
         )
+    args.options = chosen_options(METHODS[args.method], args)
     vit = chosen_model(args)
     args.target, args.versus = _class_index(vit, args.target), _class_index(vit, args.versus)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise VitvizError(f"The folder {args.out} cannot be made: {error.strerror}.") from error
+        raise VitvizError(
+            "folder_not_made",
+            "The folder {folder} cannot be made: {reason}.",
+            folder=args.out,
+            reason=error.strerror,
+        ) from error
     results: list[dict[str, Any]] = []
     names = _file_names(args.photos)
     for path, name in zip(tqdm(args.photos, unit="photo", file=sys.stderr), names, strict=True):
@@ -91,18 +100,23 @@ def _file_names(paths: Sequence[str]) -> list[str]:
 def _explain_one(vit: Vit, path: str, out: Path, args: argparse.Namespace) -> dict[str, Any]:
     photo = load_image(path)
     rec = record(vit, photo, whole=args.whole)
-    options = {k: v for k in ("layer", "head") if (v := getattr(args, k)) is not None}
-    heat = explain(rec, args.method, args.query, args.target, versus=args.versus, **options)
+    heat = explain(rec, args.method, args.query, args.target, versus=args.versus, **args.options)
     picture, numbers = Path(f"{out}.png"), Path(f"{out}.npz")
     try:
         write_png(overlay(photo, heat), picture)
         write_npz(heat, numbers)
     except OSError as error:
-        raise VitvizError(f"{picture} cannot be written: {error.strerror}.") from error
+        raise VitvizError(
+            "file_not_written",
+            "{file} cannot be written: {reason}.",
+            file=picture,
+            reason=error.strerror,
+        ) from error
     return {
         "photo": path,
         "model": vit.name,
         "method": args.method,
+        "options": heat.made_from.options if heat.made_from else {},
         "predictions": _top(rec),
         "grid": list(rec.grid),
         "box": list(heat.box),
@@ -128,10 +142,14 @@ def _class_index(vit: Vit, name: str | None) -> int | None:
     if name.lower() in names:
         return names.index(name.lower())
     close = difflib.get_close_matches(name.lower(), names, n=3)
-    hint = " or ".join(f"“{vit.labels[names.index(found)]}”" for found in close)
+    alike = [vit.labels[names.index(found)] for found in close]
+    by_index = Phrase("class_or_index", "give a class name or its index.")
     raise VitvizError(
-        f"{vit.name} knows no class “{name}”; "
-        + (f"did you mean {hint}?" if hint else "give a class name or its index.")
+        "no_class_called",
+        "{model} knows no class “{name}”; {hint}",
+        model=vit.name,
+        name=name,
+        hint=did_you_mean(alike) if alike else by_index,
     )
 
 

@@ -22,6 +22,7 @@ from vitviz.finetuning.dataset import Stages, TrainingPhotos, prepare
 from vitviz.finetuning.report import write_report
 from vitviz.finetuning.result import Finetuned
 from vitviz.finetuning.settings import FinetuneSettings
+from vitviz.models.weights import weights_hash
 from vitviz.photos.folder import Opened, PhotoFolder, read_folder
 from vitviz.recording.record import record
 from vitviz.training.plan import Plan
@@ -114,21 +115,36 @@ def _resized(vit: Vit, size: int | None) -> Vit:
     patch = vit.anatomy.cut_patch
     if patch and size % patch[0]:
         raise VitvizError(
-            f"The patches of {vit.name} have {patch[0]} px; {size} px is no multiple."
+            "size_is_no_multiple",
+            "The patches of {model} have {patch} px; {size} px is no multiple.",
+            model=vit.name,
+            patch=patch,
+            size=size,
         )
     if not vit.anatomy.set_input_size((size, size)):
-        raise VitvizError(f"{vit.name} has one input size only; leave the size out.")
+        raise VitvizError(
+            "one_input_size", "{model} has one input size only; leave the size out.", model=vit.name
+        )
     return from_module(vit.module, vit.labels, name=vit.name)
 
 
 def _make_folder(out: Path) -> None:
     """The new folder; an unfinished training may be in it, a model may not."""
     if (out / "config.json").exists() and not (out / STATE).exists():
-        raise VitvizError(f"There is a model in {out} already; name another folder, or delete it.")
+        raise VitvizError(
+            "model_exists",
+            "There is a model in {folder} already; name another folder, or delete it.",
+            folder=out,
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise VitvizError(f"The folder {out} cannot be made: {error.strerror}.") from error
+        raise VitvizError(
+            "folder_not_made",
+            "The folder {folder} cannot be made: {reason}.",
+            folder=out,
+            reason=error.strerror,
+        ) from error
 
 
 def _train(
@@ -155,13 +171,16 @@ def _train(
 
 
 def _fingerprint(vit: Vit, photos: PhotoFolder, plan: Plan, settings: FinetuneSettings) -> str:
-    """The same for the same weights, photos (by name and size of the file) and settings only."""
-    found = hashlib.sha256()
-    files = [(photos.name(file), file.stat().st_size) for file in photos.files]
-    found.update(json.dumps([asdict(plan), asdict(settings), files]).encode())
-    for weight in vit.module.state_dict().values():
-        found.update(weight.contiguous().numpy().tobytes())
-    return found.hexdigest()
+    """The same for the same weights, photos (by name and content) and settings only."""
+    files = [(photos.name(file), _content(file)) for file in photos.files]
+    made_of = [asdict(plan), asdict(settings), files, weights_hash(vit.module)]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+
+
+def _content(file: Path) -> str:
+    """Hash of a file's bytes."""
+    with file.open("rb") as read:
+        return hashlib.file_digest(read, "sha256").hexdigest()
 
 
 def _save(vit: Vit, out: Path) -> None:

@@ -50,8 +50,10 @@ def image_features(rec: Recording) -> Tensor:
     anatomy = rec.vit.anatomy
     head = anatomy.classifier
     refused = ModelError(
-        f"The classifier of {rec.vit.name} is not one matrix behind the last tokens, so its scores "
-        "cannot be taken apart."
+        "scores_not_separable",
+        "The classifier of {model} is not one matrix behind the last tokens, so its "
+        "scores cannot be taken apart.",
+        model=rec.vit.name,
     )
     if not isinstance(head, nn.Linear) or len(rec.logits) == 0:
         raise refused

@@ -85,7 +85,11 @@ def block_weights(rec: Recording) -> int:
         ModelError: if the model does not say which its blocks are.
     """
     if not rec.vit.anatomy.blocks:
-        raise ModelError(f"{rec.vit.name} does not say which its blocks are; choose another model.")
+        raise ModelError(
+            "unknown_blocks",
+            "{model} does not say which its blocks are; choose another model.",
+            model=rec.vit.name,
+        )
     block = rec.vit.anatomy.block(0)
     return sum(part.weight.numel() for part in block.modules() if isinstance(part, nn.Linear))
 
@@ -122,6 +126,12 @@ def measure_cost(rec: Recording, sides: Sequence[int], progress: Progress) -> li
     Raises:
         ModelError: if the model takes inputs of one size only.
     """
+    if rec.vit.anatomy.any_size_patch is None:
+        raise ModelError(
+            "nothing_to_compare",
+            "{model} takes inputs of one size only, so nothing can be compared.",
+            model=rec.vit.name,
+        )
     timings = []
     for number, side in enumerate(sides):
         pixels = torch.nn.functional.interpolate(
@@ -129,12 +139,7 @@ def measure_cost(rec: Recording, sides: Sequence[int], progress: Progress) -> li
         )[0]
         quickest = math.inf
         for again in range(PASSES):
-            try:
-                found = record_pixels(rec.vit, pixels, rec.box)
-            except AssertionError as error:  # timm's check of the input size
-                raise ModelError(
-                    f"{rec.vit.name} takes inputs of one size only, so nothing can be compared."
-                ) from error
+            found = record_pixels(rec.vit, pixels, rec.box)
             quickest = min(quickest, found.seconds)
             progress((PASSES * number + again + 1) / (PASSES * len(sides)))
         timings.append(Timing(side, found.num_tokens, quickest, _kept(found)))

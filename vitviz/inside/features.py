@@ -39,7 +39,11 @@ def patch_features(rec: Recording) -> Tensor:
     anatomy = rec.vit.anatomy
     tokens = anatomy.last_tokens(rec.pixels[None].to(anatomy.float_type))
     if not isinstance(tokens, Tensor) or tokens.ndim != 3 or tokens.shape[1] != rec.num_tokens:
-        raise ModelError(f"{rec.vit.name} does not give its tokens after the last block.")
+        raise ModelError(
+            "no_last_tokens",
+            "{model} does not give its tokens after the last block.",
+            model=rec.vit.name,
+        )
     return tokens[0, rec.num_prefix_tokens :].float().unflatten(0, rec.grid)
 
 
@@ -86,7 +90,12 @@ def clusters(features: Tensor, count: int) -> NDArray[np.int64]:
     """
     rows, cols, _ = features.shape
     if not 1 <= count <= rows * cols:
-        raise VitvizError(f"{rows * cols} patches cannot be put into {count} groups.")
+        raise VitvizError(
+            "too_many_groups",
+            "{patches} patches cannot be put into {groups} groups.",
+            patches=rows * cols,
+            groups=count,
+        )
     unit = F.normalize(features.flatten(0, 1), dim=-1).numpy()
     rule = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 100, 1e-5)
     starts = (_start(unit, count, seed) for seed in range(TRIES))

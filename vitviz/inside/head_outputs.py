@@ -51,7 +51,11 @@ def head_outputs(rec: Recording, layer: int, query: Query = "cls") -> HeadOutput
     joined = torch.cat(heads)
     projection = rec.vit.anatomy.joining_projection(rec.layers[layer].module, len(joined))
     if projection is None:
-        raise MethodError(f"{rec.vit.name} does not join its heads by one linear projection.")
+        raise MethodError(
+            "heads_not_joined",
+            "{model} does not join its heads by one linear projection.",
+            model=rec.vit.name,
+        )
     weight = projection.weight.detach().float().unflatten(1, (len(heads), -1))
     parts = torch.einsum("whd,hd->hw", weight, torch.stack(heads))
     bias = torch.zeros(len(weight)) if projection.bias is None else projection.bias.detach().float()

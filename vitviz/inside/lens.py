@@ -65,8 +65,10 @@ def residual_stream(rec: Recording) -> Stream:
     with Recorder(rec.vit.module, watch=[*names, *parts]) as recorder:
         rec.vit.module(rec.pixels[None].to(anatomy.float_type))
     refused = ModelError(
-        f"The blocks of {rec.vit.name} do not add attention and MLP one after the other; choose a "
-        "plain Vision Transformer (ViT, DeiT, DINO)."
+        "blocks_not_sequential",
+        "The blocks of {model} do not add attention and MLP one after the other; "
+        "choose a plain Vision Transformer (ViT, DeiT, DINO).",
+        model=rec.vit.name,
     )
     if not names or any(part not in recorder.outputs for part in parts):
         raise refused
@@ -96,11 +98,19 @@ def logit_lens(rec: Recording, stream: Stream) -> Tensor:
     """
     anatomy = rec.vit.anatomy
     if len(rec.logits) == 0 or anatomy.norm is None or not anatomy.can_classify:
-        raise ModelError(f"{rec.vit.name} has no classifier after a final norm to apply.")
+        raise ModelError(
+            "no_classifier_after_norm",
+            "{model} has no classifier after a final norm to apply.",
+            model=rec.vit.name,
+        )
     states = stream.states.to(anatomy.float_type)
     logits = anatomy.classify(anatomy.norm(states)).float()
     if not torch.allclose(logits[-1], rec.logits.float(), atol=1e-3, rtol=1e-3):
-        raise ModelError(f"The classifier of {rec.vit.name} reads more than its last tokens.")
+        raise ModelError(
+            "classifier_reads_more",
+            "The classifier of {model} reads more than its last tokens.",
+            model=rec.vit.name,
+        )
     return logits
 
 
@@ -115,7 +125,11 @@ def norm_steps(rec: Recording, stream: Stream, layer: int, token: int) -> NormSt
     anatomy = rec.vit.anatomy
     norm = anatomy.attention_norm(layer)
     if norm is None:
-        raise ModelError(f"{rec.vit.name} has no layer norm in front of its attention.")
+        raise ModelError(
+            "no_norm_before_attention",
+            "{model} has no layer norm in front of its attention.",
+            model=rec.vit.name,
+        )
     state = stream.states[layer, token]
     mean, variance = state.mean(), state.var(correction=0)
     spread = (variance + norm.eps).sqrt()

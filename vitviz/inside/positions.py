@@ -50,8 +50,10 @@ def _own_positions(rec: Recording) -> nn.Parameter:
     learned = rec.vit.anatomy.learned_positions
     if learned is None:
         raise ModelError(
-            f"{rec.vit.name} does not add one learned vector for each place; choose a model with "
-            "absolute position embeddings, such as ViT, DeiT or DINOv2."
+            "no_absolute_positions",
+            "{model} does not add one learned vector for each place; choose a model with "
+            "absolute position embeddings, such as ViT, DeiT or DINOv2.",
+            model=rec.vit.name,
         )
     return learned
 
@@ -97,7 +99,11 @@ def permute_patches(rec: Recording, order: Tensor) -> Tensor:
     """
     rows, cols = rec.grid
     if order.sort().values.tolist() != list(range(rows * cols)):
-        raise VitvizError(f"The order must name each of the {rows * cols} patches once.")
+        raise VitvizError(
+            "incomplete_order",
+            "The order must name each of the {patches} patches once.",
+            patches=rows * cols,
+        )
     height, width = rec.patch_size
     seen = rec.pixels[:, : rows * height, : cols * width]
     patches = seen.unflatten(2, (cols, width)).unflatten(1, (rows, height)).transpose(2, 3)

@@ -24,7 +24,11 @@ def projection(vit: Vit) -> tuple[Tensor, Tensor]:
     """
     layer = vit.anatomy.patch_projection
     if layer is None or layer.kernel_size != layer.stride:
-        raise ModelError(f"{vit.name} does not turn each patch into a vector with one matrix.")
+        raise ModelError(
+            "patches_not_embedded",
+            "{model} does not turn each patch into a vector with one matrix.",
+            model=vit.name,
+        )
     weight = layer.weight.detach().float()
     bias = torch.zeros(len(weight)) if layer.bias is None else layer.bias.detach().float()
     return weight, bias
@@ -51,7 +55,14 @@ def patch_pixels(rec: Recording, patch: tuple[int, int]) -> Tensor:
     rows, cols = rec.grid
     row, col = patch
     if not (0 <= row < rows and 0 <= col < cols):
-        raise VitvizError(f"There is no patch {row},{col}; the grid has {rows} × {cols}.")
+        raise VitvizError(
+            "no_such_patch",
+            "There is no patch {row},{col}; the grid has {rows} × {cols}.",
+            row=row,
+            col=col,
+            rows=rows,
+            cols=cols,
+        )
     height, width = filters.shape[-2:]
     y, x = row * height, col * width
     return rec.pixels[:, y : y + height, x : x + width]

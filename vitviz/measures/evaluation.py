@@ -17,7 +17,8 @@ from vitviz.measures.annotations import Known, digest, known_of
 from vitviz.measures.faithfulness import versus_random
 from vitviz.measures.metrics import METRICS, Metric
 from vitviz.measures.results import RESAMPLES, Evaluation, Key, Results, Summary
-from vitviz.methods.explain import METHODS, explain
+from vitviz.methods.explain import BASELINE, METHODS, explain
+from vitviz.models.weights import weights_hash
 from vitviz.photos.load import SUFFIXES, load_image
 from vitviz.progress import Progress
 from vitviz.recording.record import record
@@ -25,7 +26,6 @@ from vitviz.recording.recording import Recording
 from vitviz.zoo.load import Vit
 
 __all__ = ["evaluate"]
-RANDOM = "random"
 
 
 def evaluate(
@@ -43,7 +43,8 @@ def evaluate(
     """Measure methods on every photo of a folder, each map explaining the photo's top class.
 
     Random maps, the mean of five a photo, are measured along with them. An interrupted run goes on
-    where it stopped if it is given the same `out`.
+    where it stopped if it is given the same `out`: rows of the same weights, options, photos and
+    annotations are taken up, and everything else is measured anew.
 
     Args:
         vit: the model.
@@ -60,7 +61,8 @@ def evaluate(
 
     Raises:
         VitvizError: if the folder has no photos, `limit` is less than 1, a method or metric is
-            unknown or lacks what it needs, or `out` cannot be written or is of another evaluation.
+            unknown or lacks what it needs, or `out` cannot be written or is of another model, of
+            other metrics, or of an earlier version, which did not note the weights.
 
     Examples:
         >>> found = evaluate(vit, "photos", methods=["attention"], metrics=["saco"], limit=1)
@@ -69,10 +71,11 @@ def evaluate(
     """
     methods = _chosen(methods, METHODS, "method")
     metrics = _chosen(metrics, _measurable(boxes, masks), "metric", METRICS)
-    if RANDOM not in methods:
-        methods.append(RANDOM)
+    if BASELINE not in methods:
+        methods.append(BASELINE)
     photos = _photos(Path(folder), limit)
-    results = Results(vit.name, metrics, None if out is None else Path(out))
+    file = None if out is None else Path(out)
+    results = Results(vit.name, weights_hash(vit.module), metrics, file)
     measured: list[Key] = []
     for number, name in enumerate(photos, start=1):
         try:
@@ -81,7 +84,7 @@ def evaluate(
         except VitvizError as error:
             results.fail(name, "", error)
         else:
-            measured.append((name, digest(photo, known)))
+            measured.append((name, digest(photo, vit.transform(photo), known)))
             _measure_photo(vit, photo, known, measured[-1], methods, results)
         if progress:
             progress(number / len(photos))
@@ -124,8 +127,20 @@ def _chosen(
         if name in offered:
             continue
         if name in known:
-            raise VitvizError(f"The {kind} “{name}” needs a {known[name].needs} for each photo.")
-        raise VitvizError(f"There is no {kind} “{name}”; choose from {', '.join(offered)}.")
+            raise VitvizError(
+                "annotation_needed",
+                "The {kind} “{name}” needs a {needed} for each photo.",
+                kind=kind,
+                name=name,
+                needed=known[name].needs,
+            )
+        raise VitvizError(
+            "not_offered",
+            "There is no {kind} “{name}”; choose from {offered}.",
+            kind=kind,
+            name=name,
+            offered=", ".join(offered),
+        )
     return list(dict.fromkeys(ids or offered))
 
 
@@ -138,10 +153,14 @@ def _measurable(boxes: Mapping[str, Box] | None, masks: str | Path | None) -> di
 def _photos(folder: Path, limit: int | None) -> list[str]:
     """Paths of the photos below the folder, by name."""
     if limit is not None and limit < 1:
-        raise VitvizError(f"The limit must be at least one photo, not {limit}.")
+        raise VitvizError(
+            "limit_too_low", "The limit must be at least one photo, not {limit}.", limit=limit
+        )
     found = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES]
     if not found:
-        raise VitvizError(f"There is no photo in {folder}; give a folder with photos.")
+        raise VitvizError(
+            "no_photos", "There is no photo in {folder}; give a folder with photos.", folder=folder
+        )
     return sorted(file.relative_to(folder).as_posix() for file in found)[:limit]
 
 
@@ -154,7 +173,7 @@ def _measure(rec: Recording, method: str, metrics: Sequence[str], known: Known) 
 
     values = (
         versus_random(rec, measure)[0].tolist()
-        if method == RANDOM
+        if method == BASELINE
         else measure(explain(rec, method).on_grid(rec.grid))
     )
     return dict(zip(metrics, values, strict=True))
@@ -168,10 +187,10 @@ def _summaries(
 ) -> Iterator[Summary]:
     """Means over those photos on which the method and random maps were measured."""
     for method in methods:
-        common = [p for p in photos if (p, method) in rows and (p, RANDOM) in rows]
+        common = [p for p in photos if (p, method) in rows and (p, BASELINE) in rows]
         for metric in metrics if common else ():
             values = np.array([rows[photo, method][metric] for photo in common])
-            gains = values - [rows[photo, RANDOM][metric] for photo in common]
+            gains = values - [rows[photo, BASELINE][metric] for photo in common]
             gains *= 1 if METRICS[metric].better == "high" else -1
             mean, gain = float(values.mean()), float(gains.mean())
             intervals = _interval(values), _interval(gains)

@@ -19,14 +19,19 @@ from torchvision.transforms.functional import gaussian_blur
 from vitviz.errors import MethodError
 from vitviz.heatmap import Heatmap
 from vitviz.interventions.masking import GREY, mask_patches, read_masked
-from vitviz.methods.explain import explain
+from vitviz.methods.explain import BASELINE, explain
+from vitviz.methods.made_from import same_recording
 from vitviz.methods.target import target_class
 from vitviz.models.transform import mean_and_std
 from vitviz.progress import Progress
 from vitviz.recording.recording import Recording
 
 __all__ = [
+    "BLUR",
+    "GROUPS",
+    "MAPS",
     "PERTURBED",
+    "STEPS",
     "Change",
     "Curve",
     "deletion",
@@ -43,6 +48,9 @@ Change = Literal["deletion", "insertion"]
 PERTURBED = np.arange(1, 10) / 10
 """Shares of the patches that `perturbation` removes."""
 
+STEPS = 32  # changes of a curve
+GROUPS = 10  # of patches, for SaCo
+MAPS = 5  # random ones
 BLUR = 0.045  # standard deviation as a share of the input's shorter side: 10 of 224 px
 
 
@@ -77,7 +85,7 @@ def deletion(
     heat: Heatmap,
     target: int | None = None,
     *,
-    steps: int = 32,
+    steps: int = STEPS,
     progress: Progress | None = None,
 ) -> Curve:
     """Probability of a class while patches turn grey, the most relevant first.
@@ -88,14 +96,17 @@ def deletion(
     Args:
         rec: from `record`.
         heat: a map of this recording; only the order of its values matters.
-        target: class index; None is the top prediction.
+        target: class index; None is the class that the map explains, and for a map that is the
+            same for every class the top prediction.
         steps: number of changes, as equal as whole patches allow; at most one a patch.
         progress: called with the finished share after every few forward passes; whatever it
             raises ends the computation and is passed on.
 
     Raises:
-        MethodError: if the map is not of this grid, there is no such class, the model has no
-            classifier or is not in float32, or `steps` is not a whole number from 1.
+        MethodError: if the map is not of this recording or explains another class, there is no such
+            class, the model has no classifier or is not in float32, or `steps` is not a whole
+            number from 1. A map of another recording or class is measured all the same without
+            its `made_from`: `dataclasses.replace(heat, made_from=None)`.
 
     Examples:
         >>> curve = deletion(rec, heat, steps=2)
@@ -112,7 +123,7 @@ def insertion(
     heat: Heatmap,
     target: int | None = None,
     *,
-    steps: int = 32,
+    steps: int = STEPS,
     progress: Progress | None = None,
 ) -> Curve:
     """Probability of a class while patches of a blurred photo turn sharp, the most relevant first.
@@ -140,11 +151,15 @@ def masked_input(rec: Recording, heat: Heatmap, share: float, change: Change) ->
         change: which curve: “deletion” or “insertion”.
 
     Raises:
-        MethodError: if the map is not of this grid, the share is out of range, or there is no such
-            change.
+        MethodError: if the map is not of this recording, the share is out of range, or there is no
+            such change.
     """
     if not 0 <= share <= 1:
-        raise MethodError(f"The share of changed patches must be from 0 to 1, not {share!r}.")
+        raise MethodError(
+            "share_out_of_range",
+            "The share of changed patches must be from 0 to 1, not {share!r}.",
+            share=share,
+        )
     counts = np.rint([share * heat.values.size])
     return mask_patches(rec, *_changes(rec, heat, counts, change))[0]
 
@@ -167,7 +182,7 @@ def perturbation(
     Args:
         rec: from `record`.
         heat: a map of this recording; only the order of its values matters.
-        target: class index; None is the top prediction.
+        target: as for `deletion`.
         positive: the order of removal.
         progress: as for `deletion`.
 
@@ -178,7 +193,7 @@ def perturbation(
         >>> perturbation(rec, heat).shape
         (9,)
     """
-    index = target_class(rec, target, "perturbation")
+    index = _measured_class(rec, heat, target, "perturbation")
     patches = heat.values.size
     counts = np.rint(PERTURBED * patches)
     removed = _top(rec, heat, counts) if positive else ~_top(rec, heat, patches - counts)
@@ -196,7 +211,7 @@ def saco(
     heat: Heatmap,
     target: int | None = None,
     *,
-    groups: int = 10,
+    groups: int = GROUPS,
     progress: Progress | None = None,
 ) -> float:
     """Salience-guided faithfulness coefficient, -1 to 1; 1 is best.
@@ -211,7 +226,7 @@ def saco(
     Args:
         rec: from `record`.
         heat: a map of this recording.
-        target: class index; None is the top prediction.
+        target: as for `deletion`.
         groups: number of groups.
         progress: as for `deletion`.
 
@@ -222,11 +237,14 @@ def saco(
         >>> -1 <= saco(rec, heat, groups=3) <= 1
         True
     """
-    index = target_class(rec, target, "SaCo")
+    index = _measured_class(rec, heat, target, "SaCo")
     patches = heat.values.size
     if type(groups) is not int or not 2 <= groups <= patches:
         raise MethodError(
-            f"The number of groups must be a whole number from 2 to {patches}, not {groups!r}."
+            "groups_out_of_range",
+            "The number of groups must be a whole number from 2 to {patches}, not {groups!r}.",
+            patches=patches,
+            groups=groups,
         )
     members = np.array_split(removal_order(heat), groups)
     sizes = [len(group) for group in members]
@@ -242,7 +260,7 @@ def saco(
 
 
 def versus_random(
-    rec: Recording, measure: Callable[[Heatmap], ArrayLike], seeds: int = 5
+    rec: Recording, measure: Callable[[Heatmap], ArrayLike], seeds: int = MAPS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and sample standard deviation of a measure over random maps of the same photo.
 
@@ -260,9 +278,28 @@ def versus_random(
         >>> bool(deviation >= 0)
         True
     """
-    maps = (explain(rec, "random", seed=seed) for seed in range(seeds))
+    maps = (explain(rec, BASELINE, seed=seed) for seed in range(seeds))
     results = np.array([measure(heat) for heat in maps], np.float64)
     return results.mean(axis=0), results.std(axis=0, ddof=1)
+
+
+def _measured_class(rec: Recording, heat: Heatmap, target: int | None, title: str) -> int:
+    """The class that is asked for, by default the map's own, or else the top prediction.
+
+    A map of one class says nothing of another: measured for that, it would seem worse than it is.
+    """
+    own = heat.made_from.target if heat.made_from else None
+    index = target_class(rec, own if target is None else target, title)
+    if heat.made_from and own not in (None, index):
+        raise MethodError(
+            "map_of_other_class",
+            "This map explains class {own}, {label}, and cannot be measured for class {index}; "
+            "explain that class, or leave the target out.",
+            own=own,
+            label=heat.made_from.target_label,
+            index=index,
+        )
+    return index
 
 
 def _curve(
@@ -273,9 +310,13 @@ def _curve(
     steps: int,
     progress: Progress | None,
 ) -> Curve:
-    index = target_class(rec, target, change)
+    index = _measured_class(rec, heat, target, change)
     if type(steps) is not int or steps < 1:
-        raise MethodError(f"The number of steps must be a whole number from 1, not {steps!r}.")
+        raise MethodError(
+            "steps_out_of_range",
+            "The number of steps must be a whole number from 1, not {steps!r}.",
+            steps=steps,
+        )
     patches = heat.values.size
     counts = np.rint(np.linspace(0, patches, min(steps, patches) + 1))
     hidden, filling = _changes(rec, heat, counts, change)
@@ -290,7 +331,11 @@ def _changes(
     if change == "deletion":
         return changed, GREY
     if change != "insertion":
-        raise MethodError(f"There is no change “{change}”; choose deletion or insertion.")
+        raise MethodError(
+            "no_such_change",
+            "There is no change “{change}”; choose deletion or insertion.",
+            change=change,
+        )
     deviation = BLUR * min(rec.pixels.shape[-2:])
     size = 2 * round(2.5 * deviation) + 1
     return ~changed, gaussian_blur(rec.pixels, [size, size], [deviation, deviation])
@@ -301,8 +346,20 @@ def _top(rec: Recording, heat: Heatmap, counts: NDArray[np.number]) -> Tensor:
     if heat.values.shape != rec.grid:
         rows, cols = heat.values.shape
         raise MethodError(
-            f"The map has {rows} × {cols} patches and the recording {rec.grid[0]} × {rec.grid[1]}; "
-            "measure a map on the recording that it explains."
+            "map_of_other_grid",
+            "The map has {rows} × {cols} patches and the recording {rec_rows} × "
+            "{rec_cols}; measure a map on the recording that it explains.",
+            rows=rows,
+            cols=cols,
+            rec_rows=rec.grid[0],
+            rec_cols=rec.grid[1],
+        )
+    made = heat.made_from
+    if made and made.method != BASELINE and not same_recording(rec, made):
+        raise MethodError(
+            "map_of_other_recording",
+            "The map was made from another photo or another model than the recording; measure a "
+            "map on the recording that it explains.",
         )
     rank = removal_order(heat).argsort()
     return torch.from_numpy(rank < counts[:, None]).unflatten(1, rec.grid)

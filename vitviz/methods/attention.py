@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vitviz.errors import MethodError
 from vitviz.heatmap import Heatmap
+from vitviz.methods.made_from import made_from
 from vitviz.methods.method import (
     HeadOption,
     LayerOption,
@@ -28,7 +32,12 @@ def attention(rec: Recording, query: Query, *, layer: int, head: int | None) -> 
 def chosen_head(heads: Tensor, head: int | None) -> Tensor:
     """One head's values of (heads, tokens), or the mean over them."""
     if head is not None and head >= len(heads):
-        raise MethodError(f"Here the heads are 0 to {len(heads) - 1}, and there is no {head}.")
+        raise MethodError(
+            "head_out_of_range",
+            "Here the heads are 0 to {last}, and there is no {head}.",
+            last=len(heads) - 1,
+            head=head,
+        )
     return heads.mean(dim=0) if head is None else heads[head]
 
 
@@ -37,9 +46,14 @@ def head_maps(rec: Recording, layer: int, query: Query) -> dict[int | None, Heat
     rows = rec.attention_row(layer, query)  # (heads, tokens)
     maps = rec.patches(rows, layer).numpy().astype(np.float32)
     mean = rec.patches(rows.mean(dim=0), layer).numpy().astype(np.float32)
-    return {
-        None: Heatmap(mean, rec.box, "attention"),
-        **{head: Heatmap(values, rec.box, "attention") for head, values in enumerate(maps)},
+    made = made_from(rec, METHOD.id, {"layer": layer % rec.num_layers, "head": None}, query)
+
+    def heatmap(values: NDArray[np.float32], head: int | None) -> Heatmap:
+        own = replace(made, options={**made.options, "head": head})
+        return Heatmap(values, rec.box, METHOD.id, own)
+
+    return {None: heatmap(mean, None)} | {
+        head: heatmap(values, head) for head, values in enumerate(maps)
     }
 
 
@@ -60,4 +74,5 @@ METHOD = Method(
     "Vaswani et al. 2017, arXiv 1706.03762; Dosovitskiy et al. 2021, arXiv 2010.11929",
     {"layer": LayerOption("Layer", -1), "head": HeadOption("Head")},
     plain_only=False,
+    raw_attention=True,
 )

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
 
-from vitviz.errors import MethodError
+from vitviz import methods
+from vitviz.errors import MethodError, Phrase
 from vitviz.heatmap import Heatmap
 from vitviz.methods.gradients import Score
+from vitviz.methods.made_from import made_from
 from vitviz.methods.method import Method
 from vitviz.methods.target import check_class, target_class
 from vitviz.progress import Progress
 from vitviz.recording.recording import Query, Recording
 
-__all__ = ["METHODS", "explain"]
+__all__ = ["BASELINE", "METHODS", "explain"]
 
 
 def _methods() -> list[Method]:
     """What each file of this package declares as METHOD, in the order of their numbers."""
-    names = [module.name for module in iter_modules([str(Path(__file__).parent)])]
+    names = [module.name for module in iter_modules(methods.__path__)]
     modules = [import_module(f"vitviz.methods.{name}") for name in names if name != "explain"]
     found = [module.METHOD for module in modules if hasattr(module, "METHOD")]
     return sorted(found, key=lambda method: method.number)
@@ -30,6 +31,7 @@ def _methods() -> list[Method]:
 
 METHODS = {method.id: method for method in _methods()}
 """Every method by its id: its title, question, options, paper, and what it needs."""
+BASELINE = next(method.id for method in METHODS.values() if method.baseline)
 
 
 def explain(
@@ -66,37 +68,61 @@ def explain(
         'relevance'
     """
     if method not in METHODS:
-        raise MethodError(f"There is no method “{method}”; choose one of {', '.join(METHODS)}.")
+        raise MethodError(
+            "no_such_method",
+            "There is no method “{method}”; choose one of {methods}.",
+            method=method,
+            methods=", ".join(METHODS),
+        )
     chosen = METHODS[method]
     if chosen.plain_only:
         rec.require_plain(chosen.title)
-    given = chosen.check(rec, options)
+    options = chosen.check(rec, options)
+    given: dict[str, Any] = {}
     if chosen.has_query:
         given["query"] = query
     elif query != "cls":
-        raise MethodError(f"{chosen.title} does not start from a patch; leave the query at “cls”.")
+        raise MethodError(
+            "no_query",
+            "{method} does not start from a patch; leave the query at “cls”.",
+            method=chosen.title,
+        )
     if chosen.class_specific:
         given["score"] = _score(rec, chosen, target, versus)
     elif target is not None or versus is not None:
-        raise MethodError(f"{chosen.title} is the same for every class; leave the target out.")
+        raise MethodError(
+            "no_target",
+            "{method} is the same for every class; leave the target out.",
+            method=chosen.title,
+        )
     if chosen.slow:
         given["progress"] = progress or (lambda _: None)
-    values = chosen.function(rec, **given)
-    return Heatmap(
-        rec.patches(values, given.get("layer")).numpy().astype(np.float32), rec.box, method
-    )
+    values = chosen.function(rec, **given, **options)
+    patches = rec.patches(values, options.get("layer")).numpy().astype(np.float32)
+    made = made_from(rec, method, options, given.get("query"), given.get("score"))
+    return Heatmap(patches, rec.box, method, made)
 
 
 def _score(rec: Recording, method: Method, target: int | None, versus: int | None) -> Score:
     """What a class-specific method explains."""
     others = ", ".join(m.id for m in METHODS.values() if not m.class_specific and m.suits(rec))
-    target = target_class(rec, target, method.title, f"use one of {others}")
+    target = target_class(
+        rec, target, method.title, Phrase("use_one_of", "use one of {methods}", methods=others)
+    )
     if versus is None:
         return Score(target)
     if not method.contrastive:
-        pairs = " or ".join(m.id for m in METHODS.values() if m.contrastive)
-        raise MethodError(f"{method.title} explains one class, not a pair; use {pairs}.")
+        pairs = ", ".join(m.id for m in METHODS.values() if m.contrastive)
+        raise MethodError(
+            "not_contrastive",
+            "{method} explains one class, not a pair; use one of {methods}.",
+            method=method.title,
+            methods=pairs,
+        )
     versus = check_class(rec, versus)
     if versus == target:
-        raise MethodError("A class cannot be explained against itself; choose two classes.")
+        raise MethodError(
+            "class_against_itself",
+            "A class cannot be explained against itself; choose two classes.",
+        )
     return Score(target, versus)

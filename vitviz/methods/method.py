@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -33,6 +33,12 @@ class NumberOption:
     default: float
     low: float
     high: float
+    kind: ClassVar[str] = "number"
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """What it may be: smallest and largest."""
+        return self.low, self.high
 
     def check(self, rec: Recording, value: Any) -> float:
         del rec
@@ -42,7 +48,14 @@ class NumberOption:
             and self.low <= value <= self.high
         ):
             return float(value)
-        raise MethodError(f"{self.title} must be from {self.low} to {self.high}, not {value!r}.")
+        raise MethodError(
+            "number_out_of_range",
+            "{option} must be from {low} to {high}, not {value!r}.",
+            option=self.title,
+            low=self.low,
+            high=self.high,
+            value=value,
+        )
 
 
 @dataclass(frozen=True)
@@ -53,13 +66,24 @@ class WholeOption:
     default: int
     low: int
     high: int
+    kind: ClassVar[str] = "whole number"
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """What it may be: smallest and largest."""
+        return self.low, self.high
 
     def check(self, rec: Recording, value: Any) -> int:
         del rec
         if type(value) is int and self.low <= value <= self.high:
             return value
         raise MethodError(
-            f"{self.title} must be a whole number from {self.low} to {self.high}, not {value!r}."
+            "whole_number_out_of_range",
+            "{option} must be a whole number from {low} to {high}, not {value!r}.",
+            option=self.title,
+            low=self.low,
+            high=self.high,
+            value=value,
         )
 
 
@@ -70,12 +94,24 @@ class ChoiceOption:
     title: str
     default: str
     choices: tuple[str, ...]
+    kind: ClassVar[str] = "choice"
+
+    @property
+    def range(self) -> tuple[str, ...]:
+        """What it may be."""
+        return self.choices
 
     def check(self, rec: Recording, value: Any) -> str:
         del rec
         if value in self.choices:
             return str(value)
-        raise MethodError(f"{self.title} must be {', '.join(self.choices)}, not {value!r}.")
+        raise MethodError(
+            "no_such_choice",
+            "{option} must be {choices}, not {value!r}.",
+            option=self.title,
+            choices=", ".join(self.choices),
+            value=value,
+        )
 
 
 @dataclass(frozen=True)
@@ -84,11 +120,20 @@ class LayerOption:
 
     title: str
     default: int
+    kind: ClassVar[str] = "layer"
+    range: ClassVar[None] = None
+    """The model says how many layers there are."""
 
     def check(self, rec: Recording, value: Any) -> int:
         if type(value) is int and -rec.num_layers <= value < rec.num_layers:
             return value % rec.num_layers
-        raise MethodError(f"{self.title} must be from 0 to {rec.num_layers - 1}, not {value!r}.")
+        raise MethodError(
+            "layer_out_of_range",
+            "{option} must be from 0 to {last}, not {value!r}.",
+            option=self.title,
+            last=rec.num_layers - 1,
+            value=value,
+        )
 
 
 @dataclass(frozen=True)
@@ -97,12 +142,21 @@ class HeadOption:
 
     title: str
     default: None = None
+    kind: ClassVar[str] = "head"
+    range: ClassVar[None] = None
+    """The model says how many heads there are."""
 
     def check(self, rec: Recording, value: Any) -> int | None:
         heads = max(rec.num_heads(layer) for layer in range(rec.num_layers))
         if value is None or (type(value) is int and 0 <= value < heads):
             return value
-        raise MethodError(f"{self.title} must be from 0 to {heads - 1} or None, not {value!r}.")
+        raise MethodError(
+            "head_option_out_of_range",
+            "{option} must be from 0 to {last} or None, not {value!r}.",
+            option=self.title,
+            last=heads - 1,
+            value=value,
+        )
 
 
 Option = NumberOption | WholeOption | ChoiceOption | LayerOption | HeadOption
@@ -130,6 +184,10 @@ class Method:
         applies_to: the models it can be used on.
         plain_only: whether it needs one map over all tokens in each layer.
         needs_pool: whether it is about an attention-pooling head.
+        raw_attention: whether it shows the recorded attention itself, one map a layer and head: all
+            of them are at hand, and so are the rows of all patches.
+        baseline: whether it knows nothing of the photo: what others are measured against.
+        quick: options with which it takes the least time, where that differs.
     """
 
     id: str
@@ -147,6 +205,9 @@ class Method:
     applies_to: str = "Every model that can be recorded."
     plain_only: bool = True
     needs_pool: bool = False
+    raw_attention: bool = False
+    baseline: bool = False
+    quick: Mapping[str, Any] = field(default_factory=dict)
 
     def suits(self, rec: Recording) -> bool:
         """Whether the model's attention is of the kind that the method is about."""
@@ -154,11 +215,26 @@ class Method:
             rec.pool is not None or not self.needs_pool
         )
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Every option with its default value; the layer -1 is the last, the head None all."""
+        return {name: option.default for name, option in self.options.items()}
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """MethodError if the method has no option of one of these names."""
+        if unknown := set(names) - self.options.keys():
+            has = ", ".join(self.options) or "none"
+            raise MethodError(
+                "no_such_option",
+                "{method} has no option {option}; its options: {options}.",
+                method=self.title,
+                option=min(unknown),
+                options=has,
+            )
+
     def check(self, rec: Recording, values: Mapping[str, Any]) -> dict[str, Any]:
         """Every option with its given or default value; MethodError if one does not fit."""
-        if unknown := values.keys() - self.options.keys():
-            has = ", ".join(self.options) or "none"
-            raise MethodError(f"{self.title} has no option {min(unknown)}; its options: {has}.")
+        self.check_names(values)
         return {
             name: option.check(rec, values.get(name, option.default))
             for name, option in self.options.items()

@@ -63,8 +63,10 @@ def _output_projection(rec: Recording, layer: int, width: int) -> nn.Linear:
     projection = rec.vit.anatomy.joining_projection(rec.layers[layer].module, width)
     if projection is None:
         raise MethodError(
-            f"Value-weighted rollout needs attention whose heads are joined by one linear "
-            f"projection, and {rec.vit.name} is not built so; use attention rollout."
+            "value_rollout_inapplicable",
+            "Value-weighted rollout needs attention whose heads are joined by one linear "
+            "projection, and {model} is not built so; use attention rollout.",
+            model=rec.vit.name,
         )
     return projection
 

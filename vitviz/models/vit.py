@@ -91,7 +91,9 @@ def from_module(
     config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
     if transform is None:
         if not config:
-            raise ModelError("This module has no pretrained_cfg: pass transform= as well.")
+            raise ModelError(
+                "transform_needed", "This module has no pretrained_cfg: pass transform= as well."
+            )
         transform = create_transform(**_data_config(module))
     if labels is None:
         labels = _labels(module, config)

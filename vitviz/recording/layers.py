@@ -90,8 +90,11 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     left_out = tuple(dict.fromkeys(name for name in [*names, *altered] if name not in seen))
     if not any(layout.kind != "channel" for _, layout in shown):
         raise ModelError(
-            f"The attention of {vit.name} is no map from token to token whose places are known, so "
-            "it cannot be shown on the photo; choose another Vision Transformer."
+            "attention_not_shown",
+            "The attention of {model} is no map from token to token whose places are "
+            "known, so it cannot be shown on the photo; choose another Vision "
+            "Transformer.",
+            model=vit.name,
         )
     finest = max(layout.grid for _, layout in shown)
     plain = not left_out and all(_is_plain(layout, declared, finest) for _, layout in shown)

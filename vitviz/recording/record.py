@@ -43,13 +43,19 @@ def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
         ((16, 16), 12, 'tabby')
     """
     if photo.mode != "RGB":
-        raise ImageError(f"The photo is {photo.mode}, not RGB; open it with vitviz.load_image.")
+        raise ImageError(
+            "photo_not_rgb",
+            "The photo is {mode}, not RGB; open it with vitviz.load_image.",
+            mode=photo.mode,
+        )
     transform = vit.transform
     if whole:
         if (patch := vit.anatomy.any_size_patch) is None:
             raise ModelError(
-                f"{vit.name} takes inputs of one size only, so it cannot be shown the whole photo; "
-                "record the part that its transform cuts out."
+                "whole_photo_impossible",
+                "{model} takes inputs of one size only, so it cannot be shown the whole "
+                "photo; record the part that its transform cuts out.",
+                model=vit.name,
             )
         transform = whole_photo(transform, photo.size, patch)
     pixels, box = transform(photo), input_box(transform, photo.size)

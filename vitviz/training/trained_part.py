@@ -139,7 +139,11 @@ def _tokens_before(vit: Vit, photos: Tensor, blocks: int) -> Tensor:
     with torch.no_grad():
         again = TrainedPart(vit, blocks)(tokens)
     if not torch.allclose(again, logits, atol=1e-4):
-        raise ModelError(f"The last blocks of {vit.name} cannot be trained on their own.")
+        raise ModelError(
+            "blocks_not_trainable",
+            "The last blocks of {model} cannot be trained on their own.",
+            model=vit.name,
+        )
     return tokens
 
 
@@ -234,7 +238,11 @@ def _head(vit: Vit) -> nn.Module:
     """The classifier: one matrix, or nothing in a model that has none."""
     classifier = vit.anatomy.classifier
     if not isinstance(classifier, (nn.Linear, nn.Identity)):
-        raise ModelError(f"The classifier of {vit.name} is not one matrix; it cannot be replaced.")
+        raise ModelError(
+            "classifier_not_replaceable",
+            "The classifier of {model} is not one matrix; it cannot be replaced.",
+            model=vit.name,
+        )
     return classifier
 
 
@@ -246,7 +254,13 @@ def _last_parts(vit: Vit, blocks: int | None) -> list[nn.Module]:
         return []
     count = len(vit.anatomy.blocks)
     if not 0 < blocks <= count:
-        raise ModelError(f"{vit.name} has {count} blocks that can be trained, not {blocks}.")
+        raise ModelError(
+            "too_many_blocks",
+            "{model} has {count} blocks that can be trained, not {blocks}.",
+            model=vit.name,
+            count=count,
+            blocks=blocks,
+        )
     return vit.anatomy.trainable_parts(blocks)
 
 

@@ -135,8 +135,10 @@ def is_here(model: Offer) -> bool:
             check_size(model)
             if not allow_downloads():
                 raise ModelUnavailable(
-                    f"The weights of {model.name} are not on this server, and visitors may not "
-                    f"fetch any; its owner can: python -m vitviz fetch {model.name}"
+                    "weights_not_on_server",
+                    "The weights of {model} are not on this server, and visitors may not fetch "
+                    "any; its owner can: python -m vitviz fetch {model}",
+                    model=model.name,
                 )
             _offer_to_fetch(model)
         except VitvizError as error:
@@ -149,7 +151,7 @@ def _offer_to_fetch(model: Offer) -> None:
     """A button that fetches the weights, then a bar and a button that stops it."""
     megabytes = round((model.parameters or count(model.name)) * BYTES / 1e6)
     if failed := st.session_state.pop(FAILED, None):
-        st.error(failed, icon=":material/cloud_off:")
+        st.error(explained(failed), icon=":material/cloud_off:")
     place = st.empty()
     with place.container():
         st.markdown(t("models.away", megabytes=megabytes))
@@ -165,7 +167,7 @@ def _offer_to_fetch(model: Offer) -> None:
     try:
         fetch(model.name, lambda share: bar.progress(share, t("models.fetching")))
     except VitvizError as error:
-        st.session_state[FAILED] = explained(error)
+        st.session_state[FAILED] = error
     finally:
         lock.release()
     st.rerun()

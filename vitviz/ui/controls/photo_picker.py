@@ -10,7 +10,7 @@ import streamlit as st
 from urllib3.util import parse_url
 
 from vitviz.errors import ImageError
-from vitviz.photos.load import MAX_BYTES, TOO_LARGE, load_image
+from vitviz.photos.load import MAX_BYTES, load_image, too_large
 from vitviz.photos.samples import samples
 from vitviz.photos.web import fetch_image
 from vitviz.ui.parts.browser import component, thumbnail
@@ -84,9 +84,9 @@ def choose_photo() -> Photo:
             on_picked_change=lambda: pick(st.session_state["gallery"].picked),
             on_brought_change=take_brought,
         )
-    if error := st.session_state.get("photo_error"):
-        name, sentence = error
-        st.error(f"{as_code(name)}: {explained(sentence)}", icon=":material/broken_image:")
+    if refused := st.session_state.get("photo_error"):
+        name, error = refused
+        st.error(f"{as_code(name)}: {explained(error)}", icon=":material/broken_image:")
     if own and chosen == OWN:
         return replace(own, alt=t("photo.yours_alt"))
     return offered[chosen][1]
@@ -142,7 +142,7 @@ def take_brought() -> None:
     """What was pasted or dropped on the page."""
     file = st.session_state["gallery"].brought
     if file["data"] is None:
-        st.session_state["photo_error"] = file["name"], TOO_LARGE
+        st.session_state["photo_error"] = file["name"], too_large()
     else:
         take(b64decode(file["data"]), file["name"])
 
@@ -168,7 +168,7 @@ def take(data: bytes, name: str) -> None:
         with turn():
             thumb = thumbnail(load_image(data), THUMB)
     except ImageError as error:
-        st.session_state["photo_error"] = name, str(error)
+        st.session_state["photo_error"] = name, error
         return
     st.session_state[OWN] = Photo(data, name, "", thumb)
     st.session_state["taken"] = st.session_state.get("taken", 0) + 1

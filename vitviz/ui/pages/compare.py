@@ -12,7 +12,7 @@ import streamlit as st
 from vitviz.errors import MethodError, VitvizError
 from vitviz.measures.comparison import STEPS, Measured, measure, ranked, supported
 from vitviz.measures.faithfulness import Change, masked_input
-from vitviz.methods.explain import METHODS
+from vitviz.methods.explain import BASELINE, METHODS
 from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import shared_scale
 from vitviz.ui.controls.choice import choice
@@ -27,7 +27,6 @@ from vitviz.ui.visit.turns import many_turns
 from vitviz.zoo.catalogue import offers
 
 FIRST = ["attention", "rollout", "relevance", "gradcam"]
-RANDOM = "random"
 CHANGES: tuple[Change, ...] = ("deletion", "insertion")
 LOOK = Look("inferno", 0.6, True)
 
@@ -51,7 +50,10 @@ def page() -> None:
     try:
         session = analyse(photo.data, model.name)
         if not session.rec.predictions:
-            raise MethodError(t("compare.no_classifier"))
+            raise MethodError(
+                "no_class_to_measure",
+                "This model has no classifier, so there is no class to measure.",
+            )
         wish, beside = wishes(session, photo, model.name)
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
@@ -71,7 +73,7 @@ def wishes(session: Session, photo: Photo, model: str) -> tuple[Wish, tuple[Sess
     methods = choice(
         st.pills,
         t("compare.methods"),
-        [method for method in methods_for(session.rec) if method != RANDOM],
+        [method for method in methods_for(session.rec) if method != BASELINE],
         FIRST,
         "methods",
         method_title,
@@ -152,7 +154,7 @@ def measurements(session: Session, wish: Wish) -> tuple[list[Measured], int]:
     index = {p.label: p.index for p in rec.predictions}
     target = index.get(wish.target or "", rec.predictions[0].index)
     found = []
-    for method in [*wish.methods, RANDOM] if wish.methods else []:
+    for method in [*wish.methods, BASELINE] if wish.methods else []:
         asked = (method, target)
         if asked not in kept:
             try:
@@ -199,8 +201,8 @@ def pick_panel(session: Session, order: list[Measured], alt_text: str, key: str)
 
 def verdict(order: list[Measured], name: str) -> str:
     """Which method the model's behaviour supports here, in a sentence."""
-    baseline = next(m for m in order if m.method == RANDOM)
-    best = next(m for m in order if m.method != RANDOM)
+    baseline = next(m for m in order if m.method == BASELINE)
+    best = next(m for m in order if m.method != BASELINE)
     return t(
         "compare.supported" if supported(best, baseline) else "compare.none",
         method=method_title(best.method),
@@ -225,7 +227,7 @@ def chart(order: Sequence[Measured], wish: Wish) -> alt.LayerChart:
             "method": method_title(m.method),
             "share": share,
             "probability": probability,
-            "order": "random" if m.method == RANDOM else "method",
+            "order": "random" if m.method == BASELINE else "method",
         }
         for m, curve in curves
         for share, probability in zip(curve.shares, curve.probabilities, strict=True)
@@ -256,7 +258,7 @@ def chart(order: Sequence[Measured], wish: Wish) -> alt.LayerChart:
 
 def scores(order: Sequence[Measured]) -> None:
     """Ranks and areas as a table that sorts."""
-    baseline = next(m for m in order if m.method == RANDOM)
+    baseline = next(m for m in order if m.method == BASELINE)
     table = pd.DataFrame(
         {
             t("compare.rank"): rank,
@@ -291,7 +293,7 @@ def changed_photo(session: Session, chosen: Measured, wish: Wish, name: str) -> 
         label=as_code(name),
         probability=f"{curve.probabilities[point]:.1%}",
     )
-    if chosen.method == RANDOM:
+    if chosen.method == BASELINE:
         text += t("compare.random_mean")
     st.image(input_picture(session.rec.vit, pixels), width="stretch", alt=text.replace("`", ""))
     st.caption(text)
