@@ -28,7 +28,7 @@ browser:
 
 # The documentation in site/; a warning is an error.
 docs: .venv/docs.done
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 benchmark: .venv/dev.done
 	$(BIN)/python -m benchmarks.recording
