@@ -1,12 +1,13 @@
-# `make run` serves the app, `make test` runs every check; each sets up what it needs, once.
+# `make run` serves the app, `make test` runs every check, `make docs` writes the documentation; each
+# sets up what it needs, once.
 PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: run test quick slow lint browser benchmark clean
+.PHONY: run test quick docs slow lint browser benchmark clean
 
 run: .venv/app.done
-	VITVIZ_ALLOW_DOWNLOADS=$${VITVIZ_ALLOW_DOWNLOADS:-1} $(BIN)/streamlit run app.py --server.port $(PORT)
+	VITVIZ_ALLOW_DOWNLOADS=$${VITVIZ_ALLOW_DOWNLOADS:-1} $(BIN)/vitviz app --port $(PORT)
 
 # Two workers with one thread each; whoever is done first takes over tests of the other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
@@ -33,6 +34,10 @@ lint: .venv/dev.done
 browser:
 	@command -v chromium >/dev/null || .ci/install-chromium
 
+# The documentation in site/; a warning is an error.
+docs: .venv/docs.done
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 benchmark: .venv/dev.done
 	$(BIN)/python -m benchmarks.recording
 	$(BIN)/python -m benchmarks.methods
@@ -42,13 +47,18 @@ benchmark: .venv/dev.done
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv || { echo "No virtual environment: apt-get install python3-venv"; exit 1; }
 
-.venv/app.done: requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+.venv/app.done: pyproject.toml constraints.txt | .venv/bin/python
+	.ci/install -c constraints.txt -e '.[app,heic]'
 	@touch $@
 
-.venv/dev.done: requirements.txt requirements-dev.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+.venv/dev.done: pyproject.toml constraints.txt requirements-dev.txt | .venv/bin/python
+	.ci/install -r requirements-dev.txt
 	@touch $@ .venv/app.done
 
+# Read from the code's text: nothing of the app is needed.
+.venv/docs.done: docs/requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	@touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv site

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-OUT = Path(__file__).parent / "screenshots"
+OUT = Path(__file__).parents[1] / "docs" / "screenshots"
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 FRAME = (760, 540)  # px of the animation
 LESSONS = {  # what to open, and the answer that shows the widgets

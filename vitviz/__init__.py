@@ -25,6 +25,8 @@ from vitviz.recording.record import record
 from vitviz.recording.recording import Recording
 from vitviz.zoo.load import Vit, bundled_models, from_module, load_model
 
+__version__ = "0.1.0"
+
 __all__ = [
     "METHODS",
     "FinetuneSettings",
@@ -39,6 +41,7 @@ __all__ = [
     "Tokens",
     "Vit",
     "VitvizError",
+    "__version__",
     "artefact_patches",
     "bundled_models",
     "evaluate",

@@ -64,6 +64,14 @@ class Heatmap:
 
     Raises:
         ValueError: if a value is negative or not finite, which no method may return.
+
+    Examples:
+        >>> heat.values.dtype, heat.values.shape
+        (dtype('float32'), (16, 16))
+        >>> heat.box  # the square in the middle of a photo of 451 × 300 px
+        (75.5, 0.0, 375.5, 300.0)
+        >>> round(float(heat.shares.values.sum()), 3)
+        1.0
     """
 
     values: NDArray[np.float32]

@@ -73,7 +73,7 @@ def server(hub: Hub, own_models: Path, tmp_path_factory: pytest.TempPathFactory)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    command = [sys.executable, "-m", "vitviz", "app", "--port", str(port)]
     environment = {**os.environ, **settings}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import timm
@@ -77,6 +78,27 @@ def test_separate_groups_are_found() -> None:
     assert (clusters(2 * features, 3) == expected).all()  # by direction, not by length
     with pytest.raises(VitvizError, match="36 patches"):
         clusters(features, 37)
+
+
+def test_groups_leave_opencvs_generator_alone_and_do_not_depend_on_it() -> None:
+    features = torch.randn(8, 8, 16, generator=torch.Generator().manual_seed(0))
+
+    def drawn() -> np.ndarray:
+        return cv2.randu(np.zeros((2, 2), np.float32), 0, 1)
+
+    found = []
+    for seed in (1, 2):
+        cv2.setRNGSeed(seed)
+        expected = drawn()
+        cv2.setRNGSeed(seed)
+        found.append(clusters(features, 5))
+        np.testing.assert_array_equal(drawn(), expected)
+    np.testing.assert_array_equal(*found)
+    assert len(np.unique(found[0])) == 5
+
+
+def test_vectors_that_are_all_the_same_can_be_grouped() -> None:
+    assert clusters(torch.ones(3, 3, 4), 9).shape == (3, 3)
 
 
 def test_every_patch_matches_itself(rec: vitviz.Recording) -> None:

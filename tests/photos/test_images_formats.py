@@ -8,7 +8,6 @@ import struct
 from pathlib import Path
 
 import numpy as np
-import pillow_heif
 import pytest
 from pictures import (
     BLUE,
@@ -23,10 +22,11 @@ from pictures import (
     quarters,
     with_orientation,
 )
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 import vitviz
 from vitviz import ImageError, load_image
+from vitviz.photos import load
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -34,10 +34,20 @@ def test_every_format_keeps_its_colours(kind: str) -> None:
     assert_quarters(load_image(encode(quarters(), kind)))
 
 
+HEIC = encode(quarters(), "HEIF", quality=90)
+
+
 def test_heic() -> None:
-    buffer = io.BytesIO()
-    pillow_heif.from_pillow(quarters()).save(buffer, quality=90)
-    assert_quarters(load_image(buffer.getvalue()), tolerance=25)
+    assert_quarters(load_image(HEIC), tolerance=25)
+    with pytest.raises(UnidentifiedImageError):  # and Pillow stays as it was
+        Image.open(io.BytesIO(HEIC))
+
+
+def test_heic_without_its_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "find_spec", lambda _: None)
+    with pytest.raises(ImageError, match=r"^HEIC photos need pillow-heif; pip install .*\.$"):
+        load_image(HEIC)
+    assert_quarters(load_image(encode(quarters(), "PNG")))
 
 
 def test_path_bytes_of_any_kind_and_file_are_the_same(tmp_path: Path) -> None:

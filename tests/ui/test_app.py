@@ -16,7 +16,8 @@ from vitviz.ui.controls import photo_picker
 from vitviz.ui.pages import explore
 from vitviz.ui.visit import session as ui_session
 
-APP = str(Path(__file__).parents[2] / "app.py")
+UI = Path(vitviz.__file__).parent / "ui"
+APP = str(UI / "entry" / "app.py")
 COFFEE = next(s.path for s in vitviz.samples() if s.id == "coffee").read_bytes()
 
 
@@ -271,9 +272,8 @@ def test_a_changed_colour_does_not_repeat_a_slow_method(monkeypatch: pytest.Monk
 
 
 def test_the_stylesheet_has_the_colours_of_the_theme() -> None:
-    root = Path(APP).parent
-    theme = (root / ".streamlit" / "config.toml").read_text()
-    colours = re.findall(r"#[0-9a-f]{6}", (root / "vitviz" / "ui" / "page.css").read_text())
+    theme = (UI / "entry" / ".streamlit" / "config.toml").read_text()
+    colours = re.findall(r"#[0-9a-f]{6}", (UI / "page.css").read_text())
     assert colours
     assert all(colour in theme for colour in colours)
 

@@ -7,13 +7,13 @@ import json
 import sys
 from collections.abc import Sequence
 
-from vitviz.commands import coverage, evaluate, explain, fetch, finetune, methods, models
+from vitviz.commands import app, coverage, evaluate, explain, fetch, finetune, methods, models
 from vitviz.errors import VitvizError
 
 __all__ = ["main"]
 
 BAD_INPUT = 2
-VERBS = (explain, evaluate, finetune, models, fetch, methods, coverage)
+VERBS = (app, explain, evaluate, finetune, models, fetch, methods, coverage)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -59,6 +59,12 @@ def finetune(
 
     Raises:
         VitvizError: if the folder, the settings or the model cannot be used, with what to do.
+
+    Examples:
+        >>> settings = FinetuneSettings(epochs=1, hold_out=0.5)
+        >>> found = finetune("photos", "mine", settings)
+        >>> found.labels, found.held_out
+        (('cat', 'coffee'), 2)
     """
     settings, out, stages = settings or FinetuneSettings(), Path(out), Stages(progress)
     found = read_folder(folder)

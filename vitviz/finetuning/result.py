@@ -32,6 +32,10 @@ class Finetuned:
         confusion: how many held-out photos of each class (row) were given each class (column) by
             the model as it was written, in float32.
         seconds: how long each stage took.
+
+    Examples:
+        >>> finetune("photos", "again", FinetuneSettings(epochs=1, hold_out=0.5)).report.name
+        'report.html'
     """
 
     out: Path
@@ -54,9 +58,14 @@ class Finetuned:
         return sum(map(sum, self.confusion))
 
     @property
+    def right(self) -> int:
+        """How many held-out photos the written model gets right."""
+        return sum(row[i] for i, row in enumerate(self.confusion))
+
+    @property
     def accuracy(self) -> float:
-        """Share of the held-out photos that the written model gets right."""
-        return sum(row[i] for i, row in enumerate(self.confusion)) / self.held_out
+        """Their share."""
+        return self.right / self.held_out
 
     @property
     def class_accuracy(self) -> tuple[float, ...]:

@@ -38,6 +38,10 @@ class FinetuneSettings:
 
     Raises:
         VitvizError: if a value is out of its range.
+
+    Examples:
+        >>> FinetuneSettings(train=4, size=112).rate is None  # that of the last blocks
+        True
     """
 
     train: int | str = "head"

@@ -25,6 +25,7 @@ __all__ = [
     "principal_components",
     "similarity",
 ]
+TRIES = 5  # of k-means, from other starts
 
 
 @torch.no_grad()
@@ -96,12 +97,27 @@ def clusters(features: Tensor, count: int) -> NDArray[np.int64]:
             groups=count,
         )
     unit = F.normalize(features.flatten(0, 1), dim=-1).numpy()
-    cv2.setRNGSeed(0)
     rule = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 100, 1e-5)
-    start = np.zeros((len(unit), 1), np.int32)
-    _, labels, _ = cv2.kmeans(unit, count, start, rule, 5, cv2.KMEANS_PP_CENTERS)
+    starts = (_start(unit, count, seed) for seed in range(TRIES))
+    tries = (cv2.kmeans(unit, count, at, rule, 1, cv2.KMEANS_USE_INITIAL_LABELS) for at in starts)
+    _, labels, _ = min(tries, key=lambda tried: tried[0])  # the most compact
     _, first, groups = np.unique(labels, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[groups].reshape(rows, cols)
+
+
+def _start(unit: NDArray[np.float32], count: int, seed: int) -> NDArray[np.int32]:
+    """The start of k-means++: each vector's nearest of a few, int32 (vectors, 1). Each of these is
+    drawn by the squares of the distances from those before.
+
+    OpenCV's own start would draw from a generator that everything in the process shares."""
+    generator = np.random.default_rng(seed)
+    cosines = unit @ unit.T
+    chosen = [int(generator.integers(len(unit)))]
+    for _ in range(1, count):
+        squares = (1 - cosines[chosen].max(axis=0)).clip(1e-9).astype(np.float64)
+        squares[chosen] = 0
+        chosen.append(int(generator.choice(len(unit), p=squares / squares.sum())))
+    return cosines[chosen].argmax(axis=0).astype(np.int32)[:, None]
 
 
 def similarity(feature: Tensor, features: Tensor) -> Tensor:

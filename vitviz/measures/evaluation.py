@@ -63,6 +63,11 @@ def evaluate(
         VitvizError: if the folder has no photos, `limit` is less than 1, a method or metric is
             unknown or lacks what it needs, or `out` cannot be written or is of another model, of
             other metrics, or of an earlier version, which did not note the weights.
+
+    Examples:
+        >>> found = evaluate(vit, "photos", methods=["attention"], metrics=["saco"], limit=1)
+        >>> found.errors
+        []
     """
     methods = _chosen(methods, METHODS, "method")
     metrics = _chosen(metrics, _measurable(boxes, masks), "metric", METRICS)

@@ -107,6 +107,13 @@ def deletion(
             class, the model has no classifier or is not in float32, or `steps` is not a whole
             number from 1. A map of another recording or class is measured all the same without
             its `made_from`: `dataclasses.replace(heat, made_from=None)`.
+
+    Examples:
+        >>> curve = deletion(rec, heat, steps=2)
+        >>> curve.shares.tolist()
+        [0.0, 0.5, 1.0]
+        >>> 0 < curve.area < 1
+        True
     """
     return _curve(rec, heat, "deletion", target, steps, progress)
 
@@ -125,6 +132,11 @@ def insertion(
     standard deviation of 4.5 % of the input's shorter side. That is twice the authors' 5 of 224
     pixels, after which large objects are still recognised and the curve says little. Arguments and
     errors are those of `deletion`. Petsiuk, Das & Saenko 2018, arXiv 1806.07421.
+
+    Examples:
+        >>> curve = insertion(rec, heat, steps=2)
+        >>> len(curve.probabilities)
+        3
     """
     return _curve(rec, heat, "insertion", target, steps, progress)
 
@@ -176,6 +188,10 @@ def perturbation(
 
     Raises:
         MethodError: as `deletion`.
+
+    Examples:
+        >>> perturbation(rec, heat).shape
+        (9,)
     """
     index = _measured_class(rec, heat, target, "perturbation")
     patches = heat.values.size
@@ -216,6 +232,10 @@ def saco(
 
     Raises:
         MethodError: as `deletion`; if `groups` is not from 2 to the number of patches.
+
+    Examples:
+        >>> -1 <= saco(rec, heat, groups=3) <= 1
+        True
     """
     index = _measured_class(rec, heat, target, "SaCo")
     patches = heat.values.size
@@ -252,6 +272,11 @@ def versus_random(
 
     Returns:
         Both of the measure's shape.
+
+    Examples:
+        >>> mean, deviation = versus_random(rec, lambda heat: saco(rec, heat, groups=3), seeds=2)
+        >>> bool(deviation >= 0)
+        True
     """
     maps = (explain(rec, BASELINE, seed=seed) for seed in range(seeds))
     results = np.array([measure(heat) for heat in maps], np.float64)

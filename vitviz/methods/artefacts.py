@@ -31,6 +31,10 @@ def artefact_patches(rec: Recording) -> Tensor:
 
     Raises:
         MethodError: if the model does not say which its blocks are.
+
+    Examples:
+        >>> artefact_patches(rec).shape
+        torch.Size([16, 16])
     """
     rec.require_plain(Phrase("artefact_search", "the search for artefact tokens"))
     if rec.norms is None:

@@ -30,6 +30,7 @@ def _methods() -> list[Method]:
 
 
 METHODS = {method.id: method for method in _methods()}
+"""Every method by its id: its title, question, options, paper, and what it needs."""
 BASELINE = next(method.id for method in METHODS.values() if method.baseline)
 
 
@@ -58,6 +59,13 @@ def explain(
     Raises:
         MethodError: for an unknown method or option, a value out of range, a query, target or
             versus where the method has none, or a method that does not apply to this model.
+
+    Examples:
+        >>> heat = explain(rec, "rollout", fusion="max", discard=0.5)
+        >>> heat.values.shape
+        (16, 16)
+        >>> explain(rec, "relevance", target=rec.predictions[1].index).method
+        'relevance'
     """
     if method not in METHODS:
         raise MethodError(

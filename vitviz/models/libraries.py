@@ -26,6 +26,11 @@ class Tokens:
         grid: (height, width) of an input in pixels → (rows, cols) of its patches.
         num_prefix_tokens: class, distillation and register tokens in front of the patches.
         has_class_token: whether the first of them is a class token.
+
+    Examples:
+        >>> tokens = Tokens(grid=lambda size: (size[0] // 16, size[1] // 16), num_prefix_tokens=5)
+        >>> tokens.grid((224, 224))
+        (14, 14)
     """
 
     grid: Callable[[Grid], Grid]

@@ -45,6 +45,12 @@ class Vit:
         tokens: which of its tokens are patches; None where the module itself says so.
         anatomy: where it keeps what it is made of.
         layouts: where its queries and keys lie, by the size of the input, once found.
+
+    Examples:
+        >>> vit.transform(photo).shape
+        torch.Size([3, 224, 224])
+        >>> vit.labels[48]
+        'tabby'
     """
 
     module: nn.Module
@@ -77,6 +83,11 @@ def from_module(
 
     Raises:
         ModelError: if no transform is given and the module does not say how it was trained.
+
+    Examples:
+        >>> module = timm.create_model("vit_tiny_patch16_224")  # or any of your own
+        >>> from_module(module, name="mine").name
+        'mine'
     """
     config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
     if transform is None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import pillow_heif
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngImageFile
@@ -25,8 +25,7 @@ SUFFIXES = {
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
 }  # fmt: skip
 
-pillow_heif.register_heif_opener()
-FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF"]
+FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]  # and HEIC, see `_open`
 if features.check("avif"):
     FORMATS.append("AVIF")
 
@@ -44,6 +43,8 @@ PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # a colour profile
 
 Source = str | Path | bytes | bytearray | memoryview | BinaryIO
 
+HEIC = (b"ftyphei", b"ftyphev", b"ftypmif", b"ftypmsf")  # how such a file begins, from its byte 4
+
 
 def load_image(source: Source) -> Image.Image:
     """Open a photo as an upright RGB image, without metadata.
@@ -56,10 +57,15 @@ def load_image(source: Source) -> Image.Image:
 
     Raises:
         ImageError: with one sentence that says what is wrong with the file.
+
+    Examples:
+        >>> photo = load_image(samples()[0].path)
+        >>> photo.mode, photo.size
+        ('RGB', (451, 300))
     """
     data = _read(source)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = _open(data)
         _check_size(image)
         _scale_transparent_colour(image)
         return _to_rgb(_upright(image))
@@ -125,6 +131,23 @@ def _read(source: Source) -> bytes:
     if len(data) > MAX_BYTES:
         raise too_large()
     return data
+
+
+def _open(data: bytes) -> Image.Image:
+    """The image, its pixels not decoded yet. HEIC has no opener in Pillow, and registering one
+    would change `Image.open` for the whole process."""
+    if data[4:11] in HEIC:
+        if not find_spec("pillow_heif"):
+            raise ImageError(
+                "no_heic",
+                "HEIC photos need pillow-heif; pip install 'vitviz[heic]', or save this one as "
+                "JPEG.",
+            )
+        from pillow_heif import HeifImageFile  # an extra
+
+        with suppress(SyntaxError):  # it may be AVIF under a common name
+            return HeifImageFile(io.BytesIO(data))
+    return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
 def _check_size(image: Image.Image) -> None:

@@ -22,7 +22,12 @@ class Sample:
 
 
 def samples() -> list[Sample]:
-    """The built-in photos in the order of `credits.json`."""
+    """The built-in photos in the order of `credits.json`.
+
+    Examples:
+        >>> [sample.id for sample in samples()][:2]
+        ['cat', 'cat-and-coffee']
+    """
     rows = json.loads((SAMPLES_DIR / "credits.json").read_text(encoding="utf-8"))
     return [
         Sample(row["id"], row["title"], SAMPLES_DIR / row["file"], row["credit"], row["alt"])

@@ -41,6 +41,10 @@ def overlay(
 
     Returns:
         RGB image of the photo's own size.
+
+    Examples:
+        >>> overlay(photo, heat, colormap="viridis").size == photo.size
+        True
     """
     if not 0 <= alpha <= 1:
         raise VitvizError(

@@ -13,7 +13,15 @@ __all__ = ["Prediction", "rank_classes"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class: its name, its index in the model's output, its softmax probability."""
+    """One class: its name, its index in the model's output, its softmax probability.
+
+    Examples:
+        >>> best = rec.predictions[0]
+        >>> best.label, best.index
+        ('tabby', 48)
+        >>> round(sum(each.probability for each in rec.predictions), 3)
+        1.0
+    """
 
     label: str
     index: int

@@ -36,6 +36,11 @@ def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
         ModelError: if none of the model's attention can be shown on the photo, or `whole` is asked
             of a model that takes one size only.
         ImageError: if the photo is not RGB, as `load_image` makes it.
+
+    Examples:
+        >>> rec = record(vit, photo)
+        >>> rec.grid, rec.num_layers, rec.predictions[0].label
+        ((16, 16), 12, 'tabby')
     """
     if photo.mode != "RGB":
         raise ImageError(

@@ -55,6 +55,13 @@ class Recording:
         left_out: modules whose attention is not shown, since it is no map from token to token or
             where its tokens lie could not be told.
         derived: what was computed from this recording and may be asked for again.
+
+    Examples:
+        >>> rec.attention(6).shape  # layer 6: (heads, tokens, tokens)
+        torch.Size([6, 257, 257])
+        >>> row = rec.attention_row(6, (3, 4))  # where one patch looks: (heads, tokens)
+        >>> rec.patches(row).shape
+        torch.Size([6, 16, 16])
     """
 
     vit: Vit

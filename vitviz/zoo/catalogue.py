@@ -133,7 +133,12 @@ class Offer:
 
 
 def bundled_models() -> list[str]:
-    """Names of the models that come with Vitviz, the default first."""
+    """Names of the models that come with Vitviz, the default first.
+
+    Examples:
+        >>> "vit_small_patch14_photos246" in bundled_models()
+        True
+    """
     return [name for name, folder in model_folders().items() if folder.parent == MODELS_DIR]
 
 

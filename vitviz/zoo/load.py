@@ -50,6 +50,11 @@ def load_model(
         ModelError: if the name is not known or a file or folder does not hold a usable model.
         ModelUnavailable: if the weights are not here and the model hub does not give them; within
             ten seconds if it does not answer.
+
+    Examples:
+        >>> vit = load_model()
+        >>> vit.name, len(vit.labels)
+        ('vit_small_patch14_photos246', 246)
     """
     name = BUNDLED if name is None else name
     if str(name) not in model_folders():

@@ -1,0 +1,65 @@
+"""What the documents say of the code is still true."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import vitviz
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    *(ROOT / "docs").rglob("*.md"),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
+]
+
+
+def test_the_drawing_of_the_packages_is_fresh() -> None:
+    drawing = runpy.run_path(str(ROOT / "docs" / "draw_packages.py"))
+    assert drawing["svg"]() == drawing["PICTURE"].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    paths = re.findall(r"`((?:vitviz|tests|docs|benchmarks|assets|\.ci)/[\w./-]*)`", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_every_public_name_has_its_place_in_the_reference() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    listed = {name.rsplit(".", 1)[1] for name in re.findall(r"^::: (vitviz[\w.]+)$", text, re.M)}
+    assert set(vitviz.__all__) - {"__version__"} <= listed
+
+
+def test_every_page_is_in_the_menu() -> None:
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    assert set(re.findall(r"([\w/-]+\.md)$", menu, re.M)) == pages
+
+
+def test_one_version_everywhere() -> None:
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.M)
+    assert cited is not None
+    assert cited[1] == vitviz.__version__
+    assert f"## {vitviz.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_hooks_are_the_checks_of_make_lint() -> None:
+    hooks = re.findall(r"entry: \.venv/bin/(\S+)", (ROOT / ".pre-commit-config.yaml").read_text())
+    lint = (ROOT / "Makefile").read_text().split("lint:")[1].split("\n\n")[0]
+    assert set(hooks) == set(re.findall(r"\$\(BIN\)/(\S+)", lint))
+
+
+def test_documents_need_nothing_that_tests_need() -> None:
+    """`make test` does without what `make docs` installs."""
+    wanted = (ROOT / "docs" / "requirements.txt").read_text()
+    assert "mkdocs" in wanted
+    assert "mkdocs" not in (ROOT / "requirements-dev.txt").read_text()
+    assert "mkdocs" not in str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"])

@@ -1,0 +1,64 @@
+"""The examples in the docstrings of every public name are run."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vitviz
+from vitviz.measures import faithfulness
+
+FUNCTIONS = ["deletion", "insertion", "perturbation", "saco", "versus_random"]
+PUBLIC = {
+    **{name: getattr(vitviz, name) for name in vitviz.__all__},
+    **{f"faithfulness.{name}": getattr(faithfulness, name) for name in FUNCTIONS},
+}
+EXPLAINED = {
+    name: thing
+    for name, thing in PUBLIC.items()
+    if inspect.isfunction(thing)
+    or (inspect.isclass(thing) and not issubclass(thing, vitviz.VitvizError))
+}
+TWO_OF_EACH = {"cat": ("cat", "cat-and-coffee"), "coffee": ("coffee", "cat-and-coffee")}
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Any]:
+    """What every example knows."""
+    vit = vitviz.load_model()
+    photo = vitviz.load_image(vitviz.samples()[0].path)
+    rec = vitviz.record(vit, photo)
+    named = {name: getattr(vitviz, name) for name in vitviz.__all__}
+    return {**named, "vit": vit, "photo": photo, "rec": rec, "heat": vitviz.explain(rec, "rollout")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working folder with photos/, one sub-folder a class."""
+    paths = {sample.id: sample.path for sample in vitviz.samples()}
+    for label, ids in TWO_OF_EACH.items():
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for name in ids:
+            (tmp_path / "photos" / label / f"{name}.jpg").write_bytes(paths[name].read_bytes())
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_the_examples_are_true(name: str, known: dict[str, Any]) -> None:
+    thing = EXPLAINED[name]
+    module = sys.modules[thing.__module__]
+    [example] = [
+        found
+        for found in doctest.DocTestFinder(recurse=False).find(thing, name, module)
+        if found.examples
+    ]
+    example.globs = {**vars(module), **known}
+    said: list[str] = []
+    doctest.DocTestRunner().run(example, out=said.append)
+    assert not said, "".join(said)

@@ -1,0 +1,37 @@
+"""`vitviz app`: the app in the browser."""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from vitviz.commands.common import Answer
+from vitviz.errors import VitvizError
+
+__all__ = ["PORT", "SCRIPT", "add"]
+
+PORT = 8501
+SCRIPT = Path(__file__).parents[1] / "ui" / "entry" / "app.py"  # its configuration lies beside it
+NEEDED = ("streamlit", "altair", "pandas", "markdown_it")
+
+
+def add(commands: Any) -> None:
+    """Add the verb to a parser's commands."""
+    app = commands.add_parser("app", help="open the app in the browser")
+    app.add_argument("--port", type=int, default=PORT, help=f"default {PORT}")
+    app.set_defaults(command=_app)
+
+
+def _app(args: argparse.Namespace) -> Answer:
+    """Serve the app until Ctrl-C; this process becomes Streamlit's own."""
+    if not all(map(find_spec, NEEDED)):
+        raise VitvizError(
+            "app_needs_streamlit", "The app needs Streamlit: pip install 'vitviz[app]'."
+        )
+    sys.argv = ["streamlit", "run", str(SCRIPT), "--server.port", str(args.port)]
+    runpy.run_module("streamlit", run_name="__main__", alter_sys=True)
+    return {}, "", False

@@ -1,0 +1,1 @@
+"""What Streamlit is started with: its configuration, and the script that it runs."""

@@ -1,0 +1,5 @@
+"""The script that Streamlit runs: `vitviz app`."""
+
+from vitviz.ui.app import main
+
+main()
