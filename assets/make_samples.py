@@ -1,4 +1,4 @@
-"""Write assets/samples/ from the photographs that scikit-image and scikit-learn ship.
+"""Write vitviz/data/samples/ from the photographs that scikit-image and scikit-learn ship.
 
 python assets/make_samples.py
 """

@@ -30,7 +30,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from vitviz.images import samples
+from vitviz.photos.samples import samples
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 60.0  # seconds for a part of a page

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 import vitviz
-from vitviz.images import SAMPLES_DIR
+from vitviz.photos.samples import SAMPLES_DIR
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 import vitviz
 from benchmarks.recording import interleaved
-from vitviz.recording import Recording
+from vitviz.recording.recording import Recording
 
 
 def first(rec: Recording, method: str) -> vitviz.Heatmap:

@@ -26,8 +26,8 @@ from torch import Tensor
 from torchvision import transforms
 
 import vitviz
-from vitviz.recorder import AttentionCall
-from vitviz.recording import Recording
+from vitviz.recording.calls import AttentionCall
+from vitviz.recording.recording import Recording
 
 
 def bundled(side: int) -> tuple[vitviz.Vit, Image.Image]:

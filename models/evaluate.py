@@ -1,6 +1,6 @@
 """Accuracy by source of a bundled model folder, beside a linear probe on the frozen encoder.
 
-    python models/evaluate.py models/vit_small_patch14_photos246 val.parquet \
+    python models/evaluate.py vitviz/data/models/vit_small_patch14_photos246 val.parquet \
         --probe encoder.safetensors --train train.parquet
 """
 

@@ -1,6 +1,6 @@
 """Write a finished training run as a model folder in timm's hub layout, weights in float16.
 
-python models/export.py runs/first --out models/vit_small_patch14_photos246
+python models/export.py runs/first --out vitviz/data/models/vit_small_patch14_photos246
 """
 
 from __future__ import annotations

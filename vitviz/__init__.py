@@ -7,20 +7,23 @@ heat = vitviz.explain(rec, "rollout")
 vitviz.overlay(photo, heat).save("rollout.png")
 """
 
-from vitviz import faithfulness
-from vitviz.anatomy import Anatomy
-from vitviz.artefacts import artefact_patches
 from vitviz.errors import ImageError, MethodError, ModelError, ModelUnavailable, VitvizError
-from vitviz.evaluation import evaluate
-from vitviz.finetune import Finetuned, finetune
-from vitviz.finetune_settings import FinetuneSettings
+from vitviz.finetuning.finetune import finetune
+from vitviz.finetuning.result import Finetuned
+from vitviz.finetuning.settings import FinetuneSettings
 from vitviz.heatmap import Heatmap
-from vitviz.images import load_image, samples
-from vitviz.methods import METHODS, explain
-from vitviz.overlay import overlay
-from vitviz.predictions import Prediction
-from vitviz.recording import Recording, record
-from vitviz.zoo import Vit, bundled_models, from_module, load_model
+from vitviz.measures import faithfulness
+from vitviz.measures.evaluation import evaluate
+from vitviz.methods.artefacts import artefact_patches
+from vitviz.methods.explain import METHODS, explain
+from vitviz.models.anatomy import Anatomy
+from vitviz.photos.load import load_image
+from vitviz.photos.samples import samples
+from vitviz.pictures.overlay import overlay
+from vitviz.recording.predictions import Prediction
+from vitviz.recording.record import record
+from vitviz.recording.recording import Recording
+from vitviz.zoo.load import Vit, bundled_models, from_module, load_model
 
 __all__ = [
     "METHODS",

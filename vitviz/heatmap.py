@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Box", "Heatmap"]
+__all__ = ["Box", "Heatmap", "Scale"]
 
 Box = tuple[float, float, float, float]
 """(left, top, right, bottom) in pixels of the photo; pixel centres lie at halves."""
+
+Scale = tuple[float, float]
+"""The values that the lowest and the highest colour of a picture stand for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,7 @@ class Heatmap:
             raise ValueError(f"{self.method} returned values that are not finite and ≥ 0.")
 
     @property
-    def range(self) -> tuple[float, float]:
+    def range(self) -> Scale:
         """Smallest and largest value: the scale a picture of this map alone uses."""
         return float(self.values.min()), float(self.values.max())
 

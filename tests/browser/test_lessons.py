@@ -9,8 +9,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from waiting import wait_until_idle
 
-from vitviz.ui.language import texts
-from vitviz.ui.lesson import lessons
+from vitviz.ui.course.page import lessons
+from vitviz.ui.visit.language import texts
 
 
 def open_lesson(page: Page, address: str) -> None:

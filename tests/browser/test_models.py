@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from timm.models import save_for_hf
 from waiting import wait_until_idle
 
-from vitviz.catalogue import BUNDLED, CURATED
+from vitviz.zoo.catalogue import BUNDLED, CURATED
 
 
 @pytest.fixture

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import torch.nn.functional as F
 from torch import Tensor
 
 from vitviz.errors import MethodError
 from vitviz.heatmap import Heatmap
-from vitviz.recording import Query, Recording
+from vitviz.methods.method import (
+    HeadOption,
+    LayerOption,
+    Method,
+)
+from vitviz.recording.recording import Query, Recording
 
-__all__ = ["all_head_maps", "attention", "head_maps", "pooling"]
+__all__ = ["all_head_maps", "attention", "chosen_head", "head_maps"]
 
 
 def attention(rec: Recording, query: Query, *, layer: int, head: int | None) -> Tensor:
@@ -18,28 +22,10 @@ def attention(rec: Recording, query: Query, *, layer: int, head: int | None) -> 
 
     Vaswani et al. 2017; Dosovitskiy et al. 2021.
     """
-    return _chosen(rec.attention_row(layer, query), head)
+    return chosen_head(rec.attention_row(layer, query), head)
 
 
-def pooling(rec: Recording, *, head: int | None) -> Tensor:
-    """The pooling head's attention from its learned query, or the mean over its heads: (tokens,).
-
-    Where the head leaves out the prefix tokens, they get 0. Several queries are averaged. Lee et
-    al. 2019, arXiv 1810.00825.
-
-    Raises:
-        MethodError: if the model has no attention-pooling head.
-    """
-    if rec.pool is None:
-        raise MethodError(
-            f"{rec.vit.name} has no attention-pooling head; use attention or rollout."
-        )
-    heads = rec.pool.rows(slice(None))[0].mean(dim=1)  # (heads, keys)
-    looked = _chosen(heads, head)
-    return F.pad(looked, (rec.num_tokens - len(looked), 0))
-
-
-def _chosen(heads: Tensor, head: int | None) -> Tensor:
+def chosen_head(heads: Tensor, head: int | None) -> Tensor:
     """One head's values of (heads, tokens), or the mean over them."""
     if head is not None and head >= len(heads):
         raise MethodError(f"Here the heads are 0 to {len(heads) - 1}, and there is no {head}.")
@@ -63,3 +49,15 @@ def all_head_maps(rec: Recording, query: Query) -> list[dict[int | None, Heatmap
         head_maps(rec, layer, query) if rec.looks(layer, query) else {}
         for layer in range(rec.num_layers)
     ]
+
+
+METHOD = Method(
+    "attention",
+    1,
+    "Attention",
+    "Where does this head look, in this layer?",
+    attention,
+    "Vaswani et al. 2017, arXiv 1706.03762; Dosovitskiy et al. 2021, arXiv 2010.11929",
+    {"layer": LayerOption("Layer", -1), "head": HeadOption("Head")},
+    plain_only=False,
+)

@@ -6,12 +6,17 @@ import torch
 from torch import Tensor
 
 from vitviz.errors import MethodError
-from vitviz.gradients import Score
-from vitviz.masking import GREY, read_masked
+from vitviz.interventions.masking import GREY, read_masked
+from vitviz.methods.gradients import Score
+from vitviz.methods.method import (
+    CLASSIFIERS,
+    Method,
+    WholeOption,
+)
 from vitviz.progress import Progress
-from vitviz.recording import Recording
+from vitviz.recording.recording import Recording
 
-__all__ = ["occlusion"]
+__all__ = ["METHOD", "occlusion"]
 
 CELLS = 14  # across the photo, as in a ViT with patches of 16 pixels
 
@@ -62,3 +67,19 @@ def _windows(grid: tuple[int, int], window: int, stride: int) -> Tensor:
 def _starts(length: int, window: int, stride: int) -> list[int]:
     last = max(length - window, 0)
     return [*range(0, last, stride), last]
+
+
+METHOD = Method(
+    "occlusion",
+    10,
+    "Occlusion",
+    "How much less probable is this class when a part of the photo is hidden?",
+    occlusion,
+    "Zeiler & Fergus 2014, arXiv 1311.2901",
+    {"window": WholeOption("Window", 3, 1, 8), "stride": WholeOption("Stride", 2, 1, 8)},
+    class_specific=True,
+    has_query=False,
+    slow=True,
+    applies_to=CLASSIFIERS,
+    plain_only=False,
+)

@@ -8,10 +8,20 @@ from decimal import Decimal
 import torch
 from torch import Tensor
 
-from vitviz.artefacts import artefact_patches
-from vitviz.recording import Query, Recording, sum_rows
+from vitviz.methods.artefacts import artefact_patches
+from vitviz.methods.method import (
+    ChoiceOption,
+    LayerOption,
+    Method,
+    NumberOption,
+)
+from vitviz.recording.recording import Query, Recording, sum_rows
 
-__all__ = ["flow", "rollout", "rollout_through"]
+__all__ = ["METHOD", "flow", "rollout", "rollout_through"]
+
+DISCARD = NumberOption("Discard ratio", 0.0, 0.0, 0.95)
+RESIDUAL = NumberOption("Residual weight", 0.5, 0.0, 0.95)
+START = LayerOption("First layer", 0)
 
 FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda heads: heads.mean(dim=0),
@@ -105,3 +115,20 @@ def discard_smallest(matrix: Tensor, rows: slice, ratio: float, prefix: int) -> 
     candidates.diagonal(rows.start or 0).fill_(torch.inf)
     smallest = candidates.topk(dropped, dim=-1, largest=False).indices
     return matrix.scatter(-1, smallest, 0.0)
+
+
+METHOD = Method(
+    "rollout",
+    3,
+    "Attention rollout",
+    "From which patches does information reach the query, through all layers?",
+    rollout,
+    "Abnar & Zuidema 2020, arXiv 2005.00928",
+    {
+        "fusion": ChoiceOption("Heads fused by", "mean", ("mean", "max", "min")),
+        "discard": DISCARD,
+        "artefacts": ChoiceOption("Artefact tokens", "keep", ("keep", "mask")),
+        "start": START,
+        "residual": RESIDUAL,
+    },
+)

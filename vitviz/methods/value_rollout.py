@@ -6,10 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from vitviz.errors import MethodError
-from vitviz.methods.rollout import flow
-from vitviz.recording import Query, Recording
+from vitviz.methods.method import (
+    Method,
+)
+from vitviz.methods.rollout import RESIDUAL, START, flow
+from vitviz.recording.recording import Query, Recording
 
-__all__ = ["value_rollout"]
+__all__ = ["METHOD", "value_rollout"]
 
 
 def value_rollout(rec: Recording, query: Query, *, start: int, residual: float) -> Tensor:
@@ -72,3 +75,15 @@ def _output_projection(rec: Recording, layer: int, width: int) -> nn.Linear:
         )
     assert isinstance(projection, nn.Linear)
     return projection
+
+
+METHOD = Method(
+    "value_rollout",
+    4,
+    "Value-weighted rollout",
+    "The same, counting how much each token really adds.",
+    value_rollout,
+    "Kobayashi et al. 2020, arXiv 2004.10102",
+    {"start": START, "residual": RESIDUAL},
+    applies_to="Models that join their heads by one linear projection.",
+)

@@ -10,12 +10,12 @@ import streamlit as st
 import torch
 from numpy.typing import NDArray
 
-from vitviz.attention_steps import AttentionSteps, attention_steps, entropy, head_steps
 from vitviz.heatmap import Heatmap
-from vitviz.ui.language import entry, t
-from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import chosen_patch, colours, followed, layer_and_head, pick_patch
-from vitviz.ui.session import Session
+from vitviz.inside.attention_steps import AttentionSteps, attention_steps, entropy, head_steps
+from vitviz.ui.course.lesson import Lesson, Step
+from vitviz.ui.course.widgets import chosen_patch, colours, followed, layer_and_head, pick_patch
+from vitviz.ui.visit.language import entry, t
+from vitviz.ui.visit.session import Session
 
 NUMBERS_WIDE = 16  # of a vector in one row of its picture
 ROWS = 3  # tokens in a table

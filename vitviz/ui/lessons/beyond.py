@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, stack
 
-from vitviz.classifier import class_score, image_features
 from vitviz.errors import ImageError
-from vitviz.features import (
+from vitviz.heatmap import Heatmap
+from vitviz.inside.classifier import class_score, image_features
+from vitviz.inside.features import (
     clusters,
     contrast,
     foreground,
@@ -20,18 +21,19 @@ from vitviz.features import (
     principal_components,
     similarity,
 )
-from vitviz.heatmap import Heatmap
-from vitviz.images import load_image
-from vitviz.overlay import input_picture, mark_patch, overlay
-from vitviz.recording import record
-from vitviz.ui.browser import URL
-from vitviz.ui.choice import choice
-from vitviz.ui.language import explained, label, t
-from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import chosen_patch, pick_patch, run_once
-from vitviz.ui.photo_picker import FILES, OWN, as_code, sample_photos
-from vitviz.ui.session import Session, analyse, model, turn
-from vitviz.zoo import bundled_models
+from vitviz.photos.load import load_image
+from vitviz.pictures.input import input_picture
+from vitviz.pictures.overlay import mark_patch, overlay
+from vitviz.recording.record import record
+from vitviz.ui.controls.choice import choice
+from vitviz.ui.controls.photo_picker import FILES, OWN, as_code, sample_photos
+from vitviz.ui.course.lesson import Lesson, Step
+from vitviz.ui.course.widgets import chosen_patch, pick_patch, run_once
+from vitviz.ui.parts.browser import URL
+from vitviz.ui.visit.language import explained, label, t
+from vitviz.ui.visit.session import Session, analyse, model
+from vitviz.ui.visit.turns import turn
+from vitviz.zoo.load import bundled_models
 
 SIDE = 320  # px of a picture
 SECOND = "second photo"  # in the visitor's session

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from vitviz.artefacts import artefact_patches
-from vitviz.cost import (
+from vitviz.heatmap import Heatmap
+from vitviz.inside.cost import (
     RESNET50,
     Timing,
     block_operations,
@@ -20,15 +20,16 @@ from vitviz.cost import (
     measure_cost,
     receptive_fields,
 )
-from vitviz.heads import head_statistics
-from vitviz.heatmap import Heatmap
-from vitviz.recording import Recording
-from vitviz.tokens import token_count
-from vitviz.ui.browser import URL
-from vitviz.ui.language import language, t
-from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import UPRIGHT, pick_patch
-from vitviz.ui.session import Session, many_turns
+from vitviz.inside.heads import head_statistics
+from vitviz.inside.tokens import token_count
+from vitviz.methods.artefacts import artefact_patches
+from vitviz.recording.recording import Recording
+from vitviz.ui.course.lesson import Lesson, Step
+from vitviz.ui.course.widgets import UPRIGHT, pick_patch
+from vitviz.ui.parts.browser import URL
+from vitviz.ui.visit.language import language, t
+from vitviz.ui.visit.session import Session
+from vitviz.ui.visit.turns import many_turns
 
 PATCHES_ACROSS = (8, 12, 16, 24, 32, 40)  # of the measured inputs
 MEGABYTE = 1e6

@@ -8,16 +8,15 @@ import pandas as pd
 import streamlit as st
 from torch import Tensor
 
-from vitviz.heads import head_statistics
 from vitviz.heatmap import Heatmap
-from vitviz.lens import Stream, logit_lens, norm_steps, residual_stream
+from vitviz.inside.heads import head_statistics
+from vitviz.inside.lens import Stream, logit_lens, norm_steps, residual_stream
 from vitviz.methods.rollout import rollout_through
-from vitviz.overlay import shared_scale
-from vitviz.predictions import rank_classes
-from vitviz.ui.choice import choice
-from vitviz.ui.language import label, t
-from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import (
+from vitviz.pictures.overlay import shared_scale
+from vitviz.recording.predictions import rank_classes
+from vitviz.ui.controls.choice import choice
+from vitviz.ui.course.lesson import Lesson, Step
+from vitviz.ui.course.widgets import (
     UPRIGHT,
     chart_height,
     chosen_patch,
@@ -26,7 +25,8 @@ from vitviz.ui.lesson_widgets import (
     pick_patch,
     run_once,
 )
-from vitviz.ui.session import Session
+from vitviz.ui.visit.language import label, t
+from vitviz.ui.visit.session import Session
 
 NUMBERS = 64  # of a vector that are shown
 CLASSES = 4  # in the chart of the lens

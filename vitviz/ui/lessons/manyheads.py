@@ -9,15 +9,14 @@ import streamlit as st
 import torch
 from numpy.typing import NDArray
 
-from vitviz.attention_steps import regrouped
-from vitviz.head_outputs import head_outputs
-from vitviz.heads import HeadStatistics, ablate, head_statistics
 from vitviz.heatmap import Heatmap
-from vitviz.methods import explain
+from vitviz.inside.attention_steps import regrouped
+from vitviz.inside.head_outputs import head_outputs
+from vitviz.inside.heads import HeadStatistics, ablate, head_statistics
 from vitviz.methods.attention import head_maps
-from vitviz.ui.language import label, t
-from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import (
+from vitviz.methods.explain import explain
+from vitviz.ui.course.lesson import Lesson, Step
+from vitviz.ui.course.widgets import (
     UPRIGHT,
     chart_height,
     chosen_patch,
@@ -27,9 +26,10 @@ from vitviz.ui.lesson_widgets import (
     pick_patch,
     run_once,
 )
-from vitviz.ui.map_sheet import Panel, map_sheet
-from vitviz.ui.prediction_bars import prediction_bars
-from vitviz.ui.session import Look, Session
+from vitviz.ui.parts.map_sheet import Panel, map_sheet
+from vitviz.ui.parts.prediction_bars import prediction_bars
+from vitviz.ui.visit.language import label, t
+from vitviz.ui.visit.session import Look, Session
 
 LOOK = Look("inferno", 0.6, True)
 SHOWN = 12  # maps of a regrouped layer

@@ -7,21 +7,21 @@ import streamlit as st
 import torch
 from numpy.typing import NDArray
 
-from vitviz.methods import explain
-from vitviz.positions import (
+from vitviz.inside.positions import (
     position_embedding,
     position_similarity,
     swapped,
     with_patches,
     without_positions,
 )
-from vitviz.recording import Recording
-from vitviz.tokens import patch_vectors
-from vitviz.ui.language import t
-from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import CLASSES, chosen_patch, colours, pick_patch, result, run_once
-from vitviz.ui.prediction_bars import prediction_bars
-from vitviz.ui.session import Session
+from vitviz.inside.tokens import patch_vectors
+from vitviz.methods.explain import explain
+from vitviz.recording.recording import Recording
+from vitviz.ui.course.lesson import Lesson, Step
+from vitviz.ui.course.widgets import CLASSES, chosen_patch, colours, pick_patch, result, run_once
+from vitviz.ui.parts.prediction_bars import prediction_bars
+from vitviz.ui.visit.language import t
+from vitviz.ui.visit.session import Session
 
 NUMBERS = 64  # of a vector that are shown
 CELL = 6  # pixels a number of the small maps

@@ -6,19 +6,20 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from vitviz.classifier import ClassScore, class_score, image_features
-from vitviz.faithfulness import Curve, deletion
 from vitviz.heatmap import Heatmap
-from vitviz.methods import explain
-from vitviz.ui.browser import URL
-from vitviz.ui.choice import choice
-from vitviz.ui.language import label, t
-from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import colours, run_once
-from vitviz.ui.map_sheet import Panel, map_sheet
-from vitviz.ui.photo_picker import as_code
-from vitviz.ui.question import method_title
-from vitviz.ui.session import Look, Session, many_turns
+from vitviz.inside.classifier import ClassScore, class_score, image_features
+from vitviz.measures.faithfulness import Curve, deletion
+from vitviz.methods.explain import explain
+from vitviz.ui.controls.choice import choice
+from vitviz.ui.controls.photo_picker import as_code
+from vitviz.ui.controls.question import method_title
+from vitviz.ui.course.lesson import Lesson, Step
+from vitviz.ui.course.widgets import colours, run_once
+from vitviz.ui.parts.browser import URL
+from vitviz.ui.parts.map_sheet import Panel, map_sheet
+from vitviz.ui.visit.language import label, t
+from vitviz.ui.visit.session import Look, Session
+from vitviz.ui.visit.turns import many_turns
 
 LOOK = Look("inferno", 0.6, True)
 OFFERED = 10  # classes

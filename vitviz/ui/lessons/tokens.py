@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
-from vitviz.overlay import draw_grid, input_picture, show_input
-from vitviz.tokens import patch_pixels, patch_vectors, projection, smoothest, token_count
-from vitviz.ui.language import t
-from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import chart_height, chosen_patch, colours, pick_patch
-from vitviz.ui.session import Session
+from vitviz.inside.tokens import patch_pixels, patch_vectors, projection, smoothest, token_count
+from vitviz.pictures.input import draw_grid, input_picture, show_input
+from vitviz.ui.course.lesson import Lesson, Step
+from vitviz.ui.course.widgets import chart_height, chosen_patch, colours, pick_patch
+from vitviz.ui.visit.language import t
+from vitviz.ui.visit.session import Session
 
 FILTERS, FILTERS_WIDE = 32, 8
 NUMBERS_WIDE = 64  # of a vector in one row of its picture

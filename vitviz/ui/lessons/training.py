@@ -13,15 +13,18 @@ import pandas as pd
 import streamlit as st
 import torch
 
-from vitviz.augmentation import augmentation
 from vitviz.heatmap import Heatmap
-from vitviz.images import load_image
-from vitviz.methods import explain
-from vitviz.overlay import overlay
-from vitviz.recording import record
-from vitviz.trained_part import SeededDropout, features, trainable_parameters
-from vitviz.training import Moment, Plan, learning_rates, start
-from vitviz.ui.album import (
+from vitviz.methods.explain import explain
+from vitviz.photos.load import load_image
+from vitviz.pictures.overlay import overlay
+from vitviz.recording.record import record
+from vitviz.training.augmentation import augmentation
+from vitviz.training.plan import Plan, learning_rates
+from vitviz.training.trained_part import SeededDropout, features, trainable_parameters
+from vitviz.training.training import Moment, start
+from vitviz.ui.controls.choice import choice
+from vitviz.ui.controls.photo_picker import as_code
+from vitviz.ui.course.album import (
     MOST_CLASSES,
     edit_album,
     is_enough,
@@ -29,14 +32,8 @@ from vitviz.ui.album import (
     own_album,
     take_samples,
 )
-from vitviz.ui.browser import URL
-from vitviz.ui.choice import choice
-from vitviz.ui.language import label, t
-from vitviz.ui.lesson import Lesson, Step
-from vitviz.ui.lesson_widgets import UPRIGHT, run_once
-from vitviz.ui.photo_picker import as_code
-from vitviz.ui.session import Session, turn
-from vitviz.ui.training_run import (
+from vitviz.ui.course.lesson import Lesson, Step
+from vitviz.ui.course.training_run import (
     HEAD_PLAN,
     Run,
     largest_change,
@@ -44,6 +41,11 @@ from vitviz.ui.training_run import (
     train_head,
     trained_again,
 )
+from vitviz.ui.course.widgets import UPRIGHT, run_once
+from vitviz.ui.parts.browser import URL
+from vitviz.ui.visit.language import label, t
+from vitviz.ui.visit.session import Session
+from vitviz.ui.visit.turns import turn
 
 VIEWS, VIEW = 6, 170  # random views, and the width of one in px
 

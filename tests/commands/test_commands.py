@@ -1,0 +1,172 @@
+"""The command line, run as a user would, on the bundled model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import fake_hub
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+
+import vitviz
+from vitviz.commands.main import main
+from vitviz.zoo.catalogue import CURATED
+
+CAT, COFFEE = (next(s.path for s in vitviz.samples() if s.id == key) for key in ("cat", "coffee"))
+
+
+def test_explain_writes_what_the_library_computes(tmp_path: Path, capsys) -> None:
+    arguments = ["--method", "attention", "--layer", "6", "--head", "2", "--query", "3,4"]
+    code = main(["explain", str(CAT), "--out", str(tmp_path / "new" / "out"), "--json", *arguments])
+    [result] = json.loads(capsys.readouterr().out)
+    photo = vitviz.load_image(CAT)
+    rec = vitviz.record(vitviz.load_model(), photo)
+    heat = vitviz.explain(rec, "attention", (3, 4), layer=6, head=2)
+    assert code == 0
+    assert result["predictions"][0]["label"] == rec.predictions[0].label
+    with np.load(result["values"]) as archive:
+        np.testing.assert_array_equal(archive["values"], heat.values)
+        np.testing.assert_allclose(archive["box"], heat.box)
+    written = np.asarray(Image.open(result["overlay"]))
+    np.testing.assert_array_equal(written, np.asarray(vitviz.overlay(photo, heat)))
+
+
+def test_several_photos_of_one_name_do_not_overwrite_each_other(tmp_path: Path, capsys) -> None:
+    for folder, source in (("a", CAT), ("b", COFFEE)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.jpg").write_bytes(source.read_bytes())
+    paths = [str(tmp_path / folder / "same.jpg") for folder in "ab"]
+    assert main(["explain", *paths, "--out", str(tmp_path / "out"), "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert len({r["overlay"] for r in results}) == 2
+    assert Image.open(results[1]["overlay"]).size == Image.open(COFFEE).size
+
+
+def test_a_broken_photo_is_reported_and_the_others_go_on(tmp_path: Path, capsys) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no image")
+    code = main(["explain", str(bad), str(CAT), "--out", str(tmp_path / "out"), "--json"])
+    broken, fine = json.loads(capsys.readouterr().out)
+    assert code == 2
+    assert "not an image" in broken["error"]
+    assert Path(fine["overlay"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--method", "nonsense"], "There is no method"),
+        (["--model", "nonsense"], "There is no model"),
+        (["--target", "unicorn"], "no class “unicorn”"),
+        (["--target", "zzzz"], "give a class name or its index"),
+        (["--target", "expreso"], "did you mean “espresso”"),
+        (["--versus", "egyptian cats"], "did you mean “Egyptian cat”"),
+        (["--target", "246"], "no class “246”"),
+        (["--out", str(CAT)], "cannot be made"),
+    ],
+)
+def test_bad_input_ends_with_two_and_one_sentence(
+    arguments: list[str], says: str, tmp_path: Path, capsys
+) -> None:
+    assert main(["explain", str(CAT), "--out", str(tmp_path), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("arguments", [["--query", "99,0"], ["--layer", "99"], ["--head", "99"]])
+def test_options_that_do_not_fit_the_model(arguments: list[str], tmp_path: Path, capsys) -> None:
+    call = ["explain", str(CAT), "--method", "attention", "--out", str(tmp_path), *arguments]
+    assert main(call) == 2
+    assert "99" in capsys.readouterr().out
+
+
+def test_a_class_by_name_against_one_by_index(tmp_path: Path, capsys) -> None:
+    arguments = ["--method", "relevance", "--target", "EGYPTIAN CAT", "--versus", "239"]
+    assert main(["explain", str(CAT), "--out", str(tmp_path), "--json", *arguments]) == 0
+    [result] = json.loads(capsys.readouterr().out)
+    rec = vitviz.record(vitviz.load_model(), vitviz.load_image(CAT))
+    target = rec.vit.labels.index("Egyptian cat")
+    heat = vitviz.explain(rec, "relevance", target=target, versus=239)
+    with np.load(result["values"]) as archive:
+        np.testing.assert_array_equal(archive["values"], heat.values)
+
+
+def test_a_class_where_the_method_has_none_is_reported(tmp_path: Path, capsys) -> None:
+    call = ["explain", str(CAT), "--target", "espresso", "--out", str(tmp_path)]
+    assert main(call) == 2
+    assert "same for every class" in capsys.readouterr().out
+
+
+def test_models_and_methods_list_what_the_library_has(capsys) -> None:
+    assert main(["models", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    here = [m["name"] for m in listed if m["here"]]
+    assert here[: len(vitviz.bundled_models())] == vitviz.bundled_models()
+    assert [m["name"] for m in listed if m["default"]] == here[:1]
+    assert {m["name"] for m in listed} >= set(CURATED)
+    assert main(["models", "mae", "VIT_"]) == 0
+    assert capsys.readouterr().out.startswith(
+        "vit_base_patch16_224.mae  (86 M parameters, cc-by-nc"
+    )
+    assert main(["methods", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [m["id"] for m in listed] == list(vitviz.METHODS)
+    assert all(m["applies_to"].endswith(".") for m in listed)
+    assert main(["methods"]) == 0
+    assert capsys.readouterr().out.count("\n") == len(vitviz.METHODS)
+
+
+def test_a_file_of_weights_by_its_architecture(tmp_path: Path, capsys) -> None:
+    torch.manual_seed(0)
+    small = timm.create_model("vit_tiny_patch16_224", num_classes=2)
+    torch.save(small.state_dict(), tmp_path / "mine.pth")
+    call = ["explain", str(CAT), "--model", str(tmp_path / "mine.pth"), "--out", str(tmp_path)]
+    assert main(call) == 2
+    assert "--architecture" in capsys.readouterr().err
+    assert main([*call, "--architecture", "vit_tiny_patch16_224", "--json"]) == 0
+    [result] = json.loads(capsys.readouterr().out)
+    assert result["model"] == "mine"
+    assert len(result["predictions"]) == 2
+
+
+def test_fetch_writes_a_folder_that_loads_and_shows_the_licence_first(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fake_hub.running(fake_hub.weights()) as hub:
+        fake_hub.use(hub.address, tmp_path / "cache", monkeypatch)
+        monkeypatch.setenv("VITVIZ_MODELS", str(tmp_path / "models"))
+        assert main(["fetch", fake_hub.NAME, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert f"fetching {fake_hub.NAME}; its licence: apache-2.0" in captured.err
+    folder = tmp_path / "models" / fake_hub.NAME
+    assert json.loads(captured.out) == {"folder": str(folder)}
+    assert main(["models"]) == 0
+    assert f"{fake_hub.NAME}  (here, 10 M parameters, apache-2.0)" in capsys.readouterr().out
+    assert vitviz.load_model(fake_hub.NAME).name == fake_hub.NAME
+    assert main(["fetch", fake_hub.NAME]) == 0
+    assert f"It is here: {folder}" in capsys.readouterr().out
+
+
+def test_what_cannot_be_fetched_ends_with_two_and_one_sentence(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_hub.use("http://127.0.0.1:9", tmp_path / "cache", monkeypatch)
+    assert main(["fetch", fake_hub.NAME, "--out", str(tmp_path)]) == 2
+    assert "cannot be reached" in capsys.readouterr().err
+    assert main(["fetch", "vit_tinny_patch16_224", "--out", str(tmp_path)]) == 2
+    assert "did you mean “vit_tiny_patch16_224”" in capsys.readouterr().err
+
+
+def test_the_module_runs_and_shows_progress_on_standard_error_only(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vitviz", "explain", str(CAT), "--out", str(tmp_path)]
+    root = Path(vitviz.__file__).parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout.count("\n") == 1
+    assert "1/1" in done.stderr

@@ -1,0 +1,45 @@
+"""Lessons through Streamlit's AppTest."""
+
+from __future__ import annotations
+
+from streamlit.testing.v1 import AppTest
+
+from vitviz.ui.course.page import lessons
+from vitviz.ui.visit.language import texts
+
+LESSONS = {lesson.id: lesson for lesson in lessons()}
+SCREENS = [
+    (lesson.id, number)
+    for lesson in LESSONS.values()
+    for number in range(1, len(lesson.screens) + 1)
+]
+
+
+def run_page(name: str) -> None:
+    from vitviz.ui.course.page import lessons, show
+
+    show(next(lesson for lesson in lessons() if lesson.id == name))
+
+
+def opened(name: str, **params: str) -> AppTest:
+    app = AppTest.from_function(run_page, args=(name,), default_timeout=300)
+    for key, value in params.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception
+    assert not app.error
+    return app
+
+
+def answer(app: AppTest, right: bool) -> None:
+    """Answer every question on the screen."""
+    for radio in app.radio:
+        path = radio.key.split(".")
+        question = texts("en")
+        for part in path:
+            question = question[int(part) if isinstance(question, list) else part]
+        options = range(len(question["options"]))
+        chosen = next(index for index in options if (index == question["right"]) == right)
+        radio.set_value(chosen)
+    app.run()
+    assert not app.exception

@@ -1,0 +1,49 @@
+"""A class's score taken apart, against the model's logits."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+
+import vitviz
+from vitviz.errors import MethodError, ModelError
+from vitviz.inside.classifier import class_score, image_features
+
+PHOTO = vitviz.samples()[0].path
+
+
+def recorded(name: str, **options: object) -> vitviz.Recording:
+    torch.manual_seed(0)
+    options = {"img_size": 64, "depth": 2, "num_classes": 5, **options}
+    module = timm.create_model(name, **options).eval()
+    return vitviz.record(vitviz.from_module(module), vitviz.load_image(PHOTO))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"global_pool": "avg"}, {"class_token": False, "global_pool": "avg"}]
+)
+def test_the_parts_add_up_to_the_logit(options: dict[str, object]) -> None:
+    rec = recorded("vit_tiny_patch16_224", **options)
+    features = image_features(rec)
+    for index in range(5):
+        found = class_score(rec, features, index)
+        assert found.logit == pytest.approx(float(rec.logits[index]), abs=1e-5)
+        assert float(found.products[3]) == pytest.approx(
+            float(found.features[3] * found.weights[3])
+        )
+
+
+def test_two_heads_or_none_are_refused() -> None:
+    for rec in (
+        recorded("deit_tiny_distilled_patch16_224"),
+        recorded("vit_tiny_patch16_224", num_classes=0),
+    ):
+        with pytest.raises(ModelError, match="cannot be taken apart"):
+            image_features(rec)
+
+
+def test_a_class_that_is_none_is_refused() -> None:
+    rec = recorded("vit_tiny_patch16_224")
+    with pytest.raises(MethodError, match="no class 9"):
+        class_score(rec, image_features(rec), 9)

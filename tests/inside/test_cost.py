@@ -1,0 +1,120 @@
+"""Operations, sizes and receptive fields against independent counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from timm.layers import SwiGLU, SwiGLUPacked
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import resnet50
+
+import vitviz
+from vitviz.errors import ModelError
+from vitviz.inside.cost import (
+    RESNET50,
+    block_operations,
+    block_weights,
+    fitted,
+    map_bytes,
+    measure_cost,
+    receptive_fields,
+)
+
+PHOTO = vitviz.samples()[0].path
+
+
+def model(**options: Any) -> vitviz.Vit:
+    torch.manual_seed(0)
+    options = {"img_size": 64, "depth": 2, "num_classes": 5, **options}
+    return vitviz.from_module(timm.create_model("vit_tiny_patch16_224", **options).eval())
+
+
+@pytest.mark.parametrize("side", [64, 128])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"mlp_ratio": 2},
+        {"mlp_layer": SwiGLU, "mlp_ratio": 3},
+        {"mlp_layer": SwiGLUPacked, "mlp_ratio": 4},
+    ],
+)
+def test_operations_are_those_that_pytorch_counts(side: int, options: dict[str, Any]) -> None:
+    vit = model(img_size=side, **options)
+    rec = vitviz.record(vit, vitviz.load_image(PHOTO))
+    block = vit.module.blocks[0]
+    block.attn.fused_attn = False  # the counter knows matrix products only
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        block(torch.zeros(1, rec.num_tokens, 192))
+    found = block_operations(rec.num_tokens, 192, block_weights(rec))
+    assert 2 * (found.matrices + found.attention) == counter.get_total_flops()
+
+
+def test_both_parts_are_equal_at_six_widths_if_the_mlp_is_four_wide() -> None:
+    weights = block_weights(vitviz.record(model(), vitviz.load_image(PHOTO)))
+    assert weights == 12 * 192**2
+    found = block_operations(6 * 192, 192, weights)
+    assert found.matrices == found.attention
+
+
+def test_a_model_without_blocks_cannot_be_counted() -> None:
+    rec = vitviz.record(model(), vitviz.load_image(PHOTO))
+    del rec.vit.module.blocks
+    with pytest.raises(ModelError, match="which its blocks are"):
+        block_weights(rec)
+
+
+def test_maps_take_what_their_tensors_take() -> None:
+    rec = vitviz.record(model(), vitviz.load_image(PHOTO))
+    maps = [rec.attention(layer) for layer in range(rec.num_layers)]
+    size = sum(a.numel() * a.element_size() for a in maps)
+    assert map_bytes(rec.num_tokens, rec.num_heads(0), rec.num_layers) == size
+
+
+def test_a_square_law_is_found_again() -> None:
+    n = np.array([65, 145, 257, 577, 1025])
+    found = fitted(n.tolist(), (0.01 + 2e-4 * n + 3e-7 * n**2).tolist())
+    np.testing.assert_allclose(found, [0.01, 2e-4, 3e-7], rtol=1e-6)
+
+
+def test_every_size_is_measured() -> None:
+    rec = vitviz.record(model(dynamic_img_size=True), vitviz.load_image(PHOTO))
+    shares: list[float] = []
+    found = measure_cost(rec, [32, 64], shares.append)
+    assert [timing.tokens for timing in found] == [5, 17]
+    assert all(timing.seconds > 0 for timing in found)
+    assert found[1].kept == 2 * 3 * 17 * 192 * 4
+    assert shares == [pytest.approx(n / 6) for n in range(1, 7)]
+
+
+def test_a_model_of_one_size_is_refused() -> None:
+    rec = vitviz.record(model(), vitviz.load_image(PHOTO))
+    with pytest.raises(ModelError, match="one size only"):
+        measure_cost(rec, [32, 64], lambda _: None)
+
+
+def test_receptive_fields_by_hand() -> None:
+    layers = [("a", 3, 1), ("b", 3, 2), ("c", 3, 1)]
+    assert receptive_fields(layers) == [("a", 3), ("b", 5), ("c", 9)]
+    assert receptive_fields(RESNET50)[-1][1] == 427
+
+
+def test_the_resnet_is_torchvisions() -> None:
+    network = resnet50(weights=None)
+    looking = [
+        (name, layer)
+        for name, layer in network.named_modules()
+        if isinstance(layer, (nn.Conv2d, nn.MaxPool2d)) and layer.kernel_size not in (1, (1, 1))
+    ]
+    sizes = [
+        (layer.kernel_size, layer.stride)
+        if isinstance(layer, nn.MaxPool2d)
+        else (layer.kernel_size[0], layer.stride[0])
+        for _, layer in looking
+    ]
+    assert [(kernel, stride) for _, kernel, stride in RESNET50] == sizes

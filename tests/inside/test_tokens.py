@@ -1,0 +1,58 @@
+"""From photo to tokens."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+
+import vitviz
+from vitviz.inside.tokens import patch_pixels, patch_vectors, projection, smoothest, token_count
+
+
+@pytest.fixture(scope="module")
+def rec() -> vitviz.Recording:
+    sample = next(sample for sample in vitviz.samples() if sample.id == "cat")
+    return vitviz.record(vitviz.load_model(), vitviz.load_image(sample.path))
+
+
+def test_a_patchs_vector_is_its_pixels_times_the_matrix(rec: vitviz.Recording) -> None:
+    filters, bias = projection(rec.vit)
+    vectors = patch_vectors(rec)
+    assert vectors.shape == (*rec.grid, len(filters))
+    for patch in [(0, 0), (3, 11), (15, 15)]:
+        pixels = patch_pixels(rec, patch)
+        by_hand = filters.flatten(1) @ pixels.flatten() + bias
+        torch.testing.assert_close(vectors[patch], by_hand, atol=1e-4, rtol=1e-4)
+
+
+def test_patches_tile_the_input(rec: vitviz.Recording) -> None:
+    rows, cols = rec.grid
+    tiles = [torch.cat([patch_pixels(rec, (r, c)) for c in range(cols)], -1) for r in range(rows)]
+    assert torch.equal(torch.cat(tiles, -2), rec.pixels)
+
+
+def test_there_is_no_patch_outside_the_grid(rec: vitviz.Recording) -> None:
+    with pytest.raises(vitviz.VitvizError, match="16 × 16"):
+        patch_pixels(rec, (16, 0))
+
+
+def test_a_stem_of_several_layers_is_no_matrix() -> None:
+    module = timm.create_model("vit_tiny_patch16_224", depth=1, num_classes=3)
+    module.patch_embed.proj = torch.nn.Sequential(module.patch_embed.proj, torch.nn.GELU())
+    with pytest.raises(vitviz.ModelError, match="one matrix"):
+        projection(vitviz.from_module(module))
+
+
+@pytest.mark.parametrize(
+    ("side", "patch", "tokens"), [(224, 14, 257), (224, 16, 197), (518, 14, 1370)]
+)
+def test_tokens_are_counted(side: int, patch: int, tokens: int) -> None:
+    assert token_count(side, patch) == tokens
+
+
+def test_broad_patterns_come_before_fine_ones() -> None:
+    plain = torch.ones(3, 8, 8)
+    stripes = plain * torch.tensor([1.0, 1, 1, 1, -1, -1, -1, -1])
+    chequered = plain * torch.tensor([1.0, -1] * 4) * torch.tensor([1.0, -1] * 4)[:, None]
+    assert smoothest(torch.stack([chequered, 5 * stripes, plain])).tolist() == [2, 1, 0]

@@ -1,0 +1,272 @@
+"""Evaluation over a folder: its numbers, its restart, and what it says about bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from families import random_classifier
+from PIL import Image
+from scipy.stats import bootstrap
+
+import vitviz
+from vitviz.commands.main import main
+from vitviz.measures import evaluation
+from vitviz.measures.annotations import read_boxes
+from vitviz.measures.evaluation import evaluate
+from vitviz.measures.faithfulness import deletion, saco, versus_random
+from vitviz.measures.localisation import energy_in_box, segmentation
+
+BOX = (4.0, 6.0, 30.0, 28.0)
+
+
+@pytest.fixture
+def vit() -> vitviz.Vit:
+    return vitviz.from_module(random_classifier("vit"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three photos, one of them in a sub-folder, and a file that is none."""
+    photos = tmp_path / "photos"
+    (photos / "sub").mkdir(parents=True)
+    for name in ("a.png", "b.png", "sub/c.PNG"):
+        Image.effect_noise((40, 40), 90).convert("RGB").save(photos / name)
+    (photos / "credits.json").write_text("{}")
+    return photos
+
+
+def area(rec: vitviz.Recording, heat: vitviz.Heatmap) -> float:
+    return deletion(rec, heat).area
+
+
+def rows_of(file: Path) -> list[list[str]]:
+    with file.open(newline="") as lines:
+        return sorted(csv.reader(lines))
+
+
+def test_means_are_those_of_the_photos(vit: vitviz.Vit, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results.csv"
+    methods, metrics = ["relevance", "attention"], ["deletion", "saco"]
+    found = evaluate(vit, folder, methods=methods, metrics=metrics, out=out)
+    assert not found.errors
+    values: dict[tuple[str, str], list[float]] = {}
+    for name in ("a.png", "b.png", "sub/c.PNG"):
+        rec = vitviz.record(vit, vitviz.load_image(folder / name))
+        measures = {"deletion": partial(area, rec), "saco": partial(saco, rec)}
+        for metric, measure in measures.items():
+            for method in methods:
+                values.setdefault((method, metric), []).append(measure(vitviz.explain(rec, method)))
+            values.setdefault(("random", metric), []).append(versus_random(rec, measure)[0])
+    assert len(found.summaries) == len(values) == 6
+    for summary in found.summaries:
+        expected = np.array(values[summary.method, summary.metric])
+        gain = expected - values["random", summary.metric]
+        if summary.metric == "deletion":
+            gain = -gain  # a small area is a good one
+        assert summary.photos == 3
+        assert summary.mean == pytest.approx(expected.mean())
+        assert summary.gain == pytest.approx(gain.mean())
+        assert summary.interval[0] <= summary.mean <= summary.interval[1]
+        assert f"{summary.mean:.3f} [" in found.table()
+    assert len(rows_of(out)) == 1 + 3 * 3
+    kept = json.loads(out.with_suffix(".json").read_text())
+    assert [s["mean"] for s in kept["summaries"]] == [s.mean for s in found.summaries]
+
+
+@pytest.mark.parametrize("cut", [3, 25])  # within a number, within the line
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    vit: vitviz.Vit, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    whole, parts = tmp_path / "whole.csv", tmp_path / "parts.csv"
+    chosen = {"methods": ["rollout"], "metrics": ["deletion", "negative"]}
+    expected = evaluate(vit, folder, **chosen, out=whole)
+
+    def stop(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(vit, folder, **chosen, out=parts, progress=stop)
+    next_line = next(line for line in whole.read_text().splitlines() if line.startswith("b.png"))
+    parts.write_bytes(parts.read_bytes() + next_line[:-cut].encode())
+    assert rows_of(parts) != rows_of(whole)
+    recorded: list[object] = []
+    real = evaluation.record
+    monkeypatch.setattr(evaluation, "record", lambda *a: recorded.append(a) or real(*a))
+    assert evaluate(vit, folder, **chosen, out=parts) == expected
+    assert len(recorded) == 2
+    assert rows_of(parts) == rows_of(whole)
+    assert b"\r\r" not in parts.read_bytes()
+    assert evaluate(vit, folder, **chosen, out=parts) == expected
+    assert len(recorded) == 2
+
+
+def test_a_photo_that_has_changed_is_measured_anew(
+    vit: vitviz.Vit, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.csv"
+    chosen = {"methods": ["rollout"], "metrics": ["deletion"]}
+    before = evaluate(vit, folder, **chosen, out=out)
+    Image.effect_noise((40, 40), 20).convert("RGB").save(folder / "b.png")
+    after = evaluate(vit, folder, **chosen, out=out)
+    assert after == evaluate(vit, folder, **chosen)
+    assert after != before
+
+
+def test_results_of_something_else_are_not_continued(
+    vit: vitviz.Vit, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.csv"
+    evaluate(vit, folder, methods=["rollout"], metrics=["deletion"], limit=1, out=out)
+    before = out.read_text()
+    with pytest.raises(vitviz.VitvizError, match="another model or of other metrics"):
+        evaluate(vit, folder, methods=["rollout"], metrics=["saco"], out=out)
+    assert out.read_text() == before
+
+
+def test_boxes_and_masks(vit: vitviz.Vit, folder: Path, tmp_path: Path) -> None:
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("file,x0,y0,x1,y1\na.png,4,6,30,28\n")
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    truth = np.zeros((40, 40), bool)
+    truth[6:28, 4:30] = True
+    Image.fromarray(truth).save(masks / "a.png")
+    rec = vitviz.record(vit, vitviz.load_image(folder / "a.png"))
+    heat = vitviz.explain(rec, "attention")
+    boxed = evaluate(
+        vit, folder, methods=["attention"], metrics=["energy"], boxes=read_boxes(boxes)
+    )
+    assert boxed.summaries[0].mean == pytest.approx(energy_in_box(heat, BOX))
+    assert boxed.summaries[0].photos == 1
+    assert {(e["photo"], "no box" in e["error"]) for e in boxed.errors} == {
+        ("b.png", True),
+        ("sub/c.PNG", True),
+    }
+    masked = evaluate(vit, folder, methods=["attention"], metrics=["iou"], masks=masks, limit=1)
+    assert masked.summaries[0].mean == pytest.approx(segmentation(heat, truth).mean_iou)
+    Image.fromarray(truth[:20]).save(masks / "a.png")
+    [error] = evaluate(
+        vit, folder, methods=["attention"], metrics=["iou"], masks=masks, limit=1
+    ).errors
+    assert "resize" in error["error"]
+
+
+def test_metrics_are_all_that_what_is_known_allows(vit: vitviz.Vit, folder: Path) -> None:
+    found = evaluate(vit, folder, methods=["random"], limit=1)
+    assert [s.metric for s in found.summaries] == [
+        "deletion", "insertion", "positive", "negative", "saco",
+    ]  # fmt: skip
+    assert {s.gain for s in found.summaries} == {0.0}
+    with pytest.raises(vitviz.VitvizError, match="“iou” needs a mask for each photo"):
+        evaluate(vit, folder, metrics=["iou"])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "says"),
+    [
+        ({"methods": ["no-such"]}, "no method “no-such”; choose from attention"),
+        ({"metrics": ["no-such"]}, "no metric “no-such”; choose from deletion"),
+        ({"out": "/no/such/folder/results.csv"}, "cannot be written"),
+        ({"limit": 0}, "at least one photo"),
+    ],
+)
+def test_bad_choices_get_one_sentence(
+    vit: vitviz.Vit, folder: Path, chosen: dict[str, object], says: str
+) -> None:
+    with pytest.raises(vitviz.VitvizError, match=says):
+        evaluate(vit, folder, **chosen)
+
+
+def test_a_folder_without_photos(vit: vitviz.Vit, tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(vitviz.VitvizError, match="no photo in"):
+            evaluate(vit, folder)
+
+
+def test_a_method_that_does_not_apply_is_named_and_the_others_go_on(folder: Path) -> None:
+    vit = vitviz.from_module(random_classifier("siglip"))
+    found = evaluate(vit, folder, methods=["legrad", "rollout"], metrics=["deletion"], limit=1)
+    applies = not found.errors
+    assert {s.method for s in found.summaries} >= {"rollout", "random"}
+    assert applies or [e["method"] for e in found.errors] == ["legrad"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("file,x0,y0,x1\na.png,1,2,3\n", "Line 2 .* is not a box"),
+        ("file,x0,y0,x1,y1\na.png,1,2,x,4\n", "Line 2 .* is not a box"),
+        ("file,x0,y0,x1,y1\na.png,1,2,3\n", "Line 2 .* is not a box"),
+        ("file,x0,y0,x1,y1\na.png,3,2,1,4\n", "Line 2 .* is an empty box"),
+        ("file,x0,y0,x1,y1\na.png,1,2,3,4\na.png,1,2,3,4\n", "Line 3 .* is a second box"),
+    ],
+)
+def test_boxes_that_are_none(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "boxes.csv"
+    file.write_text(text)
+    with pytest.raises(vitviz.VitvizError, match=says):
+        read_boxes(file)
+
+
+def test_boxes_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(vitviz.VitvizError, match="cannot be read as CSV"):
+        read_boxes(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("count", [1, 2, 30, 500])
+def test_the_interval_is_the_percentile_bootstrap(count: int) -> None:
+    values = np.random.default_rng(count).normal(3, 2, count)
+    low, high = evaluation._interval(values)
+    if count == 1:
+        assert low == high == values[0]
+        return
+    expected = bootstrap(
+        [values], np.mean, n_resamples=20_000, method="percentile", rng=1
+    ).confidence_interval
+    spread = values.std() / count**0.5
+    assert low == pytest.approx(expected.low, abs=0.2 * spread)
+    assert high == pytest.approx(expected.high, abs=0.2 * spread)
+
+
+def test_the_command_prints_the_table_and_names_what_is_broken(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "z.png").write_text("not a photo")
+    out = tmp_path / "results.csv"
+    arguments = ["--methods", "gradcam", "--metrics", "pointing", "--out", str(out)]
+    boxes = tmp_path / "boxes.csv"
+    names = ("a.png", "b.png", "sub/c.PNG", "z.png")
+    boxes.write_text("file,x0,y0,x1,y1\n" + "".join(f"{name},0,0,40,40\n" for name in names))
+    code = main(["evaluate", str(folder), *arguments, "--boxes", str(boxes)])
+    said = capsys.readouterr()
+    assert code == 2
+    assert "| Grad-CAM | 1.000 [1.000, 1.000] |" in said.out
+    assert "vitviz: z.png: This is not an image" in said.err
+    assert len(rows_of(out)) == 1 + 2 * 3
+    (folder / "z.png").unlink()
+    assert main(["evaluate", str(folder), *arguments, "--boxes", str(boxes), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["errors"] == []
+
+
+def test_the_summary_does_not_overwrite_the_rows(
+    vit: vitviz.Vit, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(vitviz.VitvizError, match=r"name it results\.csv"):
+        evaluate(vit, folder, out=tmp_path / "results.json")
+
+
+def test_a_mask_with_transparency_is_refused(vit: vitviz.Vit, folder: Path, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "sub/c.png"):
+        file = tmp_path / "masks" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGBA", (40, 40), (255, 255, 255, 0)).save(file)
+    found = evaluate(
+        vit, folder, methods=["attention"], metrics=["accuracy"], masks=tmp_path / "masks"
+    )
+    assert len(found.errors) == 3
+    assert "transparency" in found.errors[0]["error"]

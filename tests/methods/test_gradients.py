@@ -1,0 +1,156 @@
+"""One gradient pass a class: shared by the methods, kept with the recording, unseen by others."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from families import make_photo, random_classifier
+from hooks import count_hooks
+from PIL import Image
+
+import vitviz
+from vitviz.methods.gradients import Score, gradients
+from vitviz.recording.recording import Memo, Recording
+
+SHARED = ["relevance", "gradient_rollout", "legrad", "gradcam"]
+
+
+@pytest.fixture
+def rec(photo: Image.Image) -> Recording:
+    return vitviz.record(vitviz.from_module(random_classifier("dinov2 registers")), photo)
+
+
+class TestOnePassAClass:
+    @pytest.fixture
+    def forwards(self, rec: Recording) -> list[int]:
+        """The batch size of every forward pass from now on."""
+        sizes: list[int] = []
+        rec.vit.module.patch_embed.register_forward_hook(lambda *a: sizes.append(len(a[-1])))
+        return sizes
+
+    def test_four_methods_share_it(self, rec: Recording, forwards: list[int]) -> None:
+        for method in SHARED:
+            vitviz.explain(rec, method, target=2)
+            vitviz.explain(rec, method, target=2)
+        vitviz.explain(rec, "relevance", (1, 1), 2)
+        assert forwards == [1]
+        vitviz.explain(rec, "relevance", target=1)
+        vitviz.explain(rec, "relevance", target=2, versus=1)
+        assert forwards == [1, 1, 1]
+
+    def test_the_top_prediction_is_a_class_like_any_other(self, rec, forwards) -> None:
+        top = vitviz.explain(rec, "relevance")
+        named = vitviz.explain(rec, "relevance", target=rec.predictions[0].index)
+        assert forwards == [1]
+        assert np.array_equal(top.values, named.values)
+
+    def test_what_is_kept_is_linear_and_goes_with_the_recording(self, photo) -> None:
+        rec = vitviz.record(vitviz.from_module(random_classifier("vit")), photo)
+        found = gradients(rec, Score(0))
+        tensors = [*found.attended, *(found.own or ()), found.last_input, found.last_input_gradient]
+        width = rec.vit.module.embed_dim
+        assert sum(t.untyped_storage().nbytes() for t in tensors) <= (
+            4 * rec.num_tokens * width * (2 * rec.num_layers + 2)
+        )
+        assert not any(t.requires_grad for t in tensors)
+        held = weakref.ref(found)
+        del found, rec, tensors
+        gc.collect()
+        assert held() is None
+
+
+class TestMemo:
+    def test_keeps_the_most_recently_used(self) -> None:
+        memo, computed = Memo(2), []
+
+        def ask(key: str) -> str:
+            def compute() -> str:
+                computed.append(key)
+                return key
+
+            return memo.get(key, compute)
+
+        assert [ask(key) for key in "abacab"] == list("abacab")
+        assert computed == list("abcb")
+
+    def test_threads_that_ask_together_wait_for_one(self) -> None:
+        memo, computed, barrier = Memo(), [], threading.Barrier(8)
+
+        def ask(_: int) -> int:
+            barrier.wait()
+            return memo.get("key", lambda: computed.append(1) or 7)
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(ask, range(8))) == [7] * 8
+        assert computed == [1]
+
+    def test_a_failure_is_not_kept(self) -> None:
+        memo = Memo()
+        with pytest.raises(ZeroDivisionError):
+            memo.get("key", lambda: 1 / 0)
+        assert memo.get("key", lambda: 3) == 3
+
+
+class TestTheModelIsLeftAlone:
+    @pytest.mark.parametrize("trainable", [True, False])
+    @pytest.mark.parametrize("method", [m.id for m in vitviz.METHODS.values() if m.class_specific])
+    def test_parameters_and_hooks(self, photo, method: str, trainable: bool) -> None:
+        module = random_classifier("vit").requires_grad_(trainable)
+        kept = torch.ones_like(module.head.weight)
+        module.head.weight.grad = kept
+        rec = vitviz.record(vitviz.from_module(module), photo)
+        vitviz.explain(rec, method)
+        assert count_hooks(module) == 0
+        assert {p.requires_grad for p in module.parameters()} == {trainable}
+        grads = [p.grad for p in module.parameters() if p is not module.head.weight]
+        assert grads == [None] * len(grads)
+        assert torch.equal(kept, torch.ones_like(kept))
+
+    def test_the_callers_grad_mode_does_not_matter(self, photo) -> None:
+        vit = vitviz.from_module(random_classifier("eva02"))
+        expected = vitviz.explain(vitviz.record(vit, photo), "relevance")
+        for mode in (torch.no_grad, torch.enable_grad, torch.inference_mode):
+            with mode():
+                heat = vitviz.explain(vitviz.record(vit, photo), "relevance")
+            assert np.array_equal(heat.values, expected.values)
+
+    def test_an_error_in_the_middle_leaves_no_hook(self, rec, monkeypatch) -> None:
+        def broken(*_: object) -> None:
+            raise RuntimeError("in the middle")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(rec.vit.module.blocks[1].mlp, "forward", broken)
+            with pytest.raises(RuntimeError, match="in the middle"):
+                vitviz.explain(rec, "relevance")
+        assert count_hooks(rec.vit.module) == 0
+        vitviz.explain(rec, "relevance")
+
+
+def test_threads_share_one_model_with_different_photos_and_classes() -> None:
+    vit = vitviz.from_module(random_classifier("vit"))
+    jobs = [(seed, SHARED[seed % 4] if seed < 8 else "transition", seed % 5) for seed in range(10)]
+
+    def one(job: tuple[int, str, int]) -> np.ndarray:
+        seed, method, target = job
+        rec = vitviz.record(vit, make_photo(seed))
+        return vitviz.explain(rec, method, target=target).values
+
+    alone = [one(job) for job in jobs]
+    barrier = threading.Barrier(len(jobs))
+
+    def together(job: tuple[int, str, int]) -> np.ndarray:
+        barrier.wait()
+        for _ in range(2):
+            one(job)
+        return one(job)
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        for expected, found in zip(alone, pool.map(together, jobs), strict=True):
+            assert np.array_equal(expected, found)
+    assert count_hooks(vit.module) == 0

@@ -1,0 +1,487 @@
+"""Fetching a photo from an address: what is allowed, and what never happens."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import trustme
+
+from vitviz import ImageError
+from vitviz.photos import web as fetch
+
+PHOTO = b"a photo's bytes"
+Handle = Callable[[BaseHTTPRequestHandler], None]
+
+
+def refusal(url: str) -> str:
+    """What the visitor reads instead of getting the photo."""
+    with pytest.raises(ImageError) as caught:
+        fetch.fetch_image(url)
+    return str(caught.value)
+
+
+def answer(body: bytes = PHOTO, status: int = 200, **headers: str) -> Handle:
+    def handle(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    return handle
+
+
+def raw(data: bytes) -> Handle:
+    def handle(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(data)
+
+    return handle
+
+
+class Site:
+    """A web server of this machine with one function a path; `url` takes a path."""
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        pages: dict[str, Handle] = {}
+        self.pages, self.seen = pages, (seen := [])
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                seen.append((self.path, self.headers["Host"]))
+                pages[self.path](self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.scheme = "https" if context else "http"
+        if context:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, args=[0.01], daemon=True).start()
+
+    def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
+        return f"{self.scheme}://{host}:{self.server.server_port}{path}"
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.server.shutdown()
+    site.server.server_close()
+
+
+@pytest.fixture
+def here_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's 127.0.0.1, and only that, counts as an address of the open internet."""
+    real = fetch.is_public
+    monkeypatch.setattr(fetch, "is_public", lambda text: text == "127.0.0.1" or real(text))
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
+    """Every socket that is connected to a site."""
+    sockets: list[socket.socket] = []
+    real = fetch.HTTPConnection.connect
+
+    def connect(connection: fetch.HTTPConnection) -> None:
+        real(connection)
+        sockets.append(connection.sock)
+
+    monkeypatch.setattr(fetch.HTTPConnection, "connect", connect)
+    return sockets
+
+
+def all_closed(sockets: list[socket.socket]) -> bool:
+    return all(sock.fileno() == -1 for sock in sockets)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "127.1.2.3",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "192.0.0.8",
+        "192.0.0.9",
+        "192.88.99.1",
+        "::",
+        "::1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fc00::1",
+        "ff02::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        "2001:20::1",
+        "2001:db8::1",
+        "3fff::1",
+        "5f00::1",
+        "fec0::1",
+        "64:ff9b:1::1",
+        "::7f00:1",
+        "::ffff:0:7f00:1",
+    ],
+)
+def test_addresses_that_only_the_server_reaches(address: str) -> None:
+    assert not fetch.is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "8.8.8.8",
+        "2606:4700:4700::1111",
+        "2001:4860:4860::8888",
+        "64:ff9b::808:808",
+        "::ffff:8.8.8.8",
+        "2002:808:808::1",
+    ],
+)
+def test_addresses_of_the_open_internet(address: str) -> None:
+    assert fetch.is_public(address)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1", "127.1", "a@127.0.0.1"]
+)
+def test_this_machine_is_not_asked(site: Site, host: str) -> None:
+    site.pages["/"] = answer()
+    assert refusal(site.url(host=host)) == fetch.PRIVATE
+    assert not site.seen
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "photo",
+        "//a",
+        "https://",
+        "file:///etc/passwd",
+        "ftp://8.8.8.8/",
+        "javascript:alert(1)",
+        "data:image/png;base64,AA",
+        "http://[::1",
+        "http://8.8.8.8:99999/",
+        "http://8.8.8.8:x/",
+        "http://my photos.example/",
+        "http://\ud800.example/",
+    ],
+)
+def test_only_web_addresses(url: str) -> None:
+    assert refusal(url) == fetch.NO_ADDRESS
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_the_bytes_of_the_address(site: Site) -> None:
+    site.pages["/a/photo.jpg?size=3"] = answer()
+    assert fetch.fetch_image(f" {site.url('/a/photo.jpg?size=3')} ") == PHOTO
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_redirects_are_followed_and_each_is_checked(
+    site: Site, opened: list[socket.socket]
+) -> None:
+    site.pages["/old"] = answer(b"", 302, Location="/new")
+    site.pages["/new"] = answer()
+    site.pages["/inside"] = answer(b"", 307, Location="http://10.0.0.1/secret")
+    site.pages["/file"] = answer(b"", 302, Location="file:///etc/passwd")
+    site.pages["/round"] = answer(b"", 302, Location="/round")
+    assert fetch.fetch_image(site.url("/old")) == PHOTO
+    assert refusal(site.url("/inside")) == fetch.PRIVATE
+    assert refusal(site.url("/file")) == fetch.NO_ADDRESS
+    assert refusal(site.url("/round")) == fetch.REDIRECTED
+    assert all_closed(opened)
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_an_error_of_the_address_is_told(site: Site) -> None:
+    site.pages["/gone"] = answer(b"", 404)
+    says = "The address answered with error 404; check it, or upload the photo."
+    assert refusal(site.url("/gone")) == says
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 twohundred OK\r\n\r\n",
+        b"HTTP/1.1 200 " + b"x" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut off",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense",
+        b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /\xff\r\n\r\n",
+    ],
+)
+@pytest.mark.usefixtures("here_is_public")
+def test_what_is_not_http_is_no_answer(
+    site: Site, opened: list[socket.socket], data: bytes
+) -> None:
+    site.pages["/"] = raw(data)
+    assert refusal(site.url()) == fetch.NO_ANSWER
+    assert all_closed(opened)
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_spaces_and_other_letters_are_quoted(site: Site) -> None:
+    site.pages["/my%20photo%20%C3%85.jpg?of=a%20%C3%BC"] = answer()
+    assert fetch.fetch_image(site.url("/my photo Å.jpg?of=a ü#top")) == PHOTO
+    assert fetch.fetch_image(site.url("/my%20photo%20Å.jpg?of=a%20%c3%bc")) == PHOTO
+    location = "/my photo Å.jpg?of=a ü".encode().decode("latin-1")
+    site.pages["/old"] = answer(b"", 302, Location=location)
+    assert fetch.fetch_image(site.url("/old")) == PHOTO
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_a_closed_port_is_told(closed_port: int) -> None:
+    assert refusal(f"http://127.0.0.1:{closed_port}/") == fetch.NO_ANSWER
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_host_may_be_an_ipv6_address(
+    closed_port: int, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setattr(fetch, "is_public", lambda text: text == "::1")
+    assert refusal(f"{scheme}://[::1]:{closed_port}/") == fetch.NO_ANSWER
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_too_much_is_not_read(
+    site: Site, opened: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "MAX_BYTES", 100_000)
+    site.pages["/"] = answer(bytes(100_001))
+    assert refusal(site.url()) == fetch.TOO_LARGE
+    site.pages["/"] = answer(bytes(100_000))
+    assert len(fetch.fetch_image(site.url())) == 100_000
+    assert len(opened) == 2
+    assert all_closed(opened)
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_a_dripping_server_is_left_in_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every byte comes in time, but the photo never does; nothing is left waiting for it."""
+    monkeypatch.setattr(fetch, "SECONDS", 0.5)
+    gone = threading.Event()
+
+    def drip(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        try:
+            for _ in range(600):
+                request.wfile.write(b"x")
+                time.sleep(0.1)
+        except OSError:
+            gone.set()
+
+    site.pages["/"] = drip
+    assert refusal(site.url()) == fetch.TOO_SLOW
+    assert gone.wait(timeout=30)
+
+
+class Late:
+    """Something that takes until after the deadline, and the threads that fetch meanwhile."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.workers: list[threading.Thread] = []
+
+    def wait(self) -> None:
+        self.over.wait(timeout=120)
+
+    def worker_ends(self) -> bool:
+        (worker,) = self.workers
+        worker.join(timeout=60)
+        return not worker.is_alive()
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[Late]:
+    late, real = Late(), fetch._follow
+
+    def follow(*args: object) -> bytes:
+        late.workers.append(threading.current_thread())
+        return real(*args)
+
+    monkeypatch.setattr(fetch, "_follow", follow)
+    monkeypatch.setattr(fetch, "SECONDS", 1.0)
+    yield late
+    late.over.set()
+
+
+@pytest.fixture
+def slow_name(late: Late, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A name whose address is found too late."""
+    real = fetch.public_address
+
+    def resolve(host: str, port: int) -> str:
+        if host == "slow.example":
+            late.wait()
+            return "127.0.0.1"
+        return real(host, port)
+
+    monkeypatch.setattr(fetch, "public_address", resolve)
+    return "slow.example"
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_a_name_found_too_late_is_not_asked(
+    site: Site, late: Late, slow_name: str, opened: list[socket.socket]
+) -> None:
+    assert refusal(site.url(host=slow_name)) == fetch.TOO_SLOW
+    late.over.set()
+    assert late.worker_ends()
+    assert opened == []
+    assert not site.seen
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_a_redirect_followed_too_late_ends(
+    site: Site, late: Late, slow_name: str, opened: list[socket.socket]
+) -> None:
+    site.pages["/old"] = answer(b"", 302, Location=site.url("/new", host=slow_name))
+    assert refusal(site.url("/old")) == fetch.TOO_SLOW
+    late.over.set()
+    assert late.worker_ends()
+    assert len(opened) == 1
+    assert all_closed(opened)
+    assert [path for path, _ in site.seen] == ["/old"]
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_a_connection_made_too_late_is_closed(
+    site: Site, late: Late, opened: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fetch.HTTPConnection.connect
+
+    def connect(connection: fetch.HTTPConnection) -> None:
+        late.wait()
+        real(connection)
+
+    monkeypatch.setattr(fetch.HTTPConnection, "connect", connect)
+    assert refusal(site.url()) == fetch.TOO_SLOW
+    late.over.set()
+    assert late.worker_ends()
+    assert len(opened) == 1
+    assert all_closed(opened)
+    assert not site.seen
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_a_silent_server_is_left_in_time(
+    site: Site, late: Late, opened: list[socket.socket]
+) -> None:
+    site.pages["/"] = lambda _: late.wait()
+    assert refusal(site.url()) == fetch.TOO_SLOW
+    assert late.worker_ends()
+    assert len(opened) == 1
+    assert all_closed(opened)
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_a_server_that_never_shows_a_certificate_is_left_in_time(late: Late) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert refusal(f"https://127.0.0.1:{silent.getsockname()[1]}/") == fetch.TOO_SLOW
+        assert late.worker_ends()
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
+    """Names resolve to each of the answers in turn; returns the names asked for."""
+    asked: list[str] = []
+    real = socket.getaddrinfo
+
+    def resolve(host: str, port: int, *args: object, **kwargs: object) -> object:
+        if host[0].isdigit():
+            return real(host, port, *args, **kwargs)
+        addresses = answers[min(len(asked), len(answers) - 1)]
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return asked
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_a_name_cannot_change_its_mind(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = resolve_to(monkeypatch, ["127.0.0.1"], ["10.0.0.1"])
+    site.pages["/"] = answer()
+    assert fetch.fetch_image(site.url(host="photos.example")) == PHOTO
+    assert asked == ["photos.example"]
+    assert site.seen == [("/", f"photos.example:{site.server.server_port}")]
+
+
+def test_one_private_address_among_public_ones_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve_to(monkeypatch, ["8.8.8.8", "10.0.0.1"])
+    assert refusal("http://photos.example/") == fetch.PRIVATE
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("user:password@photos.example", "photos.example"),
+        ("PHOTOS.example", "photos.example"),
+        ("photos.example.", "photos.example."),
+        ("bücher.example", "xn--bcher-kva.example"),
+    ],
+)
+@pytest.mark.usefixtures("here_is_public")
+def test_hosts_as_they_are_written(
+    site: Site, monkeypatch: pytest.MonkeyPatch, written: str, asked: str
+) -> None:
+    names = resolve_to(monkeypatch, ["127.0.0.1"])
+    site.pages["/"] = answer()
+    assert fetch.fetch_image(site.url(host=written).replace("http:", "HTTP:")) == PHOTO
+    assert names == [asked]
+    assert site.seen == [("/", f"{asked}:{site.server.server_port}")]
+
+
+@pytest.mark.parametrize("host", ["a..example", f"{'a' * 64}.example", "%20.example", "."])
+def test_a_host_that_cannot_be(host: str) -> None:
+    assert refusal(f"https://{host}/") == fetch.NO_ANSWER
+
+
+@pytest.mark.usefixtures("here_is_public")
+def test_the_certificate_must_be_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("photos.example").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    site = Site(context)
+    site.pages["/"] = answer()
+    resolve_to(monkeypatch, ["127.0.0.1"])
+    url = site.url(host="photos.example")
+    assert refusal(url) == fetch.NO_ANSWER  # not an authority anyone trusts
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    assert fetch.fetch_image(url) == PHOTO
+    assert fetch.fetch_image(site.url(host="photos.example.")) == PHOTO
+    assert refusal(site.url(host="other.example")) == fetch.NO_ANSWER
+    site.server.shutdown()
+    site.server.server_close()

@@ -1,0 +1,189 @@
+"""A map whose patches do not lie where they seem to is refused, not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import timm
+import torch
+import transformers
+from families import make_photo
+from torch import Tensor, nn
+from torchvision import transforms
+
+import vitviz
+from vitviz.recording.layers import sort_calls
+from vitviz.recording.recorder import Recorder
+
+SIDE, PATCH, WIDTH = 64, 8, 32
+ROWS = SIDE // PATCH
+SIZES = {
+    "hidden_size": WIDTH,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": WIDTH,
+    "patch_size": PATCH,
+}
+
+
+class Block(nn.Module):
+    """Attention with a softmax of its own over `dim`, which is then scaled in place."""
+
+    def __init__(self, dim: int, scale: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(WIDTH)
+        self.query, self.key, self.value = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+        self.dim, self.scale = dim, scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(x)
+        weights = (self.query(x) @ self.key(x).mT).softmax(self.dim)
+        if self.scale != 1.0:
+            weights *= self.scale
+        return weights @ self.value(x)
+
+
+class Own(nn.Module):
+    """A plain ViT that says nothing of its tokens, which `order` puts into a row."""
+
+    def __init__(
+        self, order: Callable[[Tensor], Tensor], extra: int = 0, dim: int = -1, scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.cut = nn.Conv2d(3, WIDTH, PATCH, PATCH)
+        self.extra = nn.Parameter(torch.randn(1, extra, WIDTH))
+        self.blocks = nn.ModuleList(Block(dim, scale) for _ in range(2))
+        self.cls_head = nn.Linear(WIDTH, 4)
+        self.order = order
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = self.order(self.cut(pixels))
+        x = torch.cat([self.extra, x], dim=1)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.cls_head(x.mean(dim=1))
+
+
+def in_rows(x: Tensor) -> Tensor:
+    return x.flatten(2).mT
+
+
+def in_columns(x: Tensor) -> Tensor:
+    return x.mT.flatten(2).mT
+
+
+def upside_down(x: Tensor) -> Tensor:
+    return x.flatten(2).mT.flip(1)
+
+
+def then_a_token(x: Tensor) -> Tensor:
+    return torch.cat([in_rows(x), torch.ones(1, 1, WIDTH)], dim=1)
+
+
+def recorded(
+    module: nn.Module, side: int = SIDE, anatomy: vitviz.Anatomy | None = None
+) -> vitviz.Recording:
+    transform = transforms.Compose([transforms.Resize((side, side)), transforms.ToTensor()])
+    vit = vitviz.from_module(module, transform=transform, anatomy=anatomy)
+    return vitviz.record(vit, make_photo(size=(side, side)))
+
+
+@pytest.fixture(autouse=True)
+def same_weights() -> None:
+    torch.manual_seed(0)
+
+
+def test_patches_in_rows_are_shown() -> None:
+    rec = recorded(Own(in_rows))
+    assert (rec.grid, rec.num_layers) == ((ROWS, ROWS), 2)
+
+
+@pytest.mark.parametrize("order", [in_columns, upside_down, then_a_token])
+def test_other_orders_are_refused(order: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(vitviz.ModelError, match="places are known"):
+        recorded(Own(order))
+
+
+def test_an_anatomy_is_not_believed_either() -> None:
+    anatomy = vitviz.Anatomy(lambda _: (ROWS, ROWS), num_prefix_tokens=0, has_class_token=False)
+    assert recorded(Own(in_rows), anatomy=anatomy).is_plain
+    with pytest.raises(vitviz.ModelError, match="places are known"):
+        recorded(Own(in_columns), anatomy=anatomy)
+
+
+def test_more_tokens_that_happen_to_fill_a_finer_grid() -> None:
+    with pytest.raises(vitviz.ModelError, match="places are known"):
+        recorded(Own(in_rows, extra=(ROWS + 1) ** 2 - ROWS**2))  # 81 tokens are no 9 × 9
+
+
+@pytest.mark.parametrize("hidden", [0.75, 0.0])  # 16 of 64 patches, or all in random order
+def test_mae_shuffles_its_patches(hidden: float) -> None:
+    config = transformers.ViTMAEConfig(image_size=SIDE, mask_ratio=hidden, **SIZES)
+    with pytest.raises(vitviz.ModelError, match="places are known"):
+        recorded(transformers.ViTMAEModel(config))
+
+
+def test_yolos_asks_behind_its_patches() -> None:
+    """1 + 100 + 20 tokens fill 11 × 11 patches, and there are 10 × 10."""
+    config = transformers.YolosConfig(image_size=[80, 80], num_detection_tokens=20, **SIZES)
+    with pytest.raises(vitviz.ModelError, match="places are known"):
+        recorded(transformers.YolosModel(config), 80)
+
+
+def test_a_classifier_called_cls_is_no_class_token() -> None:
+    rec = recorded(Own(in_rows, extra=1))
+    assert (rec.num_prefix_tokens, rec.has_class_token) == (1, False)
+    mean = rec.attention(0)[:, 1:].mean(dim=1)
+    torch.testing.assert_close(rec.attention_row(0, "cls"), mean)
+
+
+@pytest.mark.parametrize("change", [{"dim": -2}, {"scale": 0.5}])
+def test_rows_that_do_not_sum_to_1_are_no_attention(change: dict[str, float]) -> None:
+    """A softmax over the queries, and one that is halved in place."""
+    module = Own(in_rows, **change)
+    with Recorder(module) as recorder, torch.no_grad():
+        module(torch.randn(1, 3, SIDE, SIDE))
+    assert recorder.calls == []
+    assert [name for name, _ in recorder.altered] == ["blocks.0", "blocks.1"]
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_half_precision_has_the_layouts_of_float32(precision: torch.dtype) -> None:
+    """bfloat16 cannot tell 256 slots by their numbers."""
+    module = timm.create_model(
+        "swin_tiny_patch4_window7_224",
+        img_size=SIDE,
+        embed_dim=24,
+        depths=(1, 1, 1, 1),
+        num_heads=(1, 2, 4, 8),
+        window_size=4,
+    )
+    full, half = recorded(module), recorded(module.to(precision))
+    assert half.left_out == full.left_out == ()
+    for one, other in zip(full.layouts, half.layouts, strict=True):
+        assert torch.equal(one.queries, other.queries)
+        assert torch.equal(one.keys, other.keys)
+    for layer in range(full.num_layers):
+        assert np.allclose(full.attention(layer), half.attention(layer), atol=0.02)
+
+
+def test_beit_of_transformers_classifies_its_patches() -> None:
+    """Its class token's last row has no say in any class, so that methods start from the mean."""
+    config = transformers.BeitConfig(image_size=SIDE, use_mean_pooling=True, **SIZES)
+    rec = recorded(transformers.BeitForImageClassification(config))
+    weights = rec.score_weights("cls")
+    assert weights[0] == 0.0
+    torch.testing.assert_close(weights[1:], torch.full((ROWS**2,), 1 / ROWS**2))
+
+
+def test_places_are_asked_once_for_a_size() -> None:
+    anatomy = vitviz.Anatomy(lambda _: (ROWS, ROWS), num_prefix_tokens=0, has_class_token=False)
+    rec = recorded(Own(in_rows), anatomy=anatomy)
+    runs: list[int] = []
+    rec.vit.module.register_forward_hook(lambda *_: runs.append(1))
+    with Recorder(rec.vit.module) as recorder, torch.no_grad():
+        rec.vit.module(rec.pixels[None])
+    sort_calls(rec.vit, recorder, (SIDE, SIDE))
+    assert len(runs) == 1

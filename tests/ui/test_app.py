@@ -1,0 +1,332 @@
+"""The page through Streamlit's AppTest: controls, links, uploads and errors."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+import vitviz
+from vitviz.ui.controls import photo_picker
+from vitviz.ui.pages import explore
+from vitviz.ui.visit import session as ui_session
+
+APP = str(Path(__file__).parents[2] / "app.py")
+COFFEE = next(s.path for s in vitviz.samples() if s.id == "coffee").read_bytes()
+
+
+@pytest.fixture
+def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Counts how often the model runs."""
+    runs: list[int] = []
+
+    def counted(vit: vitviz.Vit, photo: Image.Image, *, whole: bool) -> vitviz.Recording:
+        runs.append(1)
+        return vitviz.record(vit, photo, whole=whole)
+
+    monkeypatch.setattr(ui_session, "record", counted)
+    return runs
+
+
+def opened(**params: str) -> AppTest:
+    app = AppTest.from_file(APP, default_timeout=120)
+    for key, value in params.items():
+        app.query_params[key] = value
+    return app.run()
+
+
+def upload(app: AppTest, data: bytes, name: str = "photo.jpg") -> None:
+    app.file_uploader[0].upload(name, data, "image/jpeg").run()
+
+
+def png(size: tuple[int, int]) -> bytes:
+    buffer = BytesIO()
+    Image.effect_noise(size, 50).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def recording(app: AppTest) -> vitviz.Recording:
+    return app.session_state["session"].rec
+
+
+def test_a_sample_is_analysed_when_the_page_opens(forwards: list[int]) -> None:
+    app = opened()
+    assert not app.exception
+    assert len(forwards) == 1
+    best = recording(app).predictions[0]
+    [shown] = [e.proto.body for e in app.get("html") if "<ol" in e.proto.body]
+    assert f"<li><span>{best.label}</span>" in shown
+    assert f"<b>{best.probability:.1%}</b></li>" in shown
+    assert shown.count("<li>") == 5
+
+
+def test_labels_are_shown_as_they_are() -> None:
+    """A class name of somebody's own model is not markup."""
+    app = opened()
+    rec = recording(app)
+    label = rec.vit.labels[rec.predictions[0].index]
+    renamed = [f"<b>{name}" if name == label else name for name in rec.vit.labels]
+    held = app.session_state["session"]
+    vit = replace(rec.vit, labels=tuple(renamed))
+    app.session_state["session"] = replace(held, rec=replace(rec, vit=vit))
+    app.run()
+    [shown] = [e.proto.body for e in app.get("html") if "<ol" in e.proto.body]
+    assert f"&lt;b&gt;{label}" in shown
+
+
+def test_changing_a_control_never_runs_the_model_again(forwards: list[int]) -> None:
+    app = opened()
+    app.selectbox(key="method").set_value("attention").run()
+    app.slider(key="attention_layer").set_value(3).run()
+    app.pills(key="attention_head").set_value("2").run()
+    app.text_input(key="query").set_value("5,7").run()
+    app.slider(key="strength").set_value(0.9).run()
+    app.toggle(key="shared").set_value(True).run()
+    for view in ("layers", "all"):
+        app.segmented_control(key="view").set_value(view).run()
+    assert not app.exception
+    assert len(forwards) == 1
+
+
+def test_another_photo_runs_it_once(forwards: list[int]) -> None:
+    app = opened()
+    app.query_params["sample"] = "coffee"
+    app.run()
+    assert len(forwards) == 2
+    assert recording(app).predictions[0].label == "espresso"
+
+
+def test_a_link_opens_its_photo_layer_head_and_query() -> None:
+    app = opened(sample="coffee", attention_layer="3", attention_head="2", query="5,7")
+    assert recording(app).predictions[0].label == "espresso"
+    assert app.slider(key="attention_layer").value == 3
+    assert app.pills(key="attention_head").value == "2"
+    assert app.text_input(key="query").value == "5,7"
+
+
+@pytest.mark.parametrize("sample", ["own", "no-such", "../../etc/passwd", ""])
+def test_a_link_to_no_sample_opens_the_first(sample: str) -> None:
+    app = opened(sample=sample)
+    assert not app.exception
+    assert app.session_state["session"].data == vitviz.samples()[0].path.read_bytes()
+
+
+def test_an_upload_replaces_the_sample() -> None:
+    app = opened()
+    upload(app, COFFEE, "cup.jpg")
+    assert not app.exception
+    assert recording(app).predictions[0].label == "espresso"
+
+
+def test_an_upload_survives_a_look_at_a_sample_and_is_forgotten_when_removed() -> None:
+    app = opened()
+    upload(app, COFFEE)
+    app.query_params["sample"] = "rocket"
+    app.run()
+    assert app.session_state["session"].data != COFFEE
+    del app.query_params["sample"]  # as the gallery does, or going back in the browser
+    app.run()
+    assert app.session_state["session"].data == COFFEE
+    [remove] = [button for button in app.button if button.label == "Remove your photo"]
+    remove.click().run()
+    assert "own" not in app.session_state
+    assert app.session_state["session"].data != COFFEE
+
+
+def test_a_photo_that_was_taken_leaves_the_uploader_empty() -> None:
+    """Whatever becomes of the photo later, the uploader has nothing more to do with it."""
+    app = opened()
+    upload(app, COFFEE)
+    assert not app.file_uploader[0].value
+    upload(app, vitviz.samples()[1].path.read_bytes())
+    assert app.session_state["session"].data == vitviz.samples()[1].path.read_bytes()
+
+
+def test_a_bad_upload_leaves_the_last_photo_on_the_page() -> None:
+    app = opened()
+    upload(app, COFFEE)
+    upload(app, b"text")
+    assert len(app.error) == 1
+    assert app.session_state["session"].data == COFFEE
+    app.file_uploader[0].set_value([]).run()
+    assert not app.error
+    assert app.session_state["session"].data == COFFEE
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"this is text", "not an image"),
+        (b"", "not an image"),
+    ],
+)
+def test_a_bad_file_gets_one_sentence(data: bytes, says: str) -> None:
+    app = opened()
+    upload(app, data, "bad.jpg")
+    assert not app.exception
+    [error] = app.error
+    assert says in error.value
+    assert "bad.jpg" in error.value
+
+
+@pytest.mark.parametrize(
+    ("size", "says"), [((5, 5), "smaller than one patch"), ((14, 281), "more than 20 times")]
+)
+def test_a_photo_of_impossible_size_gets_one_sentence(size: tuple[int, int], says: str) -> None:
+    app = opened()
+    upload(app, png(size))
+    [error] = app.error
+    assert says in error.value
+
+
+@pytest.mark.parametrize("size", [(14, 14), (14, 280), (1500, 75), (448, 300), (3000, 2000)])
+def test_a_photo_of_any_other_size_is_shown_large_enough(size: tuple[int, int]) -> None:
+    app = opened()
+    upload(app, png(size))
+    assert not app.exception
+    assert not app.error
+    session = app.session_state["session"]
+    assert 448 <= max(session.preview.size) <= 1024
+    assert session.preview.size == pytest.approx([session.factor * side for side in size], abs=0.5)
+
+
+@pytest.mark.parametrize("name", ["a\n\n# b.jpg", "`a` [x](y).jpg", "``", " ", "a" * 300])
+def test_a_file_name_is_shown_as_it_is(name: str) -> None:
+    shown = photo_picker.as_code(name)
+    assert shown.count("`") == 2
+    assert shown[0] == shown[-1] == "`"
+    assert 2 < len(shown) <= 82
+    assert "\n" not in shown
+
+
+@pytest.mark.parametrize("query", ["99,0", "3", "a,b", "<b>", "1,2,3", "-1,0"])
+def test_a_query_that_is_no_patch_is_refused_and_the_page_lives(query: str) -> None:
+    app = opened()
+    app.text_input(key="query").set_value(query).run()
+    assert not app.exception
+    assert f"`{query}`" in app.warning[0].value
+
+
+@pytest.mark.parametrize("method", [m.id for m in vitviz.METHODS.values() if not m.needs_pool])
+def test_every_method_runs_with_every_option(method: str) -> None:
+    app = opened()
+    app.selectbox(key="method").set_value(method).run()
+    assert not app.exception
+    assert not app.warning
+    for name in vitviz.METHODS[method].options:
+        widgets = [*app.slider, *app.pills, *app.get("button_group")]
+        assert any(f"{method}_{name}" == widget.key for widget in widgets), name
+    _, heat = app.session_state["session"].kept["answer"]
+    assert heat.method == method
+
+
+def test_a_class_and_its_rival_are_chosen_by_name() -> None:
+    app = opened(sample="cat-and-coffee", method="relevance")
+    rec = recording(app)
+    coffee = next(p for p in rec.predictions if p.label == "espresso").index
+    cat = next(p for p in rec.predictions if p.label == "tabby").index
+    app.selectbox(key="target").set_value("espresso").run()
+    app.selectbox(key="versus").set_value("tabby").run()
+    _, shown = app.session_state["session"].kept["answer"]
+    expected = vitviz.explain(rec, "relevance", target=coffee, versus=cat)
+    assert (shown.values == expected.values).all()
+    # On another photo the same class is asked for, not what is most probable there.
+    app.query_params["sample"] = "rocket"
+    app.run()
+    assert app.selectbox(key="target").value == "espresso"
+    # The rival becomes the class: it is no rival any more.
+    app.selectbox(key="target").set_value("tabby").run()
+    assert not app.exception
+    assert not app.warning
+    assert app.selectbox(key="versus").value is None
+
+
+def test_the_class_follows_the_photo_until_one_is_chosen() -> None:
+    app = opened(sample="cat-and-coffee", method="legrad")
+    for sample in ("coffee", "rocket"):
+        app.query_params["sample"] = sample
+        app.run()
+        assert app.selectbox(key="target").value is None
+        _, shown = app.session_state["session"].kept["answer"]
+        top = recording(app).predictions[0]
+        expected = vitviz.explain(recording(app), "legrad", target=top.index)
+        assert (shown.values == expected.values).all()
+        assert top.label in app.selectbox(key="target").proto.placeholder
+
+
+def test_a_changed_colour_does_not_repeat_a_slow_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(method="occlusion")
+    monkeypatch.setattr(explore, "explain", lambda *_, **__: pytest.fail("asked again"))
+    app.selectbox(key="colours").set_value("viridis").run()
+    assert not app.exception
+
+
+def test_the_stylesheet_has_the_colours_of_the_theme() -> None:
+    root = Path(APP).parent
+    theme = (root / ".streamlit" / "config.toml").read_text()
+    colours = re.findall(r"#[0-9a-f]{6}", (root / "vitviz" / "ui" / "page.css").read_text())
+    assert colours
+    assert all(colour in theme for colour in colours)
+
+
+CHINESE = re.compile("[\u4e00-\u9fff]")
+
+
+@pytest.mark.parametrize("method", vitviz.METHODS)
+def test_every_control_speaks_chinese(method: str) -> None:
+    app = opened(lang="zh", method=method, sample="coffee", strength="0.05")
+    assert CHINESE.search(app.title[0].value)
+    widgets = [*app.selectbox, *app.slider, *app.pills, *app.segmented_control, *app.toggle]
+    assert all(CHINESE.search(widget.label) for widget in widgets)
+    assert all(CHINESE.search(text.value) for text in [*app.caption, *app.subheader])
+    assert all(CHINESE.search(button.label) for button in app.button if button.key != "to_en")
+
+
+def test_another_language_loses_nothing() -> None:
+    chosen = {"method": "rollout", "rollout_fusion": "max", "rollout_discard": "0.5"}
+    app = opened(sample="coffee", **chosen)
+    app.button(key="to_zh").click().run()
+    assert app.selectbox(key="method").value == "rollout"
+    assert app.segmented_control(key="rollout_fusion").value == "max"
+    assert app.slider(key="rollout_discard").value == 0.5
+    assert recording(app).predictions[0].label == "espresso"
+    assert app.query_params["method"] == "rollout"
+    assert app.query_params["rollout_fusion"] == "max"
+
+
+def test_another_language_keeps_the_classes_and_says_what_was_wrong() -> None:
+    app = opened(sample="cat-and-coffee", method="relevance", target="espresso", versus="tabby")
+    upload(app, b"text", "bad.jpg")
+    for language, first, error in (
+        ("zh", "意式浓缩咖啡", "这不是这里能打开的图片"),
+        ("en", "espresso", "This is not an image"),
+    ):
+        app.button(key=f"to_{language}").click().run()
+        assert not app.exception
+        assert app.selectbox(key="target").value == "espresso"
+        assert app.selectbox(key="versus").value == "tabby"
+        assert first in app.selectbox(key="target").options
+        assert app.query_params["target"] == "espresso"
+        assert f"`bad.jpg`: {error}" in app.error[0].value
+
+
+def test_going_back_in_the_browser_takes_the_choice_back() -> None:
+    app = opened()
+    app.selectbox(key="method").set_value("rollout").run()
+    assert app.query_params["method"] == "rollout"
+    del app.query_params["method"]
+    app.run()
+    assert app.selectbox(key="method").value == "attention"
+
+
+def test_a_choice_that_is_none_is_the_usual_one() -> None:
+    app = opened(method="no-such", attention_head="99", view="")
+    assert not app.exception
+    assert app.selectbox(key="method").value == "attention"
+    assert app.pills(key="attention_head").value == "mean"
+    assert app.segmented_control(key="view").value == "heads"

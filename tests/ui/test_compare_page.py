@@ -1,0 +1,101 @@
+"""The Compare page through Streamlit's AppTest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import vitviz
+from vitviz.ui.pages import compare
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_page() -> None:
+    from vitviz.ui.pages import compare
+
+    compare.page()
+
+
+def opened(**params: str | list[str]) -> AppTest:
+    app = AppTest.from_function(run_page, default_timeout=300)
+    for key, value in params.items():
+        app.query_params[key] = value
+    return app.run()
+
+
+def scores(app: AppTest) -> dict[str, float]:
+    table = app.dataframe[0].value
+    return dict(zip(table["Method"], table["Both ↑"], strict=True))
+
+
+@pytest.fixture(scope="module")
+def two_subjects() -> AppTest:
+    return opened(sample="cat-and-coffee", methods="relevance,rollout")
+
+
+def test_its_numbers_are_the_librarys(two_subjects: AppTest) -> None:
+    assert not two_subjects.exception
+    rec = two_subjects.session_state["session"].rec
+    expected = vitviz.comparison.measure(rec, "relevance")
+    shown = scores(two_subjects)
+    assert set(shown) == {"Relevance", "Attention rollout", "Random"}
+    assert shown["Relevance"] == pytest.approx(expected.score)
+    assert list(shown.values()) == sorted(shown.values(), reverse=True)
+    best = max(shown, key=lambda name: shown[name])
+    assert any(f"**{best}**" in text.value for text in two_subjects.markdown)
+
+
+def test_moving_along_the_curve_measures_nothing_again(
+    two_subjects: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "measure", lambda *_, **__: pytest.fail("measured again"))
+    before = scores(two_subjects)
+    two_subjects.select_slider(key="step").set_value(9).run()
+    two_subjects.segmented_control(key="change").set_value("insertion").run()
+    assert not two_subjects.exception
+    assert scores(two_subjects) == before
+    assert any("56% of the patches revealed" in text.value for text in two_subjects.caption)
+
+
+def test_another_class_is_measured_for_itself(two_subjects: AppTest) -> None:
+    two_subjects.pills(key="methods").set_value(["relevance"]).run()
+    two_subjects.selectbox(key="target").set_value("espresso").run()
+    assert not two_subjects.exception
+    rec = two_subjects.session_state["session"].rec
+    target = next(p.index for p in rec.predictions if p.label == "espresso")
+    expected = vitviz.comparison.measure(rec, "relevance", target)
+    assert scores(two_subjects)["Relevance"] == pytest.approx(expected.score)
+
+
+def test_no_method_is_no_error() -> None:
+    app = opened(methods="")
+    app.pills(key="methods").set_value([]).run()
+    assert not app.exception
+    assert "Choose a method" in app.info[0].value
+
+
+def test_two_photos_stand_beside_each_other() -> None:
+    app = opened(sample="cat", beside="coffee", methods="attention")
+    assert not app.exception
+    assert len(app.dataframe) == 2
+    other = app.session_state["session beside"].rec
+    assert other.predictions[0].label == "espresso"
+    expected = vitviz.comparison.measure(other, "attention").score
+    table = app.dataframe[1].value
+    assert dict(zip(table["Method"], table["Both ↑"], strict=True))["Attention"] == pytest.approx(
+        expected
+    )
+
+
+def test_the_page_speaks_chinese() -> None:
+    app = opened(lang="zh", sample="coffee", methods="attention")
+    assert not app.exception
+    assert set(app.dataframe[0].value["方法"]) == {"注意力", "随机"}
+    assert any("曲线下的面积" in text.value for text in app.markdown)
+    assert any("对于 `意式浓缩咖啡`" in text.value for text in app.markdown)
+    assert "`意式浓缩咖啡`" in app.caption[-1].value
+    assert "虎斑猫" in app.selectbox(key="target").options
+    assert "按“注意力”从最相关的开始" in app.caption[-1].value

@@ -1,0 +1,89 @@
+"""The Heads page through Streamlit's AppTest."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import vitviz
+from vitviz.inside.heads import ablate, head_importance, head_statistics
+
+
+def run_page() -> None:
+    from vitviz.ui.pages import heads
+
+    heads.page()
+
+
+def opened(**params: str) -> AppTest:
+    app = AppTest.from_function(run_page, default_timeout=300)
+    for key, value in params.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception
+    assert not app.error
+    return app
+
+
+def recording(app: AppTest) -> vitviz.Recording:
+    return app.session_state["session"].rec
+
+
+def test_the_table_holds_the_librarys_numbers() -> None:
+    app = opened(sample="coffee")
+    found = head_statistics(recording(app))
+    table = app.dataframe[-1].value.set_index(["Layer", "Head"])
+    assert len(table) == 72
+    assert table.loc[(3, 1), "Distance"] == pytest.approx(found.distance[3, 1])
+    assert table.loc[(7, 5), "To itself"] == pytest.approx(found.to_self[7, 5])
+
+
+@pytest.mark.parametrize("statistic", ["distance", "entropy", "to_prefix", "to_self"])
+def test_every_number_over_one_photo_and_over_all(statistic: str) -> None:
+    app = opened(statistic=statistic)
+    app.segmented_control(key="over").set_value("samples").run()
+    assert not app.exception
+    recs = [vitviz.record(vitviz.load_model(), vitviz.load_image(s.path)) for s in vitviz.samples()]
+    mean = sum(head_statistics(rec).entropy[2, 4] for rec in recs) / len(recs)
+    table = app.dataframe[-1].value.set_index(["Layer", "Head"])
+    assert table.loc[(2, 4), "Entropy"] == pytest.approx(mean, rel=1e-5)
+
+
+def test_importance_is_measured_once_a_photo() -> None:
+    app = opened(statistic="importance")
+    shown = app.session_state["session"].kept["importance"]
+    assert (shown == head_importance(recording(app)).heads).all()
+    app.segmented_control(key="mode").set_value("switch").run()
+    assert app.session_state["session"].kept["importance"] is shown
+    app.segmented_control(key="over").set_value("samples").run()
+    assert "choose “This photo”" in app.error[0].value
+
+
+def test_predictions_without_heads_stand_beside_those_with_them() -> None:
+    app = opened(sample="cat")
+    off = {(11, head) for head in range(6)}
+    app.query_params["off"] = "-".join(f"{layer}.{head}" for layer, head in off) + "-99.0-x"
+    app.run()
+    expected = {p.label: p.probability for p in ablate(recording(app), off)}
+    before = {p.label: p.probability for p in recording(app).predictions}
+    table = app.dataframe[0].value
+    assert recording(app).predictions[0].label in set(table["Class"])
+    for _, row in table.iterrows():
+        assert row["Now"] == pytest.approx(expected[row["Class"]])
+        assert row["Before"] == pytest.approx(before[row["Class"]])
+    [again] = [button for button in app.button if "Switch all on" in button.label]
+    again.click().run()
+    assert "off" not in app.query_params
+    assert not any("Switch all on" in button.label for button in app.button)
+
+
+def test_a_link_opens_a_head() -> None:
+    assert any(text.value == "Layer 4, head 2" for text in opened(open="4.2").subheader)
+    assert any(text.value == "Layer 11, head 0" for text in opened(open="4.9").subheader)
+
+
+def test_the_page_speaks_chinese() -> None:
+    app = opened(lang="zh", off="3.1-3.2", statistic="entropy")
+    assert not app.exception
+    assert list(app.dataframe[0].value) == ["类别", "现在", "之前"]
+    assert any(button.label.startswith("已关闭的头：2") for button in app.button)

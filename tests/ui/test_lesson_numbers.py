@@ -1,0 +1,312 @@
+"""What each lesson shows, against the model's own numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import torch
+from lesson_pages import LESSONS, answer, opened
+
+import vitviz
+from vitviz.inside.heads import ablate
+from vitviz.inside.lens import residual_stream
+from vitviz.inside.positions import with_patches, without_positions
+from vitviz.inside.tokens import patch_vectors
+from vitviz.measures.comparison import measure
+from vitviz.methods.artefacts import artefact_patches
+from vitviz.training.augmentation import random_crops
+from vitviz.training.plan import hold_out
+from vitviz.training.trained_part import frozen_part
+from vitviz.training.training import start
+from vitviz.ui.course.album import READY_MADE
+from vitviz.ui.course.training_run import HEAD_PLAN
+from vitviz.ui.course.worksheet import worksheet
+from vitviz.ui.visit.language import LANGUAGES, texts
+
+
+def test_lesson_1_shows_the_models_own_numbers() -> None:
+    app = opened("tokens", step="4", sample="coffee", patch="3,7")
+    rec: vitviz.Recording = app.session_state["session"].rec
+    with torch.no_grad():
+        first = float(rec.vit.module.patch_embed(rec.pixels[None])[0, 3, 7, 0])
+    assert f"= {first:.4f}" in app.latex[-1].value
+    assert float(patch_vectors(rec)[3, 7, 0]) == pytest.approx(first)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_answers_of_lesson_3_print_the_results_of_its_example(language: str) -> None:
+    blanks, answers = (
+        worksheet(LESSONS["attention"], answers=a, tongue=language) for a in (False, True)
+    )
+    # q·k = 4, 2, 2; halved 2, 1, 1; e^2 / (e^2 + 2e) = 1 / (1 + 2/e)
+    for result in ("k_1 = 4&", "= 2&", "= 0.5761&", "= 0.7881&"):
+        shown = result.replace("&", '"')
+        assert shown in answers
+        assert shown not in blanks
+
+
+def test_lesson_7_shows_what_the_library_trained() -> None:
+    app = opened("training", step="5", sample="cat")
+    app.button(key="train").click().run()
+    assert texts("en")["training"]["run"]["one_class"] in [w.value for w in app.warning]
+    app.button(key="take").click().run()
+    app.button(key="train").click().run()
+    assert not app.exception
+    photos = {sample.id: vitviz.load_image(sample.path) for sample in vitviz.samples()}
+    vit: vitviz.Vit = app.session_state["session"].rec.vit
+    crops = [c for seed, name in enumerate(READY_MADE) for c in random_crops(photos[name], 5, seed)]
+    inputs = frozen_part(vit, [vit.transform(crop) for crop in crops])
+    targets = torch.arange(3).repeat_interleave(5)
+    kept, held_out = hold_out([5, 5, 5])
+    _, training = start(vit, list(READY_MADE), inputs[kept], targets[kept], HEAD_PLAN)
+    moments = [training.step() for _ in range(HEAD_PLAN.steps)]
+    shown = {metric.label: metric.value for metric in app.metric}
+    words = texts("en")["training"]["run"]
+    assert float(shown[words["last_loss"]]) == pytest.approx(moments[-1].loss, abs=2e-4)
+    assert shown[words["accuracy"]] == f"{moments[-1].accuracy:.0%}"
+    right = training.accuracy(inputs[held_out], targets[held_out])
+    assert shown[words["held_out"]] == f"{right:.0%}"
+
+    app.button(key="next").click().run()
+    answer(app, right=True)
+    assert app.metric[0].value == "0"  # the head alone leaves attention exactly as it was
+    assert any(as_shown in md.value for md in app.markdown for as_shown in ("Cat ·",))
+    app.button(key="next").click().run()
+    app.slider(key="lambda").set_value(3.0).run()
+    app.button(key="narrow").click().run()
+    assert not app.exception
+    first, last = (float(metric.value) for metric in app.metric)
+    assert last < first
+    assert all(p.requires_grad and p.grad is None for p in vit.module.parameters())
+
+
+def test_lesson_7_keeps_what_is_right_when_a_file_is_broken() -> None:
+    app = opened("training", step="5", sample="cat")
+    good = vitviz.samples()[0].path.read_bytes()
+    files = [("a.jpg", good, "image/jpeg"), ("b.jpg", b"no photo", "image/jpeg")]
+    app.get("file_uploader")[-1].set_value(files).run()
+    assert not app.exception
+    album = app.session_state["album"]
+    assert len(album.photos[0]) == 1
+    assert any("b.jpg" in warning.value for warning in app.warning)
+    app.segmented_control(key="edited").set_value(1).run()
+    app.get("file_uploader")[-1].set_value([files[0]] * 3).run()
+    app.button(key="train").click().run()
+    assert any("at least 3" in warning.value for warning in app.warning)
+    assert "run" not in app.session_state
+    assert [len(photos) for photos in album.photos[:2]] == [1, 3]
+
+
+def test_lesson_7_speaks_the_language_of_the_moment() -> None:
+    app = opened("training", step="5", sample="cat", lang="en")
+    app.button(key="take").click().run()
+    app.button(key="train").click().run()
+    app.segmented_control(key="edited").set_value(3).run()
+    app.get("file_uploader")[-1].set_value([("b.jpg", b"no photo", "image/jpeg")]).run()
+    [said] = [warning.value for warning in app.warning]
+    app.query_params["lang"] = "zh"
+    app.run()
+    assert app.session_state["edited"] == 3
+    [now] = [warning.value for warning in app.warning]
+    assert now != said
+    assert re.search("`b.jpg`: .*[\u4e00-\u9fff]", now)
+    words = texts("zh")["training"]["run"]
+    ready = [words[name] for name in READY_MADE]
+    assert app.dataframe[0].value["class"].tolist() == ready
+    assert all(f"`{name}` 5" in app.main.caption[-1].value for name in ready)
+    app.segmented_control(key="edited").set_value(1).run()
+    app.text_input[-1].set_value("Mug").run()
+    assert app.session_state["album"].name(1) == "Mug"
+    assert app.dataframe[0].value["class"].tolist() == ready  # that run was before
+
+
+def test_lesson_1_cuts_otherwise() -> None:
+    app = opened("tokens", step="6")
+    answer(app, right=True)
+    app.slider(key="side").set_value(448).run()
+    app.segmented_control(key="patch_size").set_value(32).run()
+    assert [metric.value for metric in app.metric] == ["197", "38,809"]  # 14 × 14 + 1
+    [picture] = app.get("image")
+    assert "14 × 14 = 196" in str(picture.proto)
+
+
+def test_lesson_2_shows_the_runs_of_the_model() -> None:
+    app = opened("positions", step="7", sample="coffee")
+    answer(app, right=True)
+    rec = app.session_state["session"].rec
+    order = torch.randperm(256, generator=torch.Generator().manual_seed(0))
+    bare = without_positions(rec)
+    assert (
+        app.metric[0].value == f"{(with_patches(bare, order).logits - bare.logits).abs().max():.6f}"
+    )
+    [left, right] = [e.proto.body for e in app.get("html") if "<ol" in e.proto.body]
+    assert f"<b>{bare.predictions[0].probability:.1%}</b>" in left
+    assert left == right
+
+
+def test_lesson_3_shows_the_heads_own_numbers() -> None:
+    app = opened("attention", step="4", sample="coffee", patch="3,7", in_layer="5", in_head="2")
+    rec = app.session_state["session"].rec
+    weights = rec.attention_row(5, (3, 7))[2]
+    assert f"= {weights.max():.4f}" in app.latex[-1].value
+    app_2 = opened("attention", step="2", sample="coffee", patch="3,7", in_layer="5", in_head="2")
+    query, keys = rec.layers[5].query[0, 2, 1 + 3 * 16 + 7], rec.layers[5].key[0, 2]
+    assert f"= {(keys @ query).max():.4f}" in app_2.latex[-1].value
+    assert app.metric[0].value == "1.0000"
+    assert app.metric[1].value == f"{weights[0]:.1%}"
+    assert app.dataframe[0].value["weight"].max() == pytest.approx(float(weights.max()))
+
+
+@pytest.mark.parametrize(
+    ("field", "answer", "said"),
+    [
+        ("product", 4.0, "right"),
+        ("score", 4.0, "not_scaled"),
+        ("score", 1.0, "by_d"),
+        ("weight", 0.58, "right"),
+        ("weight", 0.79, "not_scaled"),
+        ("weight", 0.5, "no_softmax"),
+        ("weight", 0.1, "again"),
+        ("output", 0.79, "right"),
+        ("output", 0.67, "unweighted"),
+    ],
+)
+def test_lesson_3_explains_a_wrong_answer(field: str, answer: float, said: str) -> None:
+    app = opened("attention", step="6")
+    app.number_input(key=f"hand_{field}").set_value(answer).run()
+    [shown] = [*app.success, *app.warning]
+    assert shown.value == texts("en")["attention"]["by_hand"][said]
+
+
+def test_lesson_4_adds_up_to_the_layers_output() -> None:
+    app = opened("manyheads", step="4", sample="coffee", patch="3,7", in_layer="5")
+    rec = app.session_state["session"].rec
+    out: list[torch.Tensor] = []
+    attention = rec.vit.module.blocks[5].attn
+    hook = attention.register_forward_hook(lambda *called: out.append(called[-1]))
+    with torch.no_grad():
+        rec.vit.module(rec.pixels[None])
+    hook.remove()
+    expected = float(out[0][0, rec.num_prefix_tokens + 3 * 16 + 7, 0])
+    shown = app.latex[-1].value.rsplit("= ", 1)[1].split("\\end")[0]
+    assert float(shown) == pytest.approx(expected, abs=1e-4)
+
+
+def test_lesson_4_opens_with_the_head_that_matters_most_to_the_cat() -> None:
+    app = opened("manyheads", step="5", sample="cat")
+    answer(app, right=True)
+    rec = app.session_state["session"].rec
+    best = rec.predictions[0]
+    changes = {
+        (layer, head): sum(
+            p.probability for p in ablate(rec, [(layer, head)]) if p.index == best.index
+        )
+        - best.probability
+        for layer in range(rec.num_layers)
+        for head in range(rec.num_heads(layer))
+    }
+    assert max(changes, key=lambda head: abs(changes[head])) == (6, 0)
+    assert sum(abs(change) < 0.05 for change in changes.values()) > len(changes) / 2
+    assert f"{100 * changes[6, 0]:+.1f} percentage points" in app.caption[-1].value
+    app.slider(key="in_layer").set_value(3).run()
+    assert f"{100 * changes[3, 0]:+.1f} percentage points" in app.caption[-1].value
+
+
+def test_lesson_4_cuts_a_layer_into_other_heads() -> None:
+    app = opened("manyheads", step="6", sample="coffee", patch="3,7")
+    rec = app.session_state["session"].rec
+    app.select_slider(key="heads_of_width").set_value(12).run()
+    assert not app.exception
+    assert [metric.value for metric in app.metric] == ["32", "12", f"{12 * 257**2:,}"]
+    assert rec.num_heads(6) == 6
+
+
+def test_lesson_5_shows_the_stream_and_ends_with_the_prediction() -> None:
+    app = opened("layers", step="1", sample="coffee", in_layer="4")
+    rec = app.session_state["session"].rec
+    after = float(residual_stream(rec).states[5, 0, 0])
+    assert f"= {after:.4f}" in app.latex[-1].value
+    app = opened("layers", step="4", sample="coffee")
+    answer(app, right=True)
+    last = app.dataframe[0].value.iloc[-1]
+    assert last.iloc[1] == "espresso"
+    assert last.iloc[2] == pytest.approx(rec.predictions[0].probability, rel=1e-3)
+
+
+def test_lesson_6_shows_the_models_logit() -> None:
+    app = opened("prediction", step="1", sample="coffee", of_class="pill bottle")
+    rec = app.session_state["session"].rec
+    index = next(p.index for p in rec.predictions if p.label == "pill bottle")
+    shown = float(app.latex[-1].value.rsplit("= ", 1)[1].strip("$\n"))
+    assert shown == pytest.approx(float(rec.logits[index]), abs=2e-4)
+    app = opened("prediction", step="2", sample="coffee")
+    answer(app, right=True)
+    app.slider(key="added").set_value(3.0).run()
+    assert f"= {rec.predictions[0].probability:.4f}" in app.latex[-1].value
+
+
+def test_lesson_6_judges_by_deletion() -> None:
+    app = opened("prediction", step="5", sample="cat", of_class="Persian cat")
+    answer(app, right=True)
+    [button] = [b for b in app.button if b.label == texts("en")["prediction"]["judge"]["measure"]]
+    button.click().run()
+    rec = app.session_state["session"].rec
+    index = next(p.index for p in rec.predictions if p.label == "Persian cat")
+    areas = [measure(rec, m, index).deletion.area for m in ("attention", "relevance")]
+    assert [metric.value for metric in app.metric] == [f"{area:.3f}" for area in areas]
+    assert areas[0] > 2 * areas[1]  # as the task says
+    assert "**Relevance**" in app.markdown[-1].value
+
+
+def test_lesson_8_measures_this_machine() -> None:
+    app = opened("cost", step="1")
+    answer(app, right=True)
+    [button] = [b for b in app.button if b.label == texts("en")["cost"]["measure"]["run"]]
+    button.click().run()
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert table["Tokens"].tolist() == [side * side + 1 for side in (8, 12, 16, 24, 32, 40)]
+    assert (table["Seconds"] > 0).all()
+
+
+def test_lesson_9_matches_a_photo_with_itself() -> None:
+    app = opened("beyond", step="4", sample="coffee", other="coffee", patch="3,7")
+    answer(app, right=True)
+    [picture] = app.get("image")
+    assert "Best match: row 3, column 7, cosine 1.000" in str(picture.proto)
+
+
+def test_lesson_9_takes_a_second_photo_of_the_visitors_own() -> None:
+    app = opened("beyond", step="4", sample="coffee", patch="3,7")
+    answer(app, right=True)
+    files = app.get("file_uploader")
+    files[-1].set_value(("none.jpg", b"no photo", "image/jpeg")).run()
+    assert not app.exception
+    assert any("none.jpg" in error.value for error in app.error)
+    photo = next(sample for sample in vitviz.samples() if sample.id == "coffee")
+    app.get("file_uploader")[-1].set_value(("mine.jpg", photo.path.read_bytes(), "image/jpeg"))
+    app.run()
+    assert not app.exception
+    assert not app.error
+    words = texts("en")["beyond"]["match"]
+    [shown] = [box.value for box in app.selectbox if box.label == words["other"]]
+    assert shown == "own"
+    [picture] = app.get("image")
+    assert "Best match: row 3, column 7, cosine 1.000" in str(picture.proto)
+    [remove] = [button for button in app.button if button.label == texts("en")["photo"]["remove"]]
+    remove.click().run()
+    assert not app.exception
+    [picture] = app.get("image")
+    assert "cosine 1.000" not in str(picture.proto)
+    assert "second photo" not in app.session_state
+
+
+def test_lesson_8_rings_the_artefact_tokens() -> None:
+    app = opened("cost", step="6", sample="cat")
+    marked = artefact_patches(app.session_state["session"].rec)
+    [photo] = [part for part in app.get("bidi_component") if "lesson_photo" in part.proto.id]
+    rings = json.loads(photo.proto.json)["marks"]
+    assert rings == [[int(row), int(col)] for row, col in marked.nonzero()]
+    assert len(rings) == int(app.metric[0].value) > 0

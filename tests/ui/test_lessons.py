@@ -1,0 +1,143 @@
+"""Every step of every lesson through Streamlit's AppTest."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from lesson_pages import LESSONS, SCREENS, answer, opened
+from streamlit.testing.v1 import AppTest
+
+from vitviz.ui.course.lesson import CHECK, Lesson
+from vitviz.ui.course.worksheet import worksheet
+from vitviz.ui.visit.language import LANGUAGES, texts
+
+
+def titles(spec: object) -> Iterator[str | None]:
+    """What a chart's specification calls its axes, and the fields of its tooltips; None if one of
+    these has the field's own name."""
+    if isinstance(spec, list):
+        for part in spec:
+            yield from titles(part)
+    elif isinstance(spec, dict):
+        for tip in spec.get("tooltip", []):
+            yield tip.get("title")
+        for name, part in spec.items():
+            if name in ("x", "y", "color") and (part.get("title") or "").strip():
+                yield part["title"]
+            yield from titles(part)
+
+
+def assert_charts_are_chinese(app: AppTest) -> int:
+    """Every chart speaks Chinese, but for the letter of a formula; how many there are."""
+    charts = app.get("vega_lite_chart")
+    for chart in charts:
+        found = list(titles(json.loads(chart.proto.spec)))
+        assert all(title == "H" or re.search("[\u4e00-\u9fff]", title or "") for title in found)
+    return len(charts)
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "keys", "count"),
+    [
+        ("prediction", 5, ["prediction.judge.measure"], 1),
+        ("training", 5, ["training.run.take", "training.run.train"], 2),
+        ("training", 7, ["training.run.quick", "training.run.train"], 1),
+        ("cost", 1, ["cost.measure.run"], 2),
+    ],
+)
+def test_charts_that_a_button_draws_are_chinese(
+    name: str, step: int, keys: list[str], count: int
+) -> None:
+    app = opened(name, step=str(step), lang="zh")
+    answer(app, right=True)
+    for key in keys:
+        lesson, screen, word = key.split(".")
+        said = texts("zh")[lesson][screen][word]
+        next(button for button in app.button if button.label == said).click().run()
+    assert not app.exception
+    assert assert_charts_are_chinese(app) == count
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("name", "step"), SCREENS)
+def test_every_step_opens(name: str, step: int, language: str) -> None:
+    app = opened(name, step=str(step), lang=language)
+    lesson = LESSONS[name]
+    words = texts(language)[name]
+    assert app.title[0].value == f"{lesson.number} · {words['title']}"
+    screen = lesson.screens[step - 1]
+    if screen in words and "title" in words[screen]:
+        assert app.subheader[0].value == words[screen]["title"]
+    asked = len(app.radio)
+    assert asked == (3 if screen == CHECK else "guess" in words.get(screen, {}))
+    if asked:
+        answer(app, right=False)
+        assert len(app.warning) == asked
+        answer(app, right=True)
+        assert len(app.success) == asked
+        assert not app.warning
+    if language == "zh":
+        assert_charts_are_chinese(app)
+
+
+def test_no_lesson_misreads_what_another_kept_with_the_photo() -> None:
+    def run_pages() -> None:
+        import streamlit as st
+
+        from vitviz.ui.course.page import lessons, show
+
+        show(next(x for x in lessons() if x.id == st.query_params["page"]))
+
+    app = AppTest.from_function(run_pages, default_timeout=300)
+    for name in [*LESSONS, *list(LESSONS)[-2::-1]]:  # there and back
+        app.query_params["page"] = name
+        app.query_params.pop("step", None)
+        app.run()
+        for step in range(1, len(LESSONS[name].screens) + 1):
+            app.segmented_control(key="step").set_value(step).run()
+            answer(app, right=True)
+            assert (app.session_state["lesson"], app.session_state["step"]) == (name, step)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", LESSONS)
+def test_steps_are_walked_by_their_buttons(name: str, language: str) -> None:
+    app = opened(name, lang=language)
+    assert app.button(key="back").disabled
+    app.button(key="next").click().run()
+    assert app.session_state["step"] == 2
+    app.button(key="back").click().run()
+    assert app.session_state["step"] == 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("lesson", LESSONS.values(), ids=LESSONS)
+def test_worksheets_hold_the_lesson(lesson: Lesson, language: str) -> None:
+    blanks, answers = (worksheet(lesson, answers=a, tongue=language) for a in (False, True))
+    words = texts(language)[lesson.id]
+    check = words["check"][0]
+    for sheet in (blanks, answers):
+        assert words["title"] in sheet
+        assert all(html.escape(option) in sheet for option in check["options"])
+    assert "☒" in answers
+    assert "☒" not in blanks
+    assert "____" in blanks
+    assert html.escape(check["why"][check["right"]]) not in blanks
+
+
+def test_a_presenters_question_stands_where_the_widgets_come() -> None:
+    app = opened("prediction", step="2", sample="coffee", present="true")
+    assert not app.dataframe
+    answer(app, right=False)
+    assert len(app.warning) == 1
+    assert not app.dataframe
+    answer(app, right=True)
+    assert not app.radio
+    assert len(app.success) == 1
+    assert len(app.dataframe) == 1
+    app.run()
+    assert len(app.success) == 1

@@ -1,0 +1,41 @@
+"""`vitviz coverage`: which of timm's models can be shown."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from vitviz.commands.common import Answer
+from vitviz.coverage.check import cover_family
+from vitviz.coverage.families import FAMILIES
+from vitviz.coverage.page import report
+from vitviz.errors import VitvizError
+
+__all__ = ["add"]
+
+
+def add(commands: Any) -> None:
+    """Add the verb to a parser's commands."""
+    covering = commands.add_parser("coverage", help="check which of timm's models can be shown")
+    covering.add_argument("--families", nargs="+", metavar="TITLE", help="default all")
+    covering.add_argument("--out", type=Path, metavar="FILE.md")
+    covering.set_defaults(command=_coverage)
+
+
+def _coverage(args: argparse.Namespace) -> Answer:
+    """Check the representative of each family; all of timm takes several minutes."""
+    chosen = [f for f in FAMILIES if args.families is None or f.title in args.families]
+    if len(chosen) < len(args.families or ()):
+        raise VitvizError(f"Choose families of {', '.join(f.title for f in FAMILIES)}.")
+    bar = tqdm(chosen, unit="family", file=sys.stderr)
+    covered = [(family, cover_family(family)) for family in bar]
+    text = report(covered)
+    if args.out is not None:
+        args.out.write_text(text, encoding="utf-8")
+    rows = [{"family": family.title, **asdict(found)} for family, found in covered]
+    return rows, text, False

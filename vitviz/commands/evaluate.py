@@ -1,0 +1,56 @@
+"""`vitviz evaluate`: methods measured over a folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from vitviz.commands.common import BAR, Answer, add_model_argument, chosen_model
+from vitviz.measures.annotations import read_boxes
+from vitviz.measures.evaluation import evaluate
+from vitviz.measures.metrics import METRICS
+
+__all__ = ["add"]
+
+
+def add(commands: Any) -> None:
+    """Add the verb to a parser's commands."""
+    evaluating = commands.add_parser("evaluate", help="measure methods over a folder of photos")
+    evaluating.add_argument("folder", type=Path, metavar="FOLDER")
+    add_model_argument(evaluating)
+    evaluating.add_argument("--methods", nargs="+", metavar="METHOD", help="default all")
+    evaluating.add_argument(
+        "--metrics", nargs="+", metavar="METRIC", help=f"of {', '.join(METRICS)}; default all"
+    )
+    known = evaluating.add_mutually_exclusive_group()
+    known.add_argument("--boxes", type=Path, metavar="F.csv", help="file,x0,y0,x1,y1 in pixels")
+    known.add_argument("--masks", type=Path, metavar="DIR", help="a PNG for each photo")
+    evaluating.add_argument("--limit", type=int, metavar="N", help="the first N photos only")
+    evaluating.add_argument("--out", type=Path, required=True, metavar="results.csv")
+    evaluating.set_defaults(command=_evaluate)
+
+
+def _evaluate(args: argparse.Namespace) -> Answer:
+    """Measure methods; a photo that cannot be measured is reported and the others go on."""
+    boxes = read_boxes(args.boxes) if args.boxes else None
+    with tqdm(total=1.0, bar_format=BAR, file=sys.stderr) as bar:
+        found = evaluate(
+            chosen_model(args),
+            args.folder,
+            methods=args.methods,
+            metrics=args.metrics,
+            boxes=boxes,
+            masks=args.masks,
+            limit=args.limit,
+            out=args.out,
+            progress=lambda share: bar.update(share - bar.n),
+        )
+    for error in found.errors:
+        where = " ".join(filter(None, (error["photo"], error["method"])))
+        print(f"vitviz: {where}: {error['error']}", file=sys.stderr)
+    return asdict(found), found.table(), bool(found.errors)

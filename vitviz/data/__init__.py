@@ -1,0 +1,1 @@
+"""What comes with Vitviz: the bundled models and the sample photos."""

@@ -1,0 +1,1 @@
+"""What happens between photo and class: tokens, positions, heads, layers, classifier, cost."""

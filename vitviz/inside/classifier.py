@@ -1,0 +1,80 @@
+"""From the last tokens to a class: one row of numbers for each class, multiplied and added up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vitviz.errors import ModelError
+from vitviz.methods.target import check_class
+from vitviz.recording.recording import Recording, float_type
+
+__all__ = ["ClassScore", "class_score", "image_features"]
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How a class gets its logit: features · weights + bias.
+
+    Attributes:
+        features: what the classifier reads of the photo, (width,).
+        weights: the class's row of the classifier, (width,).
+        bias: added to the sum.
+    """
+
+    features: Tensor
+    weights: Tensor
+    bias: float
+
+    @property
+    def products(self) -> Tensor:
+        """Each feature times its weight, (width,)."""
+        return self.features * self.weights
+
+    @property
+    def logit(self) -> float:
+        """The class's score."""
+        return float(self.products.sum()) + self.bias
+
+
+@torch.no_grad()
+def image_features(rec: Recording) -> Tensor:
+    """What the classifier reads of this photo: float32 (width,). One more forward pass.
+
+    Raises:
+        ModelError: if the model's classifier is not one matrix behind the features.
+    """
+    module: Any = rec.vit.module
+    head = module.get_classifier() if hasattr(module, "get_classifier") else None
+    refused = ModelError(
+        f"The classifier of {rec.vit.name} is not one matrix behind the last tokens, so its scores "
+        "cannot be taken apart."
+    )
+    if not isinstance(head, nn.Linear) or len(rec.logits) == 0:
+        raise refused
+    tokens = module.forward_features(rec.pixels[None].to(float_type(module)))
+    found: Tensor = module.forward_head(tokens, pre_logits=True)
+    if not torch.allclose(head(found)[0], rec.logits, atol=1e-3, rtol=1e-3):
+        raise refused
+    return found[0].float()
+
+
+def class_score(rec: Recording, features: Tensor, index: int) -> ClassScore:
+    """The parts of a class's logit.
+
+    Args:
+        rec: from `record`.
+        features: its `image_features`.
+        index: the class.
+
+    Raises:
+        MethodError: if there is no such class.
+    """
+    module: Any = rec.vit.module
+    head = module.get_classifier()
+    index = check_class(rec, index)
+    bias = 0.0 if head.bias is None else float(head.bias.detach()[index])
+    return ClassScore(features, head.weight[index].detach().float(), bias)

@@ -1,0 +1,178 @@
+"""What attention costs: operations counted, time measured, and how far a convolution sees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from vitviz.errors import ModelError
+from vitviz.progress import Progress
+from vitviz.recording.calls import AttentionCall
+from vitviz.recording.record import record_pixels
+from vitviz.recording.recording import Recording, block_names
+
+__all__ = [
+    "RESNET50",
+    "Operations",
+    "Timing",
+    "block_operations",
+    "block_weights",
+    "fitted",
+    "map_bytes",
+    "measure_cost",
+    "receptive_fields",
+]
+
+RESNET50 = (
+    ("conv1", 7, 2),
+    ("maxpool", 3, 2),
+    *((f"layer1.{i}", 3, 1) for i in range(3)),
+    *((f"layer2.{i}", 3, 1 + (i == 0)) for i in range(4)),
+    *((f"layer3.{i}", 3, 1 + (i == 0)) for i in range(6)),
+    *((f"layer4.{i}", 3, 1 + (i == 0)) for i in range(3)),
+)
+"""Name, kernel and stride of every layer of a ResNet-50 that looks beyond one place.
+
+He et al. 2015, arXiv 1512.03385, with the strides of torchvision.
+"""
+
+FLOAT = 4  # bytes
+PASSES = 3  # of each size; what else the machine does can only add to a time
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Multiplications of one block on one photo.
+
+    Attributes:
+        matrices: queries, keys, values, projection and MLP: they grow with the tokens.
+        attention: the maps and the weighted sums: they grow with the square of the tokens.
+    """
+
+    matrices: int
+    attention: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One measured forward pass.
+
+    Attributes:
+        side: of the input, in pixels.
+        tokens: that it gave.
+        seconds: that it took, at its quickest.
+        kept: bytes of the queries, keys and values of all layers.
+    """
+
+    side: int
+    tokens: int
+    seconds: float
+    kept: int
+
+
+def block_weights(rec: Recording) -> int:
+    """Numbers in the matrices of the first block: every token is multiplied with each of them once.
+
+    They are read from the model, so that a narrow, wide or gated MLP (SwiGLU) counts as it is.
+
+    Raises:
+        ModelError: if the model does not say which its blocks are.
+    """
+    names = block_names(rec.vit.module)
+    if not names:
+        raise ModelError(f"{rec.vit.name} does not say which its blocks are; choose another model.")
+    block = rec.vit.module.get_submodule(names[0])
+    return sum(part.weight.numel() for part in block.modules() if isinstance(part, nn.Linear))
+
+
+def block_operations(tokens: int, width: int, weights: int) -> Operations:
+    """Multiplications in a Transformer block; both parts are equal at weights / (2 · width) tokens.
+
+    Args:
+        tokens: n.
+        width: of the queries, keys and values of all heads together, w.
+        weights: numbers in its matrices, m; 12 w² with an MLP four times as wide as the model.
+
+    Returns:
+        n m, and 2 n² w.
+    """
+    return Operations(tokens * weights, 2 * tokens**2 * width)
+
+
+def map_bytes(tokens: int, heads: int, layers: int) -> int:
+    """Bytes of all attention maps of all layers in float32, if they were all kept."""
+    return layers * heads * tokens**2 * FLOAT
+
+
+def measure_cost(rec: Recording, sides: Sequence[int], progress: Progress) -> list[Timing]:
+    """The model's forward pass on square inputs of several sizes, timed on this machine.
+
+    The inputs are the photo's, resampled; of three passes of each size the quickest counts.
+
+    Args:
+        rec: from `record`.
+        sides: in pixels, multiples of the patch size.
+        progress: called with the finished share after each pass.
+
+    Raises:
+        ModelError: if the model takes inputs of one size only.
+    """
+    timings = []
+    for number, side in enumerate(sides):
+        pixels = torch.nn.functional.interpolate(
+            rec.pixels[None], (side, side), mode="bilinear", antialias=True
+        )[0]
+        quickest = math.inf
+        for again in range(PASSES):
+            try:
+                found = record_pixels(rec.vit, pixels, rec.box)
+            except AssertionError as error:  # timm's check of the input size
+                raise ModelError(
+                    f"{rec.vit.name} takes inputs of one size only, so nothing can be compared."
+                ) from error
+            quickest = min(quickest, found.seconds)
+            progress((PASSES * number + again + 1) / (PASSES * len(sides)))
+        timings.append(Timing(side, found.num_tokens, quickest, _kept(found)))
+    return timings
+
+
+def _kept(rec: Recording) -> int:
+    tensors = (
+        tensor
+        for call in rec.layers
+        if isinstance(call, AttentionCall)
+        for tensor in (call.query, call.key, call.value)
+    )
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def fitted(tokens: Sequence[int], seconds: Sequence[float]) -> NDArray[np.float64]:
+    """The curve a + b n + c n² nearest to the measured times, as [a, b, c].
+
+    Least squares of the error in shares of each time, so that short times count as much as long.
+    """
+    n, times = np.asarray(tokens, float), np.asarray(seconds, float)
+    return np.polynomial.polynomial.polyfit(n, times, 2, w=1 / times)
+
+
+def receptive_fields(layers: Iterable[tuple[str, int, int]]) -> list[tuple[str, int]]:
+    """How wide a part of the input one place behind each layer depends on, in pixels.
+
+    Args:
+        layers: name, kernel and stride, from the input on.
+
+    Returns:
+        The name of each layer and r = 1 + Σ (kernel − 1) · product of all strides before it.
+    """
+    width, jump, found = 1, 1, []
+    for name, kernel, stride in layers:
+        width += (kernel - 1) * jump
+        jump *= stride
+        found.append((name, width))
+    return found

@@ -1,0 +1,118 @@
+"""What the patch tokens know beyond the class: parts, foreground, and the same thing elsewhere.
+
+Oquab et al. 2023, DINOv2, arXiv 2304.07193 (principal components); Amir et al. 2021, Deep ViT
+features as dense visual descriptors, arXiv 2112.05814 (clusters, correspondence); Radford et al.
+2021, CLIP, arXiv 2103.00020 (contrastive matching).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vitviz.errors import ModelError, VitvizError
+from vitviz.recording.recording import Recording, float_type
+
+__all__ = [
+    "clusters",
+    "contrast",
+    "foreground",
+    "patch_features",
+    "principal_components",
+    "similarity",
+]
+
+
+@torch.no_grad()
+def patch_features(rec: Recording) -> Tensor:
+    """Each patch's token after the last block and the final norm: float32 (rows, cols, width). One
+    more forward pass.
+
+    Raises:
+        ModelError: if the model does not give its tokens.
+    """
+    module: Any = rec.vit.module
+    pixels = rec.pixels[None].to(float_type(module))
+    tokens = module.forward_features(pixels) if hasattr(module, "forward_features") else None
+    if not isinstance(tokens, Tensor) or tokens.ndim != 3 or tokens.shape[1] != rec.num_tokens:
+        raise ModelError(f"{rec.vit.name} does not give its tokens after the last block.")
+    return tokens[0, rec.num_prefix_tokens :].float().unflatten(0, rec.grid)
+
+
+def principal_components(features: Tensor, count: int = 3) -> tuple[Tensor, Tensor]:
+    """The directions in which patches differ most, and where each patch lies along them.
+
+    A component's sign is free; here its largest weight is positive.
+
+    Args:
+        features: (rows, cols, width).
+        count: of components.
+
+    Returns:
+        Positions (rows, cols, count) with mean 0, and each component's share of the variance.
+    """
+    flat = features.flatten(0, 1)
+    centred = flat - flat.mean(dim=0)
+    _, lengths, directions = torch.linalg.svd(centred, full_matrices=False)
+    found = directions[:count]
+    largest = found.gather(1, found.abs().argmax(dim=1, keepdim=True))
+    positions = centred @ (found * largest.sign()).T
+    return positions.unflatten(0, features.shape[:2]), (lengths**2 / (lengths**2).sum())[:count]
+
+
+def foreground(component: Tensor) -> Tensor:
+    """Which patches are foreground by one component, boolean (rows, cols).
+
+    The component cuts the patches in two at its mean; the foreground is the part that holds fewer
+    of the patches at the border of the photo.
+    """
+    above = component > component.mean()
+    inside = torch.zeros_like(above)
+    inside[1:-1, 1:-1] = True
+    return above if above[~inside].float().mean() <= 0.5 else ~above
+
+
+def clusters(features: Tensor, count: int) -> NDArray[np.int64]:
+    """The patches in groups of similar direction, by k-means: group numbers (rows, cols).
+
+    Groups are numbered in the order in which they appear; the same features give the same groups.
+
+    Raises:
+        VitvizError: if there are fewer patches than groups.
+    """
+    rows, cols, _ = features.shape
+    if not 1 <= count <= rows * cols:
+        raise VitvizError(f"{rows * cols} patches cannot be put into {count} groups.")
+    unit = F.normalize(features.flatten(0, 1), dim=-1).numpy()
+    cv2.setRNGSeed(0)
+    rule = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 100, 1e-5)
+    start = np.zeros((len(unit), 1), np.int32)
+    _, labels, _ = cv2.kmeans(unit, count, start, rule, 5, cv2.KMEANS_PP_CENTERS)
+    _, first, groups = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[groups].reshape(rows, cols)
+
+
+def similarity(feature: Tensor, features: Tensor) -> Tensor:
+    """Cosine of the angle between one patch's vector (width,) and others' (…, width): (…)."""
+    return F.cosine_similarity(features, feature, dim=-1)
+
+
+def contrast(images: Tensor, texts: Tensor, temperature: float) -> Tensor:
+    """Which text fits which image: softmax over texts of the cosine over a temperature.
+
+    Args:
+        images: (images, width).
+        texts: (texts, width).
+        temperature: above 0; CLIP learns it and ends at 0.01.
+
+    Returns:
+        (images, texts); each row sums to 1.
+    """
+    cosines = F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T
+    return (cosines / temperature).softmax(dim=-1)

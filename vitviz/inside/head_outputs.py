@@ -1,0 +1,63 @@
+"""What each head adds to a token.
+
+The heads' results are joined and multiplied with one matrix. That is the same as multiplying each
+head's result with its own columns of the matrix and adding up: W·[o₁ … o_H] + b = Σ W_h o_h + b.
+Elhage et al. 2021, "A mathematical framework for Transformer circuits".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vitviz.errors import MethodError
+from vitviz.inside.attention_steps import head_steps
+from vitviz.recording.recording import Query, Recording
+
+__all__ = ["HeadOutputs", "head_outputs"]
+
+
+@dataclass(frozen=True)
+class HeadOutputs:
+    """What the heads of a layer add to one token.
+
+    Attributes:
+        joined: their results one behind the other, (heads · dim,).
+        parts: what each adds after the projection, (heads, width).
+        bias: what the projection adds, (width,).
+    """
+
+    joined: Tensor
+    parts: Tensor
+    bias: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """What the attention layer puts out for this token, (width,)."""
+        return self.parts.sum(dim=0) + self.bias
+
+
+def head_outputs(rec: Recording, layer: int, query: Query = "cls") -> HeadOutputs:
+    """The heads' shares in one layer for one token, in float32.
+
+    Raises:
+        VitvizError: if there is no such layer or patch.
+        MethodError: if the model does not join its heads by one matrix, or `head_steps` cannot
+            show them.
+    """
+    heads = [head_steps(rec, layer, head, query).output for head in range(rec.num_heads(layer))]
+    attention = rec.vit.module.get_submodule(rec.layers[layer].module)
+    projection = getattr(attention, "proj", None)
+    joined = torch.cat(heads)
+    if (
+        not isinstance(projection, nn.Linear)
+        or projection.in_features != len(joined)
+        or not isinstance(getattr(attention, "norm", nn.Identity()), nn.Identity)
+    ):
+        raise MethodError(f"{rec.vit.name} does not join its heads by one linear projection.")
+    weight = projection.weight.detach().float().unflatten(1, (len(heads), -1))
+    parts = torch.einsum("whd,hd->hw", weight, torch.stack(heads))
+    bias = torch.zeros(len(weight)) if projection.bias is None else projection.bias.detach().float()
+    return HeadOutputs(joined, parts, bias)

@@ -1,0 +1,205 @@
+"""What each head does: how far and how widely it looks, and what the model loses without it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from vitviz.errors import VitvizError
+from vitviz.methods.gradients import Score, attention_gradient, gradients
+from vitviz.methods.target import target_class
+from vitviz.progress import Progress, batches
+from vitviz.recording.predictions import Prediction, rank_classes
+from vitviz.recording.recorder import Recorder
+from vitviz.recording.recording import ROWS_AT_ONCE, Recording
+
+__all__ = [
+    "HeadStatistics",
+    "Importance",
+    "ablate",
+    "gradient_importance",
+    "head_importance",
+    "head_statistics",
+    "mean_statistics",
+]
+
+Head = tuple[int, int]
+"""A head as (layer, head)."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeadStatistics:
+    """Of each head the mean over all patches that look: float32 (layers, heads).
+
+    A layer with fewer heads than others is filled with NaN.
+
+    Attributes:
+        distance: attention-weighted distance between the patch that looks and those it looks at, in
+            pixels of the model's input; prefix tokens have no place and are left out.
+            Dosovitskiy et al. 2021, arXiv 2010.11929, figure 7.
+        entropy: of the attention over all tokens, in nats: 0 for one token, log(tokens) for all
+            alike.
+        to_prefix: share of the attention that goes to class, distillation and register tokens.
+        to_self: share that a patch gives itself.
+    """
+
+    distance: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    to_prefix: NDArray[np.float32]
+    to_self: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Importance:
+    """How much less probable a class is without a head, (layers, heads), or without any head of a
+    layer, (layers,). Negative where it becomes more probable. NaN where there is no such head."""
+
+    heads: NDArray[np.float32]
+    layers: NDArray[np.float32]
+
+
+def head_statistics(rec: Recording) -> HeadStatistics:
+    """How far and how widely every head looks. A map exists a few rows at a time."""
+    rec.require_plain("head statistics")
+    places = _places(rec)
+    layers = [_layer_statistics(rec, layer, places) for layer in range(rec.num_layers)]
+    most = max(statistics.shape[1] for statistics in layers)
+    padded = [
+        np.pad(s.numpy(), ((0, 0), (0, most - s.shape[1])), constant_values=np.nan) for s in layers
+    ]
+    return HeadStatistics(*np.stack(padded, axis=1))
+
+
+def mean_statistics(found: Sequence[HeadStatistics]) -> HeadStatistics:
+    """Each head's mean over several photos."""
+    names = [field.name for field in fields(HeadStatistics)]
+    means = {name: np.mean([getattr(s, name) for s in found], axis=0) for name in names}
+    return HeadStatistics(**means)
+
+
+def _places(rec: Recording) -> Tensor:
+    """Centres of the patches in pixels of the model's input: (patches, 2)."""
+    sides = [
+        side / count * (torch.arange(count) + 0.5)
+        for side, count in zip(rec.pixels.shape[1:], rec.grid, strict=True)
+    ]
+    return torch.cartesian_prod(*sides)
+
+
+def _layer_statistics(rec: Recording, layer: int, places: Tensor) -> Tensor:
+    """Distance, entropy, share to prefix and to self of a layer's heads: (4, heads)."""
+    prefix, patches = rec.num_prefix_tokens, len(places)
+    total = torch.zeros(4, rec.num_heads(layer), dtype=torch.float64)
+    for start in range(0, patches, ROWS_AT_ONCE):
+        stop = min(start + ROWS_AT_ONCE, patches)
+        looks = rec.attention_rows(layer, slice(prefix + start, prefix + stop))
+        at_patches = looks[..., prefix:]  # (heads, rows, patches)
+        placed = at_patches.sum(dim=-1)
+        far = torch.cdist(places[start:stop], places)
+        distance = (at_patches * far).sum(dim=-1) / placed.clamp(min=torch.finfo().tiny)
+        to_self = at_patches.diagonal(start, dim1=1, dim2=2)
+        entropy = torch.special.entr(looks).sum(dim=-1)
+        parts = torch.stack([distance, entropy, looks[..., :prefix].sum(dim=-1), to_self])
+        total += parts.sum(dim=-1, dtype=torch.float64)
+    return (total / patches).float()
+
+
+def ablate(rec: Recording, heads: Collection[Head]) -> list[Prediction]:
+    """What the model predicts with some heads switched off: every class, most probable first.
+
+    Such a head adds nothing: its attention @ values is zero, before the heads are joined. The
+    shared model stays as it is; only this call goes without them. Michel, Levy & Neubig 2019,
+    arXiv 1905.10650.
+
+    Args:
+        rec: from `record`.
+        heads: as (layer, head).
+
+    Raises:
+        VitvizError: if the model has no such head.
+        MethodError: if the model has no classifier, or is not in float32.
+    """
+    rec.require_plain("ablation")
+    target_class(rec, None, "ablation")
+    return rank_classes(rec.vit, _without(rec, [heads])[0])
+
+
+def head_importance(
+    rec: Recording, target: int | None = None, *, progress: Progress | None = None
+) -> Importance:
+    """The drop of a class's probability without each head and without each layer's heads.
+
+    Args:
+        rec: from `record`.
+        target: class index; None is the top prediction.
+        progress: called with the finished share after every few forward passes; whatever it
+            raises ends the computation and is passed on.
+
+    Raises:
+        MethodError: if the model has no classifier, is not in float32, or has no such class.
+    """
+    rec.require_plain("the importance of heads")
+    index = target_class(rec, target, "importance")
+    counts = [rec.num_heads(layer) for layer in range(rec.num_layers)]
+    single = [[(layer, head)] for layer, count in enumerate(counts) for head in range(count)]
+    whole = [[(layer, head) for head in range(count)] for layer, count in enumerate(counts)]
+    cases = [*single, *whole]
+    left = torch.cat(
+        [
+            _without(rec, cases[part]).softmax(dim=-1)[:, index]
+            for part in batches(len(cases), rec.num_tokens, progress or (lambda _: None))
+        ]
+    )
+    drops = (rec.logits.softmax(dim=-1)[index] - left).numpy()
+    heads = np.full((len(counts), max(counts)), np.nan, np.float32)
+    for [(layer, head)], drop in zip(single, drops, strict=False):
+        heads[layer, head] = drop
+    return Importance(heads, drops[len(single) :])
+
+
+def gradient_importance(rec: Recording, target: int | None = None) -> NDArray[np.float32]:
+    """What a class's logit would lose without each head, to first order: (layers, heads).
+
+    ∂s/∂ξ, where s is the logit and the head's output is multiplied with ξ = 1; its absolute value
+    is the estimate of Michel, Levy & Neubig 2019, arXiv 1905.10650. One forward and one backward
+    pass for all heads, shared with the methods that use gradients. NaN where there is no such head.
+
+    Raises:
+        MethodError: if the model has no classifier, is not in float32, or has no such class.
+    """
+    rec.require_plain("the importance of heads")
+    grads = gradients(rec, Score(target_class(rec, target, "importance")))
+    layers = [_gate_gradient(rec, layer, attended) for layer, attended in enumerate(grads.attended)]
+    return pad_sequence(layers, batch_first=True, padding_value=np.nan).numpy()
+
+
+def _gate_gradient(rec: Recording, layer: int, attended: Tensor) -> Tensor:
+    """∂s/∂ξ = Σ A ⊙ ∂s/∂A of a layer's heads, (heads,), from its ∂s/∂O."""
+    total = torch.zeros(rec.num_heads(layer))
+    for start in range(0, rec.num_tokens, ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        gradient = attention_gradient(rec, attended, layer, rows)
+        total += gradient.mul_(rec.attention_rows(layer, rows)).sum(dim=(1, 2))
+    return total
+
+
+@torch.no_grad()
+def _without(rec: Recording, cases: Sequence[Collection[Head]]) -> Tensor:
+    """Logits with the heads of each case switched off: (cases, classes)."""
+    gates: dict[int, Tensor] = {}
+    for number, heads in enumerate(cases):
+        for layer, head in heads:
+            if not (0 <= layer < rec.num_layers and 0 <= head < rec.num_heads(layer)):
+                raise VitvizError(f"There is no head {head} in layer {layer} of {rec.vit.name}.")
+            ones = torch.ones(len(cases), rec.num_heads(layer), 1, 1)
+            gates.setdefault(layer, ones)[number, head] = 0
+    pixels = rec.pixels.expand(len(cases), -1, -1, -1)
+    with Recorder(rec.vit.module, gates=gates):
+        logits: Tensor = rec.vit.module(pixels)
+    return logits

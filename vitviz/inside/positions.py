@@ -1,0 +1,124 @@
+"""Position embeddings: what tells a Vision Transformer where a patch lies, and life without them.
+
+Dosovitskiy et al. 2020, arXiv 2010.11929: a learned vector for each place is added to the token of
+the patch that lies there. Attention itself does not know any order (Vaswani et al. 2017,
+arXiv 1706.03762): without these vectors the patches are a set.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vitviz.errors import ModelError, VitvizError
+from vitviz.recording.record import record_pixels
+from vitviz.recording.recording import Recording, float_type
+
+__all__ = [
+    "permute_patches",
+    "position_embedding",
+    "position_similarity",
+    "swapped",
+    "with_patches",
+    "without_positions",
+]
+
+
+@torch.no_grad()
+def position_embedding(rec: Recording) -> Tensor:
+    """The vector added to the patch of each place: float32 (rows, cols, width).
+
+    It is what the model itself adds at this input size, resampled where its own grid is another.
+
+    Raises:
+        ModelError: if the model does not add one learned vector for each place.
+    """
+    module: Any = rec.vit.module
+    _own_positions(rec)
+    embedded = module.get_submodule("patch_embed")(rec.pixels[None].to(float_type(module)))
+    added: Tensor = module._pos_embed(torch.zeros_like(embedded))
+    return added[0, rec.num_prefix_tokens :].float().unflatten(0, rec.grid)
+
+
+def _own_positions(rec: Recording) -> Tensor:
+    """The model's learned vectors, (1, places, width)."""
+    learned = getattr(rec.vit.module, "pos_embed", None)
+    rotary = getattr(rec.vit.module, "rope", None)
+    if not isinstance(learned, Tensor) or learned.ndim != 3 or rotary is not None:
+        raise ModelError(
+            f"{rec.vit.name} does not add one learned vector for each place; choose a model with "
+            "absolute position embeddings, such as ViT, DeiT or DINOv2."
+        )
+    return learned
+
+
+def position_similarity(rec: Recording) -> Tensor:
+    """Cosine of the angle between the vectors of two places: (rows, cols, rows, cols).
+
+    Raises:
+        ModelError: as `position_embedding`.
+    """
+    vectors = F.normalize(position_embedding(rec).flatten(0, 1), dim=-1)
+    return (vectors @ vectors.T).unflatten(1, rec.grid).unflatten(0, rec.grid)
+
+
+def without_positions(rec: Recording) -> Recording:
+    """The same input through the model with every patch's position vector set to zero.
+
+    Tokens without a place, such as the class token, keep theirs. The model is shared and stays as
+    it is: a copy that shares all other weights runs.
+
+    Raises:
+        ModelError: as `position_embedding`.
+    """
+    learned = _own_positions(rec).detach().clone()
+    counts_prefix = not getattr(rec.vit.module, "no_embed_class", False)
+    learned[:, rec.num_prefix_tokens if counts_prefix else 0 :] = 0
+    bare = copy(rec.vit.module)
+    # A copied module shares the table of its parameters; this one gets a table of its own.
+    vars(bare)["_parameters"] = {
+        **dict(bare.named_parameters(recurse=False)),
+        "pos_embed": nn.Parameter(learned, requires_grad=False),
+    }
+    return record_pixels(replace(rec.vit, module=bare), rec.pixels, rec.box)
+
+
+def permute_patches(rec: Recording, order: Tensor) -> Tensor:
+    """The model's input with its patches in another order: (3, height, width).
+
+    Args:
+        rec: from `record`.
+        order: (patches,), which patch comes to each place, row after row.
+
+    Raises:
+        VitvizError: if `order` is not a permutation of the patches.
+    """
+    rows, cols = rec.grid
+    if order.sort().values.tolist() != list(range(rows * cols)):
+        raise VitvizError(f"The order must name each of the {rows * cols} patches once.")
+    height, width = rec.patch_size
+    seen = rec.pixels[:, : rows * height, : cols * width]
+    patches = seen.unflatten(2, (cols, width)).unflatten(1, (rows, height)).transpose(2, 3)
+    placed = patches.flatten(1, 2)[:, order].unflatten(1, rec.grid).transpose(2, 3)
+    pixels = rec.pixels.clone()
+    pixels[:, : rows * height, : cols * width] = placed.flatten(3, 4).flatten(1, 2)
+    return pixels
+
+
+def with_patches(rec: Recording, order: Tensor) -> Recording:
+    """The same model on the input whose patches are in another order; see `permute_patches`."""
+    return record_pixels(rec.vit, permute_patches(rec, order), rec.box)
+
+
+def swapped(rec: Recording, one: tuple[int, int], other: tuple[int, int]) -> Tensor:
+    """The order in which two patches, as (row, col), have changed places: (patches,)."""
+    cols = rec.grid[1]
+    order = torch.arange(rec.grid[0] * cols)
+    first, second = one[0] * cols + one[1], other[0] * cols + other[1]
+    order[[first, second]] = order[[second, first]]
+    return order

@@ -1,0 +1,75 @@
+"""From photo to tokens: what the first layer of a Vision Transformer does with each patch.
+
+Dosovitskiy et al. 2020, arXiv 2010.11929: a patch's pixels, as one vector, times a matrix that is
+learned. timm computes it as a convolution whose stride is the patch size.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vitviz.errors import ModelError, VitvizError
+from vitviz.recording.recording import Recording, float_type
+from vitviz.zoo.load import Vit
+
+__all__ = ["patch_pixels", "patch_vectors", "projection", "smoothest", "token_count"]
+
+
+def projection(vit: Vit) -> tuple[Tensor, Tensor]:
+    """The learned filters (width, 3, height, width of a patch) and their bias (width,).
+
+    Raises:
+        ModelError: if the model does not cut its input with one convolution.
+    """
+    layer = getattr(getattr(vit.module, "patch_embed", None), "proj", None)
+    if not isinstance(layer, nn.Conv2d) or layer.kernel_size != layer.stride:
+        raise ModelError(f"{vit.name} does not turn each patch into a vector with one matrix.")
+    weight = layer.weight.detach().float()
+    bias = torch.zeros(len(weight)) if layer.bias is None else layer.bias.detach().float()
+    return weight, bias
+
+
+def smoothest(filters: Tensor) -> Tensor:
+    """Numbers of the filters (width, 3, height, width), those with broad patterns first: (width,).
+
+    The order is that of how much neighbouring weights differ, Σ (difference)², in shares of Σ w².
+    """
+    differences = (filters.diff(dim=axis).square().sum(dim=(1, 2, 3)) for axis in (-1, -2))
+    energy = filters.square().sum(dim=(1, 2, 3)).clamp(min=torch.finfo().tiny)
+    return (torch.stack(list(differences)).sum(dim=0) / energy).argsort()
+
+
+def patch_pixels(rec: Recording, patch: tuple[int, int]) -> Tensor:
+    """A patch of the model's input, normalised as the model reads it: (3, height, width).
+
+    Raises:
+        VitvizError: if the patch is outside the grid.
+        ModelError: as `projection`.
+    """
+    filters, _ = projection(rec.vit)
+    rows, cols = rec.grid
+    row, col = patch
+    if not (0 <= row < rows and 0 <= col < cols):
+        raise VitvizError(f"There is no patch {row},{col}; the grid has {rows} × {cols}.")
+    height, width = filters.shape[-2:]
+    y, x = row * height, col * width
+    return rec.pixels[:, y : y + height, x : x + width]
+
+
+@torch.no_grad()
+def patch_vectors(rec: Recording) -> Tensor:
+    """The vector of every patch before its position is added: float32 (rows, cols, width).
+
+    Raises:
+        ModelError: as `projection`.
+    """
+    projection(rec.vit)
+    embed = rec.vit.module.get_submodule("patch_embed")
+    vectors: Tensor = embed(rec.pixels[None].to(float_type(rec.vit.module)))
+    return vectors.float().reshape(*rec.grid, -1)
+
+
+def token_count(side: int, patch: int, prefix: int = 1) -> int:
+    """Tokens of a square input: as many patches as fit, and the prefix tokens."""
+    return (side // patch) ** 2 + prefix

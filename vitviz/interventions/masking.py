@@ -1,0 +1,50 @@
+"""The model run again on its input with some patches replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vitviz.progress import Progress, batches
+from vitviz.recording.recording import Recording
+
+__all__ = ["GREY", "mask_patches", "read_masked"]
+
+GREY = torch.tensor(0.0)
+"""The model's mean colour, after its normalisation."""
+
+
+def mask_patches(rec: Recording, hidden: Tensor, filling: Tensor) -> Tensor:
+    """The model's input with patches replaced: (masks, 3, height, width), normalised.
+
+    Args:
+        rec: whose input.
+        hidden: which patches each mask replaces, boolean (masks, rows, cols).
+        filling: what is seen there instead, normalised; any shape that expands to the input's.
+    """
+    height, width = rec.patch_size
+    pixels = hidden.repeat_interleave(height, dim=1).repeat_interleave(width, dim=2)
+    below, beside = (a - b for a, b in zip(rec.pixels.shape[-2:], pixels.shape[-2:], strict=True))
+    pixels = F.pad(pixels, (0, beside, 0, below))  # less than 0 cuts off what the model pads
+    return torch.where(pixels[:, None], filling, rec.pixels)
+
+
+@torch.no_grad()
+def read_masked(
+    rec: Recording,
+    hidden: Tensor,
+    filling: Tensor,
+    read: Callable[[Tensor], Tensor],
+    progress: Progress,
+) -> Tensor:
+    """What `read` takes from the logits, (masks, classes) → (masks,), under each mask.
+
+    The masked inputs are made and run a few at a time. `progress` is called with the finished
+    share after every few; what it raises ends the computation.
+    """
+    parts = batches(len(hidden), rec.num_tokens, progress)
+    masked = (mask_patches(rec, hidden[part], filling) for part in parts)
+    return torch.cat([read(rec.vit.module(pixels)) for pixels in masked])

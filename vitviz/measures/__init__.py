@@ -1,0 +1,1 @@
+"""How good a map is: faithfulness, localisation, and both over a folder of photos."""

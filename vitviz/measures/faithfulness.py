@@ -1,0 +1,298 @@
+"""How well a map says what the model did: measured by changing the photo, or against an annotation.
+
+The first kind needs the model alone: patches that a map calls relevant should matter to the class.
+None of these numbers means much by itself; report it beside `versus_random` on the same photo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
+
+from vitviz.errors import MethodError
+from vitviz.heatmap import Heatmap
+from vitviz.interventions.masking import GREY, mask_patches, read_masked
+from vitviz.methods.explain import explain
+from vitviz.methods.target import target_class
+from vitviz.models.transform import mean_and_std
+from vitviz.progress import Progress
+from vitviz.recording.recording import Recording
+
+__all__ = [
+    "PERTURBED",
+    "Change",
+    "Curve",
+    "deletion",
+    "insertion",
+    "masked_input",
+    "perturbation",
+    "removal_order",
+    "saco",
+    "versus_random",
+]
+
+Change = Literal["deletion", "insertion"]
+
+PERTURBED = np.arange(1, 10) / 10
+"""Shares of the patches that `perturbation` removes."""
+
+BLUR = 0.045  # standard deviation as a share of the input's shorter side: 10 of 224 px
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A class's probability while the photo changes.
+
+    Attributes:
+        shares: share of the patches changed, rising from 0 to 1.
+        probabilities: softmax probability of the class at each.
+    """
+
+    shares: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+
+    @property
+    def area(self) -> float:
+        """Area under the curve by the trapezoid rule, 0 to 1."""
+        return float(np.trapezoid(self.probabilities, self.shares))
+
+
+def removal_order(heat: Heatmap) -> NDArray[np.intp]:
+    """Indices of the patches, row by row, from most to least relevant: (patches,).
+
+    Patches of equal value stay in row order.
+    """
+    return np.argsort(-heat.values, axis=None, kind="stable")
+
+
+def deletion(
+    rec: Recording,
+    heat: Heatmap,
+    target: int | None = None,
+    *,
+    steps: int = 32,
+    progress: Progress | None = None,
+) -> Curve:
+    """Probability of a class while patches turn grey, the most relevant first.
+
+    The faster it falls, the better the map: small areas are good. Grey is the model's mean colour.
+    Petsiuk, Das & Saenko 2018, arXiv 1806.07421.
+
+    Args:
+        rec: from `record`.
+        heat: a map of this recording; only the order of its values matters.
+        target: class index; None is the top prediction.
+        steps: number of changes, as equal as whole patches allow; at most one a patch.
+        progress: called with the finished share after every few forward passes; whatever it
+            raises ends the computation and is passed on.
+
+    Raises:
+        MethodError: if the map is not of this grid, there is no such class, the model has no
+            classifier or is not in float32, or `steps` is not a whole number from 1.
+    """
+    return _curve(rec, heat, "deletion", target, steps, progress)
+
+
+def insertion(
+    rec: Recording,
+    heat: Heatmap,
+    target: int | None = None,
+    *,
+    steps: int = 32,
+    progress: Progress | None = None,
+) -> Curve:
+    """Probability of a class while patches of a blurred photo turn sharp, the most relevant first.
+
+    The faster it rises, the better the map: large areas are good. The blur is a Gaussian with a
+    standard deviation of 4.5 % of the input's shorter side. That is twice the authors' 5 of 224
+    pixels, after which large objects are still recognised and the curve says little. Arguments and
+    errors are those of `deletion`. Petsiuk, Das & Saenko 2018, arXiv 1806.07421.
+    """
+    return _curve(rec, heat, "insertion", target, steps, progress)
+
+
+def masked_input(rec: Recording, heat: Heatmap, share: float, change: Change) -> Tensor:
+    """What the model is given at one point of a curve: normalised, (3, height, width).
+
+    Args:
+        rec: from `record`.
+        heat: a map of this recording.
+        share: of the patches that are changed, 0 to 1, rounded to whole patches.
+        change: which curve: “deletion” or “insertion”.
+
+    Raises:
+        MethodError: if the map is not of this grid, the share is out of range, or there is no such
+            change.
+    """
+    if not 0 <= share <= 1:
+        raise MethodError(f"The share of changed patches must be from 0 to 1, not {share!r}.")
+    counts = np.rint([share * heat.values.size])
+    return mask_patches(rec, *_changes(rec, heat, counts, change))[0]
+
+
+def perturbation(
+    rec: Recording,
+    heat: Heatmap,
+    target: int | None = None,
+    *,
+    positive: bool,
+    progress: Progress | None = None,
+) -> NDArray[np.bool_]:
+    """Whether the class is still the top prediction without 10, 20, … 90 % of the patches: (9,).
+
+    Patches are removed from the most relevant down if `positive`, otherwise from the least
+    relevant up; removed is black before normalisation. The mean is the photo's accuracy, and the
+    mean over photos a method's: low is good if `positive`, high if not. Chefer, Gur & Wolf 2021,
+    arXiv 2012.09838, where single pixels of the enlarged map are removed.
+
+    Args:
+        rec: from `record`.
+        heat: a map of this recording; only the order of its values matters.
+        target: class index; None is the top prediction.
+        positive: the order of removal.
+        progress: as for `deletion`.
+
+    Raises:
+        MethodError: as `deletion`.
+    """
+    index = target_class(rec, target, "perturbation")
+    patches = heat.values.size
+    counts = np.rint(PERTURBED * patches)
+    removed = _top(rec, heat, counts) if positive else ~_top(rec, heat, patches - counts)
+    mean, std = (torch.as_tensor(v)[:, None, None] for v in mean_and_std(rec.vit.transform))
+
+    def still_first(logits: Tensor) -> Tensor:
+        return logits.argmax(dim=-1) == index
+
+    kept = read_masked(rec, removed, -mean / std, still_first, progress or _silent)
+    return kept.numpy()
+
+
+def saco(
+    rec: Recording,
+    heat: Heatmap,
+    target: int | None = None,
+    *,
+    groups: int = 10,
+    progress: Progress | None = None,
+) -> float:
+    """Salience-guided faithfulness coefficient, -1 to 1; 1 is best.
+
+    Patches are split into groups by descending value. For every two groups, the one with the
+    larger salience s should lower the class's probability at least as much when it alone is
+    replaced by the photo's mean colour: F = Σ ±(s_i - s_j) / Σ |s_i - s_j| over i < j, plus where
+    it does. s is a group's mean, which gives the paper's F, stated with sums, when groups are
+    equally large, and stays fair when the patches cannot be divided evenly. 0 for a constant map,
+    which says nothing. Wu et al. 2024, arXiv 2404.01415.
+
+    Args:
+        rec: from `record`.
+        heat: a map of this recording.
+        target: class index; None is the top prediction.
+        groups: number of groups.
+        progress: as for `deletion`.
+
+    Raises:
+        MethodError: as `deletion`; if `groups` is not from 2 to the number of patches.
+    """
+    index = target_class(rec, target, "SaCo")
+    patches = heat.values.size
+    if type(groups) is not int or not 2 <= groups <= patches:
+        raise MethodError(
+            f"The number of groups must be a whole number from 2 to {patches}, not {groups!r}."
+        )
+    members = np.array_split(removal_order(heat), groups)
+    sizes = [len(group) for group in members]
+    below = _top(rec, heat, np.cumsum(sizes))
+    alone = below.diff(dim=0, prepend=torch.zeros_like(below[:1]))
+    salience = np.array([heat.values.flat[group].mean(dtype=np.float64) for group in members])
+    grey = rec.pixels.mean(dim=(1, 2), keepdim=True)
+    left = _probabilities(rec, alone, grey, index, progress)  # the larger the drop, the smaller
+    i, j = np.triu_indices(groups, 1)
+    weights = salience[i] - salience[j]
+    total = weights.sum()
+    return float((weights * np.where(left[i] <= left[j], 1, -1)).sum() / total) if total else 0.0
+
+
+def versus_random(
+    rec: Recording, measure: Callable[[Heatmap], ArrayLike], seeds: int = 5
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and sample standard deviation of a measure over random maps of the same photo.
+
+    Args:
+        rec: from `record`.
+        measure: random map → a number or an array, such as
+            `lambda heat: deletion(rec, heat, target).area`, or `.probabilities` for whole curves.
+        seeds: number of random maps: `explain(rec, "random", seed=…)` from 0 on; at least 2.
+
+    Returns:
+        Both of the measure's shape.
+    """
+    maps = (explain(rec, "random", seed=seed) for seed in range(seeds))
+    results = np.array([measure(heat) for heat in maps], np.float64)
+    return results.mean(axis=0), results.std(axis=0, ddof=1)
+
+
+def _curve(
+    rec: Recording,
+    heat: Heatmap,
+    change: Change,
+    target: int | None,
+    steps: int,
+    progress: Progress | None,
+) -> Curve:
+    index = target_class(rec, target, change)
+    if type(steps) is not int or steps < 1:
+        raise MethodError(f"The number of steps must be a whole number from 1, not {steps!r}.")
+    patches = heat.values.size
+    counts = np.rint(np.linspace(0, patches, min(steps, patches) + 1))
+    hidden, filling = _changes(rec, heat, counts, change)
+    return Curve(counts / patches, _probabilities(rec, hidden, filling, index, progress))
+
+
+def _changes(
+    rec: Recording, heat: Heatmap, counts: NDArray[np.float64], change: Change
+) -> tuple[Tensor, Tensor]:
+    """Which patches are hidden at each point of a curve, and what is seen instead."""
+    changed = _top(rec, heat, counts)
+    if change == "deletion":
+        return changed, GREY
+    if change != "insertion":
+        raise MethodError(f"There is no change “{change}”; choose deletion or insertion.")
+    deviation = BLUR * min(rec.pixels.shape[-2:])
+    size = 2 * round(2.5 * deviation) + 1
+    return ~changed, gaussian_blur(rec.pixels, [size, size], [deviation, deviation])
+
+
+def _top(rec: Recording, heat: Heatmap, counts: NDArray[np.number]) -> Tensor:
+    """The most relevant patches, as many as each count says: boolean (counts, rows, cols)."""
+    if heat.values.shape != rec.grid:
+        rows, cols = heat.values.shape
+        raise MethodError(
+            f"The map has {rows} × {cols} patches and the recording {rec.grid[0]} × {rec.grid[1]}; "
+            "measure a map on the recording that it explains."
+        )
+    rank = removal_order(heat).argsort()
+    return torch.from_numpy(rank < counts[:, None]).unflatten(1, rec.grid)
+
+
+def _probabilities(
+    rec: Recording, hidden: Tensor, filling: Tensor, index: int, progress: Progress | None
+) -> NDArray[np.float64]:
+    """Probability of a class under each mask."""
+
+    def probability(logits: Tensor) -> Tensor:
+        return logits.double().softmax(dim=-1)[:, index]
+
+    return read_masked(rec, hidden, filling, probability, progress or _silent).numpy()
+
+
+def _silent(share: float) -> None:
+    del share

@@ -1,0 +1,94 @@
+"""Every explanation method by its id, and the one way to ask it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any
+
+import numpy as np
+
+from vitviz.errors import MethodError
+from vitviz.heatmap import Heatmap
+from vitviz.methods.gradients import Score
+from vitviz.methods.method import Method
+from vitviz.methods.target import check_class, target_class
+from vitviz.progress import Progress
+from vitviz.recording.recording import Query, Recording
+
+__all__ = ["METHODS", "explain"]
+
+
+def _methods() -> list[Method]:
+    """What each file of this package declares as METHOD, in the order of their numbers."""
+    names = [module.name for module in iter_modules([str(Path(__file__).parent)])]
+    modules = [import_module(f"vitviz.methods.{name}") for name in names if name != "explain"]
+    found = [module.METHOD for module in modules if hasattr(module, "METHOD")]
+    return sorted(found, key=lambda method: method.number)
+
+
+METHODS = {method.id: method for method in _methods()}
+
+
+def explain(
+    rec: Recording,
+    method: str,
+    query: Query = "cls",
+    target: int | None = None,
+    *,
+    versus: int | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Heatmap:
+    """Explain one recorded forward pass.
+
+    Args:
+        rec: from `record`.
+        method: an id in `METHODS`.
+        query: "cls" or a patch as (row, column). Only methods that have a query take a patch.
+        target: class index; None is the top prediction. Only class-specific methods take one.
+        versus: explain why `target` rather than this class. Only contrastive methods take one.
+        progress: called by slow methods now and then with the finished share, 0 to 1; whatever it
+            raises ends the computation and is passed on.
+        options: of the method, see `METHODS[method].options`.
+
+    Raises:
+        MethodError: for an unknown method or option, a value out of range, a query, target or
+            versus where the method has none, or a method that does not apply to this model.
+    """
+    if method not in METHODS:
+        raise MethodError(f"There is no method “{method}”; choose one of {', '.join(METHODS)}.")
+    chosen = METHODS[method]
+    if chosen.plain_only:
+        rec.require_plain(chosen.title)
+    given = chosen.check(rec, options)
+    if chosen.has_query:
+        given["query"] = query
+    elif query != "cls":
+        raise MethodError(f"{chosen.title} does not start from a patch; leave the query at “cls”.")
+    if chosen.class_specific:
+        given["score"] = _score(rec, chosen, target, versus)
+    elif target is not None or versus is not None:
+        raise MethodError(f"{chosen.title} is the same for every class; leave the target out.")
+    if chosen.slow:
+        given["progress"] = progress or (lambda _: None)
+    values = chosen.function(rec, **given)
+    return Heatmap(
+        rec.patches(values, given.get("layer")).numpy().astype(np.float32), rec.box, method
+    )
+
+
+def _score(rec: Recording, method: Method, target: int | None, versus: int | None) -> Score:
+    """What a class-specific method explains."""
+    others = ", ".join(m.id for m in METHODS.values() if not m.class_specific and m.suits(rec))
+    target = target_class(rec, target, method.title, f"use one of {others}")
+    if versus is None:
+        return Score(target)
+    if not method.contrastive:
+        pairs = " or ".join(m.id for m in METHODS.values() if m.contrastive)
+        raise MethodError(f"{method.title} explains one class, not a pair; use {pairs}.")
+    versus = check_class(rec, versus)
+    if versus == target:
+        raise MethodError("A class cannot be explained against itself; choose two classes.")
+    return Score(target, versus)

@@ -1,0 +1,49 @@
+"""Rollout of the attention that speaks for a class."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from vitviz.methods.gradients import (
+    Score,
+    gradients,
+    positive_part,
+)
+from vitviz.methods.method import (
+    CLASSIFIERS,
+    Method,
+)
+from vitviz.methods.rollout import DISCARD, RESIDUAL, START, discard_smallest, flow
+from vitviz.recording.recording import Query, Recording
+
+__all__ = ["METHOD", "gradient_rollout"]
+
+
+def gradient_rollout(
+    rec: Recording, query: Query, score: Score, *, discard: float, start: int, residual: float
+) -> Tensor:
+    """Rollout of the heads' mean of (A ⊙ ∂s/∂A)⁺ instead of A: (tokens,), sums to 1.
+
+    After Gildenblat's vit-explain, 2020.
+    """
+    grads = gradients(rec, score)
+
+    def mixing(layer: int, rows: slice) -> Tensor:
+        weighted = positive_part(rec, grads, layer, rows)
+        return discard_smallest(weighted, rows, discard, rec.num_prefix_tokens)
+
+    return flow(rec, rec.score_weights(query), mixing, start=start, residual=residual)
+
+
+METHOD = Method(
+    "gradient_rollout",
+    5,
+    "Gradient rollout",
+    "From which patches does information for this class flow, through all layers?",
+    gradient_rollout,
+    "Gildenblat 2020, github.com/jacobgil/vit-explain",
+    {"discard": DISCARD, "start": START, "residual": RESIDUAL},
+    needs_gradient=True,
+    class_specific=True,
+    applies_to=CLASSIFIERS,
+)

@@ -1,0 +1,165 @@
+"""What a method is, and the options it may have: enough for any surface to offer them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from vitviz.errors import MethodError
+from vitviz.recording.recording import Recording
+
+__all__ = [
+    "CLASSIFIERS",
+    "ChoiceOption",
+    "HeadOption",
+    "LayerOption",
+    "Method",
+    "NumberOption",
+    "Option",
+    "WholeOption",
+]
+
+CLASSIFIERS = "Models with a classifier."
+
+
+@dataclass(frozen=True)
+class NumberOption:
+    """A number from `low` to `high`."""
+
+    title: str
+    default: float
+    low: float
+    high: float
+
+    def check(self, rec: Recording, value: Any) -> float:
+        del rec
+        if (
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and self.low <= value <= self.high
+        ):
+            return float(value)
+        raise MethodError(f"{self.title} must be from {self.low} to {self.high}, not {value!r}.")
+
+
+@dataclass(frozen=True)
+class WholeOption:
+    """A whole number from `low` to `high`."""
+
+    title: str
+    default: int
+    low: int
+    high: int
+
+    def check(self, rec: Recording, value: Any) -> int:
+        del rec
+        if type(value) is int and self.low <= value <= self.high:
+            return value
+        raise MethodError(
+            f"{self.title} must be a whole number from {self.low} to {self.high}, not {value!r}."
+        )
+
+
+@dataclass(frozen=True)
+class ChoiceOption:
+    """One of a few words."""
+
+    title: str
+    default: str
+    choices: tuple[str, ...]
+
+    def check(self, rec: Recording, value: Any) -> str:
+        del rec
+        if value in self.choices:
+            return str(value)
+        raise MethodError(f"{self.title} must be {', '.join(self.choices)}, not {value!r}.")
+
+
+@dataclass(frozen=True)
+class LayerOption:
+    """A layer from 0 to the last, or -1 for the last."""
+
+    title: str
+    default: int
+
+    def check(self, rec: Recording, value: Any) -> int:
+        if type(value) is int and -rec.num_layers <= value < rec.num_layers:
+            return value % rec.num_layers
+        raise MethodError(f"{self.title} must be from 0 to {rec.num_layers - 1}, not {value!r}.")
+
+
+@dataclass(frozen=True)
+class HeadOption:
+    """A head from 0 to the last, or None for the mean of all heads."""
+
+    title: str
+    default: None = None
+
+    def check(self, rec: Recording, value: Any) -> int | None:
+        heads = max(rec.num_heads(layer) for layer in range(rec.num_layers))
+        if value is None or (type(value) is int and 0 <= value < heads):
+            return value
+        raise MethodError(f"{self.title} must be from 0 to {heads - 1} or None, not {value!r}.")
+
+
+Option = NumberOption | WholeOption | ChoiceOption | LayerOption | HeadOption
+
+
+@dataclass(frozen=True)
+class Method:
+    """An explanation method.
+
+    Attributes:
+        id: its name in `METHODS`, in links and on the command line.
+        number: its place among the methods.
+        title: its name on screen.
+        question: the one question it answers.
+        function: (recording, **arguments) → values of all tokens, (tokens,). The arguments are
+            `query` if it has one, `score` if it is class-specific, `progress` if it is slow, and
+            its options.
+        reference: the paper.
+        options: its options by name.
+        needs_gradient: whether it differentiates the model.
+        class_specific: whether the map depends on a class.
+        contrastive: whether it can explain one class against another.
+        has_query: whether a patch can be the one that looks; otherwise only "cls" is taken.
+        slow: whether it runs the model many times, and so reports its progress.
+        applies_to: the models it can be used on.
+        plain_only: whether it needs one map over all tokens in each layer.
+        needs_pool: whether it is about an attention-pooling head.
+    """
+
+    id: str
+    number: int
+    title: str
+    question: str
+    function: Callable[..., Tensor]
+    reference: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+    needs_gradient: bool = False
+    class_specific: bool = False
+    contrastive: bool = False
+    has_query: bool = True
+    slow: bool = False
+    applies_to: str = "Every model that can be recorded."
+    plain_only: bool = True
+    needs_pool: bool = False
+
+    def suits(self, rec: Recording) -> bool:
+        """Whether the model's attention is of the kind that the method is about."""
+        return (rec.is_plain or not self.plain_only) and (
+            rec.pool is not None or not self.needs_pool
+        )
+
+    def check(self, rec: Recording, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Every option with its given or default value; MethodError if one does not fit."""
+        if unknown := values.keys() - self.options.keys():
+            has = ", ".join(self.options) or "none"
+            raise MethodError(f"{self.title} has no option {min(unknown)}; its options: {has}.")
+        return {
+            name: option.check(rec, values.get(name, option.default))
+            for name, option in self.options.items()
+        }

@@ -1,0 +1,49 @@
+"""Relevance: a class's gradients on the attention of every layer."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from vitviz.methods.gradients import (
+    Score,
+    gradients,
+    positive_part,
+)
+from vitviz.methods.method import (
+    CLASSIFIERS,
+    Method,
+)
+from vitviz.recording.recording import Query, Recording, sum_rows
+
+__all__ = ["METHOD", "relevance"]
+
+
+def relevance(rec: Recording, query: Query, score: Score) -> Tensor:
+    """Row `query` of R after R ← R + E_h[(∂s/∂A ⊙ A)⁺] R, layer by layer from R = I: (tokens,).
+
+    Chefer, Gur & Wolf, ICCV 2021. The row is carried down from the last layer, so that no two
+    (tokens × tokens) matrices are ever multiplied.
+    """
+    grads = gradients(rec, score)
+    row = rec.score_weights(query)
+    for layer in reversed(range(rec.num_layers)):
+
+        def rows_of(rows: slice, layer: int = layer) -> Tensor:
+            return positive_part(rec, grads, layer, rows)
+
+        row = row + sum_rows(row, rows_of)
+    return row
+
+
+METHOD = Method(
+    "relevance",
+    6,
+    "Relevance",
+    "Which patches raised this class's score?",
+    relevance,
+    "Chefer, Gur & Wolf 2021, arXiv 2103.15679",
+    needs_gradient=True,
+    class_specific=True,
+    contrastive=True,
+    applies_to=CLASSIFIERS,
+)

@@ -1,0 +1,114 @@
+"""A Vision Transformer with what is needed to use it.
+
+A `Vit` is a module in eval mode with its own transform, its labels and its name. It is never
+changed after loading, so one object serves every visitor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import timm
+from PIL import Image
+from timm.data import (
+    ImageNetInfo,
+    create_transform,
+    infer_imagenet_subset,
+    resolve_model_data_config,
+)
+from torch import Tensor, nn
+
+from vitviz.errors import ModelError
+from vitviz.memo import Memo
+from vitviz.models.anatomy import Anatomy, adapted
+
+__all__ = ["Transform", "Vit", "create_pretrained", "from_module"]
+
+Transform = Callable[[Image.Image], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Vit:
+    """A Vision Transformer ready to be recorded.
+
+    Attributes:
+        module: in eval mode, on the processor.
+        name: what to call it on screen.
+        labels: class names by index; empty when they are not known.
+        transform: PIL RGB image → normalised tensor (3, height, width).
+        anatomy: which of its tokens are patches; None where the module itself says so.
+        layouts: where its queries and keys lie, by the size of the input, once found.
+    """
+
+    module: nn.Module
+    name: str
+    labels: Sequence[str]
+    transform: Transform
+    anatomy: Anatomy | None = None
+    layouts: Memo = field(default_factory=Memo, init=False, repr=False)
+
+
+def from_module(
+    module: nn.Module,
+    labels: Sequence[str] | None = None,
+    transform: Transform | None = None,
+    name: str | None = None,
+    anatomy: Anatomy | None = None,
+) -> Vit:
+    """Use a model you already hold; it is put in eval mode.
+
+    Models of timm, torchvision, transformers and open_clip say which of their tokens are patches;
+    for a plain ViT of your own, `anatomy` does.
+
+    Labels and transform default to what the module's `pretrained_cfg` says (timm's models have
+    one): ImageNet names where the number of classes tells which, otherwise none.
+
+    Raises:
+        ModelError: if no transform is given and the module does not say how it was trained.
+    """
+    config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
+    if transform is None:
+        if not config:
+            raise ModelError("This module has no pretrained_cfg: pass transform= as well.")
+        transform = create_transform(**_data_config(module))
+    if labels is None:
+        labels = _labels(module, config)
+    architecture = config.get("architecture", type(module).__name__)
+    return Vit(adapted(module).eval(), name or architecture, tuple(labels), transform, anatomy)
+
+
+def create_pretrained(name: str, **arguments: Any) -> nn.Module:
+    """A timm model with weights, made to take inputs of any size where its family can.
+
+    Args:
+        name: as timm.create_model takes it.
+        arguments: of timm.create_model.
+    """
+    try:
+        return timm.create_model(name, pretrained=True, dynamic_img_size=True, **arguments)
+    except TypeError:  # the family does not know the argument
+        return timm.create_model(name, pretrained=True, **arguments)
+
+
+def _data_config(module: nn.Module) -> dict[str, Any]:
+    """The transform's settings; the input size is the module's own, which may differ from the
+    size its weights were published for."""
+    config: dict[str, Any] = resolve_model_data_config(module)
+    size = getattr(getattr(module, "patch_embed", None), "img_size", None)
+    return {**config, "input_size": (3, *size)} if size else config
+
+
+def _labels(module: nn.Module, config: Mapping[str, Any]) -> list[str]:
+    if names := config.get("label_names"):
+        if isinstance(names, Mapping):  # index → name, where some indices have none
+            named = {int(index): name for index, name in names.items()}
+            names = [named.get(i, f"class {i}") for i in range(max(named) + 1)]
+        described = config.get("label_descriptions") or {}
+        return [described.get(name, name) for name in names]
+    subset = infer_imagenet_subset(module)
+    if subset is None or getattr(module, "num_classes", None) == 0:
+        return []
+    info = ImageNetInfo(subset)
+    return [info.index_to_description(i) for i in range(info.num_classes())]

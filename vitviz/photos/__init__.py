@@ -1,0 +1,1 @@
+"""Photographs: opening untrusted files, samples, the web, folders."""

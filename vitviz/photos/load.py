@@ -1,0 +1,206 @@
+"""Open untrusted image files safely, and the built-in samples."""
+
+from __future__ import annotations
+
+import io
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pillow_heif
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError, features
+from PIL.PngImagePlugin import PngImageFile
+
+from vitviz.errors import ImageError
+
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "MIN_SIDE", "SUFFIXES", "load_image"]
+
+MAX_BYTES = 25 * 2**20
+MAX_PIXELS = 50_000_000
+MIN_SIDE = 14  # one patch of the bundled model, px
+MAX_RATIO = 20  # of the sides; models enlarge the shorter one to their input, and so the longer
+SUFFIXES = {
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
+}  # fmt: skip
+
+pillow_heif.register_heif_opener()
+FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF"]
+if features.check("avif"):
+    FORMATS.append("AVIF")
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+EIGHT_OF_SIXTEEN_BITS = np.rint(np.arange(2**16) / 257).astype(np.uint8)
+PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # a colour profile's kind of colours
+
+Source = str | Path | bytes | bytearray | memoryview | BinaryIO
+
+NOT_AN_IMAGE = (
+    "This is not an image that can be opened here; "
+    "use JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC."
+)
+TEXT = "The file is open as text; open it as binary, with mode “rb”."
+BROKEN = "The image is broken or cut off; save or send it again."
+TOO_LARGE = f"The file is larger than {MAX_BYTES >> 20} MB; save a smaller copy."
+TOO_MANY_PIXELS = f"The image has more than {MAX_PIXELS // 10**6} megapixels; save a smaller copy."
+
+
+def load_image(source: Source) -> Image.Image:
+    """Open a photo as an upright RGB image, without metadata.
+
+    EXIF orientation is applied, an embedded colour profile is converted to sRGB, transparency is
+    laid over white, 16-bit grey is scaled to 8 bits, an animation gives its first frame.
+
+    Args:
+        source: path, the file's bytes, or a binary file object, read from where it stands.
+
+    Raises:
+        ImageError: with one sentence that says what is wrong with the file.
+    """
+    data = _read(source)
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _check_size(image)
+        _scale_transparent_colour(image)
+        return _to_rgb(_upright(image))
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(NOT_AN_IMAGE) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(TOO_MANY_PIXELS) from error
+    except Exception as error:  # decoders raise almost anything, from struct.error to RuntimeError
+        raise ImageError(BROKEN) from error
+
+
+def _read(source: Source) -> bytes:
+    try:
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            data = bytes(source)
+        elif isinstance(source, (str, Path)):
+            if Path(source).stat().st_size > MAX_BYTES:
+                raise ImageError(TOO_LARGE)
+            with Path(source).open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        else:
+            data = source.read(MAX_BYTES + 1)
+    except UnicodeDecodeError as error:
+        raise ImageError(TEXT) from error
+    except (OSError, ValueError) as error:  # ValueError: an impossible path, a closed file
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise ImageError(f"The file cannot be read: {reason}.") from error
+    if isinstance(data, str):
+        raise ImageError(TEXT)
+    if len(data) > MAX_BYTES:
+        raise ImageError(TOO_LARGE)
+    return data
+
+
+def _check_size(image: Image.Image) -> None:
+    """Refuse by what the header says, before anything is decoded."""
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(TOO_MANY_PIXELS)
+    if min(image.size) < MIN_SIDE:
+        raise ImageError(
+            f"The image is {image.width} × {image.height} px, smaller than one patch; "
+            f"use at least {MIN_SIDE} × {MIN_SIDE} px."
+        )
+    if max(image.size) > MAX_RATIO * min(image.size):
+        raise ImageError(
+            f"The image is {image.width} × {image.height} px, more than {MAX_RATIO} times as long "
+            "as wide; crop it."
+        )
+
+
+def _scale_transparent_colour(image: Image.Image) -> None:
+    """PNG names its transparent colour in the file's own bits, and Pillow compares it with 8. Of 16
+    bits a channel Pillow keeps the upper 8, so colours that differ in the lower ones are alike."""
+    colour = image.info.get("transparency")
+    if not isinstance(image, PngImageFile) or colour is None or not image.tile:
+        return
+    bits = image.tile[0].args
+    if bits in ("L;2", "L;4"):
+        image.info["transparency"] = colour * (85 if bits == "L;2" else 17)
+    elif bits == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as EXIF says. `ImageOps.exif_transpose` also rewrites the EXIF data and so fails on
+    photos whose other tags are damaged."""
+    image.load()  # before EXIF is read: TIFF and HEIC turn themselves and then say so
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # unreadable EXIF does not spoil the picture
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit sRGB of any mode, over white where it is transparent."""
+    image = _eight_bits(image)
+    if not image.has_transparency_data:
+        rgb = _to_srgb(image)
+    else:
+        image = image.convert("LA" if Image.getmodebase(image.mode) == "L" else "RGBA")
+        white = Image.new("RGB", image.size, "white")
+        rgb = Image.composite(_to_srgb(image), white, image.getchannel("A"))
+    rgb.info.clear()  # saved with the picture, its profile and orientation would apply once more
+    return rgb
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits, or of numbers without a range, in 8; Pillow's own conversion saturates."""
+    if image.mode in ("I", "F"):
+        return Image.fromarray(_stretched(np.array(image, np.float64)))
+    if not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image, np.uint16)
+    grey = Image.fromarray(EIGHT_OF_SIXTEEN_BITS[values])
+    if "transparency" in image.info:
+        grey.putalpha(Image.fromarray(values != image.info["transparency"]).convert("L"))
+    if "icc_profile" in image.info:
+        grey.info["icc_profile"] = image.info["icc_profile"]
+    return grey
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """RGB of any 8-bit mode, its colours as an embedded profile means them.
+
+    A profile that is damaged, or of another kind of colours, is ignored.
+    """
+    if data := image.info.get("icc_profile"):
+        base = "CMYK" if image.mode == "CMYK" else Image.getmodebase(image.mode)
+        with suppress(OSError, ImageCms.PyCMSError):
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+            mode = PROFILE_MODES.get(profile.profile.xcolor_space)
+            if mode in (base, "RGB"):
+                srgb = ImageCms.createProfile("sRGB")
+                colours = image.convert(mode)
+                converted = ImageCms.profileToProfile(colours, profile, srgb, outputMode="RGB")
+                assert converted is not None
+                return converted
+    return image.convert("RGB")
+
+
+def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Numbers without an agreed range, from their smallest to their largest as 0 to 255; works in
+    place. NaN becomes 0."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros(values.shape, np.uint8)
+    low = values.min(where=finite, initial=np.inf)
+    high = values.max(where=finite, initial=-np.inf)
+    np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
+    values -= low
+    values *= 255 / ((high - low) or 1.0)
+    return np.rint(values, out=values).astype(np.uint8)

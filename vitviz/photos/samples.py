@@ -1,0 +1,30 @@
+"""The sample photos that come with Vitviz."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Sample", "samples"]
+SAMPLES_DIR = Path(__file__).resolve().parents[1] / "data" / "samples"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A photo that comes with Vitviz."""
+
+    id: str
+    title: str
+    path: Path
+    credit: str
+    alt: str
+
+
+def samples() -> list[Sample]:
+    """The built-in photos in the order of `credits.json`."""
+    rows = json.loads((SAMPLES_DIR / "credits.json").read_text(encoding="utf-8"))
+    return [
+        Sample(row["id"], row["title"], SAMPLES_DIR / row["file"], row["credit"], row["alt"])
+        for row in rows
+    ]

@@ -1,0 +1,1 @@
+"""From a heatmap to something to look at: overlays, figures, files."""

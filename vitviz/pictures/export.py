@@ -1,0 +1,65 @@
+"""Files to take away: the picture, and the numbers behind it."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from vitviz.heatmap import Heatmap
+from vitviz.recording.recording import Recording
+
+__all__ = ["as_jpeg", "write_attention", "write_npz", "write_png"]
+
+AXES = """values: heatmap, float32 (rows, cols), one value a patch, row 0 at the top.
+box: (left, top, right, bottom) of the photo, in its pixels, that the grid covers.
+method: the explanation's id."""
+
+ATTENTION_AXES = """attention_<layer>: attention after the softmax, float32 (heads, queries, keys).
+    Rows sum to 1. Queries and keys are the tokens: first num_prefix_tokens that are no patches
+    (class token, distillation token, registers), then the patches row by row from the top left.
+grid: rows and columns of patches.
+num_prefix_tokens: how many tokens come before the patches.
+box: (left, top, right, bottom) of the photo, in its pixels, that the grid covers.
+labels, probabilities: the predictions, most probable first.
+model: its name."""
+
+
+def as_jpeg(picture: Image.Image) -> bytes:
+    """A picture as a JPEG file for the screen."""
+    buffer = BytesIO()
+    picture.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def write_png(picture: Image.Image, file: Path | BinaryIO) -> None:
+    """Write a picture as PNG."""
+    picture.save(file, format="PNG")
+
+
+def write_npz(heat: Heatmap, file: Path | BinaryIO) -> None:
+    """Write a heatmap's numbers as a NumPy archive that explains itself in its entry `readme`."""
+    np.savez_compressed(
+        file, values=heat.values, box=np.array(heat.box), method=heat.method, readme=AXES
+    )
+
+
+def write_attention(rec: Recording, file: Path | BinaryIO) -> None:
+    """Write every attention map of a recording, one array a layer, as a NumPy archive that
+    explains its axes in its entry `readme`."""
+    arrays: dict[str, Any] = {
+        f"attention_{layer}": rec.attention(layer).numpy() for layer in range(rec.num_layers)
+    }
+    arrays |= {
+        "grid": rec.grid,
+        "num_prefix_tokens": rec.num_prefix_tokens,
+        "box": rec.box,
+        "labels": [prediction.label for prediction in rec.predictions],
+        "probabilities": [prediction.probability for prediction in rec.predictions],
+        "model": rec.vit.name,
+        "readme": ATTENTION_AXES,
+    }
+    np.savez(file, **arrays)

@@ -1,0 +1,119 @@
+"""From the attention calls of a forward pass to the layers that can be shown on the photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from vitviz.errors import ModelError
+from vitviz.models.anatomy import Anatomy, anatomy_of, is_timms
+from vitviz.models.vit import Vit
+from vitviz.recording.find import find_layouts
+from vitviz.recording.layout import Call, Layout
+from vitviz.recording.places import in_place
+from vitviz.recording.recorder import Recorder
+
+__all__ = ["Layers", "sort_calls"]
+
+CLASS_TOKENS = ("cls", "class")  # how such a parameter's own name begins
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """A model's layers on one input; the names are those of `Recording`."""
+
+    layers: tuple[Call, ...]
+    layouts: tuple[Layout, ...]
+    left_out: tuple[str, ...]
+    pool: Call | None
+    grid: tuple[int, int]
+    num_prefix_tokens: int
+    has_class_token: bool
+
+
+def sort_calls(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
+    """The layers of a forward pass on an input of this (height, width).
+
+    Raises:
+        ModelError: if none of the model's attention can be shown on the photo.
+    """
+    anatomy = vit.anatomy or anatomy_of(vit.module)
+    plain = anatomy and _plain(recorder, anatomy, size)
+    if plain and (is_timms(vit.module) or _holds(vit, recorder, plain, size)):
+        return plain
+    return _placed(vit, recorder, anatomy, size)
+
+
+def _holds(vit: Vit, recorder: Recorder, plain: Layers, size: tuple[int, int]) -> bool:
+    """Whether the patches of a model that the coverage run does not check are in place; asked once
+    for this size. Some shuffle them (MAE)."""
+    tokens = torch.arange(plain.num_prefix_tokens + plain.grid[0] * plain.grid[1])
+    layout = Layout("global", plain.grid, plain.num_prefix_tokens, tokens, tokens)
+    layouts = [layout if call in plain.layers else None for call in recorder.calls]
+    return all(vit.layouts.get(("plain", size), lambda: in_place(vit.module, size, layouts)))
+
+
+def _plain(recorder: Recorder, anatomy: Anatomy, size: tuple[int, int]) -> Layers | None:
+    """Each layer's self-attention over all tokens, and the pooling head's call if there is one;
+    None if there is other attention as well."""
+    grid, prefix = anatomy.grid(size), anatomy.num_prefix_tokens
+    tokens = prefix + grid[0] * grid[1]
+    calls, all_or_patches = recorder.calls, (tokens, tokens - prefix)
+    layers = [call for call in calls if call.shape[0] == 1 and call.shape[2:] == (tokens, tokens)]
+    others = [call for call in calls if call not in layers]
+    pools = [c for c in others if c.shape[2] < tokens and c.shape[3] in all_or_patches]
+    if (
+        any(len(shape) > 2 for _, shape in recorder.altered)
+        or not layers
+        or len({call.module for call in layers}) < len(layers)
+        or others != pools[:1]
+    ):
+        return None
+    pool = pools[0] if pools else None
+    return Layers(tuple(layers), (), (), pool, grid, prefix, anatomy.has_class_token)
+
+
+def _placed(vit: Vit, recorder: Recorder, anatomy: Anatomy | None, size: tuple[int, int]) -> Layers:
+    """The calls whose queries and keys can be placed, by asking the model once for this size."""
+    declared = getattr(vit.module, "num_prefix_tokens", None)
+    prefixes = {0, 1, 2} if declared is None else {0, declared}
+    if anatomy is not None:
+        prefixes.add(anatomy.num_prefix_tokens)
+    layouts = vit.layouts.get(size, lambda: find_layouts(vit.module, size, sorted(prefixes)))
+    names = [call.module for call in recorder.calls]
+    shown = [
+        (call, layout)
+        for call, layout in zip(recorder.calls, layouts, strict=True)
+        if layout is not None and names.count(call.module) == 1
+    ]
+    seen = {call.module for call, _ in shown}
+    altered = [name for name, shape in recorder.altered if len(shape) > 2]
+    left_out = tuple(dict.fromkeys(name for name in [*names, *altered] if name not in seen))
+    if not any(layout.kind != "channel" for _, layout in shown):
+        raise ModelError(
+            f"The attention of {vit.name} is no map from token to token whose places are known, so "
+            "it cannot be shown on the photo; choose another Vision Transformer."
+        )
+    finest = max(layout.grid for _, layout in shown)
+    plain = not left_out and all(_is_plain(layout, declared, finest) for _, layout in shown)
+    has_class_token = any(layout.prefix for _, layout in shown) and any(
+        name.rpartition(".")[2].startswith(CLASS_TOKENS)
+        for name, _ in vit.module.named_parameters()
+    )
+    return Layers(
+        tuple(call for call, _ in shown),
+        () if plain else tuple(layout for _, layout in shown),
+        left_out,
+        None,
+        finest,
+        max(layout.prefix for _, layout in shown),
+        has_class_token,
+    )
+
+
+def _is_plain(layout: Layout, declared: int | None, grid: tuple[int, int]) -> bool:
+    """Whether a layer is like those of a plain ViT that declares its number of prefix tokens."""
+    in_order = torch.equal(layout.queries, torch.arange(len(layout.queries)))
+    same = layout.kind == "global" and (layout.prefix, layout.grid) == (declared, grid)
+    return same and in_order and torch.equal(layout.queries, layout.keys)

@@ -1,0 +1,97 @@
+"""Whether tokens stand for the patches that they seem to stand for, by asking the model.
+
+Pixels are changed, and the tokens said to lie there must be those that change. Patches may be
+shuffled, stand in columns, or in front of a class token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vitviz.models.anatomy import float_type
+from vitviz.recording.layout import Grid, Layout
+from vitviz.recording.recorder import Recorder
+
+__all__ = ["in_place"]
+COARSE = 7  # rows of the coarsest pooled keys
+SURE = 0.9  # share of the patches away from those changed that change less
+
+
+@torch.no_grad()
+def in_place(module: nn.Module, size: Grid, layouts: Sequence[Layout | None]) -> list[bool]:
+    """Whether each call's values lie where its layout says.
+
+    Pixels change in the places of a few patches: values said to be of these patches must change,
+    and more than nearly all that are said to lie away from them; convolutions carry some of it
+    there. Attention is switched off, so that it moves nothing in the layers before. What cannot be
+    asked counts as held: channels, and values that are reached through attention alone. A model
+    that draws random numbers has no places that hold in the next run.
+
+    Args:
+        module: the model.
+        size: (height, width) of its input.
+        layouts: one for each attention call; None is not asked about.
+    """
+    off = dict.fromkeys(range(len(layouts)), torch.zeros(()))
+
+    def values(pixels: Tensor) -> list[Tensor]:
+        with Recorder(module, gates=off) as recorder:
+            module(pixels.to(float_type(module)))
+        return [call.value.float() for call in recorder.calls]
+
+    pixels = noise(1, 3, *size)
+    before, again = values(pixels), values(pixels)
+    held = [torch.allclose(*pair, equal_nan=True) for pair in zip(before, again, strict=True)]
+    asked = {n: x for n, x in enumerate(layouts) if x is not None and x.kind != "channel"}
+    for grid, reach in {(layout.grid, _reach(layout)) for layout in asked.values()}:
+        patches = _few(grid)
+        changed = _enlarged(_around(patches, reach // 2), size)
+        after = values(torch.where(changed, -pixels, pixels))
+        for number, layout in asked.items():
+            if (layout.grid, _reach(layout)) == (grid, reach):
+                change = (after[number] - before[number]).transpose(1, 2).flatten(2).norm(dim=-1)
+                held[number] &= _is_there(layout, change.flatten(), patches)
+    return held
+
+
+def _is_there(layout: Layout, change: Tensor, patches: Tensor) -> bool:
+    """Whether the slots that changed, (windows · keys,), are those of these patches."""
+    if not change.any():
+        return True
+    keys = layout.keys[layout.prefix :]
+    moved = change[keys.clamp(min=0)].where(keys >= 0, 0.0).view(layout.grid)
+    own, away = moved[patches], moved[~_around(patches, 2 * _reach(layout) or 1)]
+    share = (own[:, None] > away).float().mean()  # no number where none is away
+    return bool((own > 0).all()) and not share < SURE
+
+
+def _reach(layout: Layout) -> int:
+    """Patches from one pooled key to the next, at most; a stride may leave some of them out."""
+    return max(layout.grid[0] // COARSE, 1) if layout.kind == "pooled keys" else 0
+
+
+def _around(patches: Tensor, reach: int) -> Tensor:
+    """These patches and those up to so many rows and columns away."""
+    return F.max_pool2d(patches[None].float(), 2 * reach + 1, 1, reach)[0] > 0
+
+
+def _few(grid: Grid) -> Tensor:
+    """Three patches that no turning or mirroring of the grid maps onto themselves, boolean."""
+    rows, cols = grid
+    patches = torch.zeros(rows, cols, dtype=torch.bool)
+    patches[[0, rows // 2, rows - 1], [cols - 1, cols // 4, cols // 2]] = True
+    return patches
+
+
+def _enlarged(patches: Tensor, size: Grid) -> Tensor:
+    """The pixels, (height, width), of patches (rows, cols)."""
+    rows, cols = (torch.arange(n) * k // n for n, k in zip(size, patches.shape, strict=True))
+    return patches[rows][:, cols]
+
+
+def noise(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))

@@ -1,0 +1,110 @@
+"""One forward pass, watched: from a photo and a model to a recording."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vitviz.errors import ImageError, ModelError
+from vitviz.heatmap import Box
+from vitviz.models.anatomy import any_size_patch, block_names, float_type
+from vitviz.models.transform import input_box, whole_photo
+from vitviz.models.vit import Vit
+from vitviz.recording.layers import Layers, sort_calls
+from vitviz.recording.recorder import Recorder
+from vitviz.recording.recording import Recording
+
+__all__ = ["record", "record_pixels"]
+
+
+def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
+    """Run the model once on a photo and keep what its attention was given.
+
+    The model is shared between threads and left as it was, also after an error. It may be of any
+    float type, such as bfloat16; it is given its own, and maps are computed in float32.
+
+    Args:
+        vit: the model.
+        photo: as `load_image` gives it.
+        whole: show the model all of the photo in its own proportions instead of the square that its
+            transform cuts out. The model interpolates its position embeddings as timm does.
+
+    Raises:
+        ModelError: if none of the model's attention can be shown on the photo, or `whole` is asked
+            of a model that takes one size only.
+        ImageError: if the photo is not RGB, as `load_image` makes it.
+    """
+    if photo.mode != "RGB":
+        raise ImageError(f"The photo is {photo.mode}, not RGB; open it with vitviz.load_image.")
+    transform = vit.transform
+    if whole:
+        if (patch := any_size_patch(vit.module)) is None:
+            raise ModelError(
+                f"{vit.name} takes inputs of one size only, so it cannot be shown the whole photo; "
+                "record the part that its transform cuts out."
+            )
+        transform = whole_photo(transform, photo.size, patch)
+    pixels, box = transform(photo), input_box(transform, photo.size)
+    rec = record_pixels(vit, pixels, box)
+    return replace(rec, box=_covered(rec))
+
+
+def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
+    """The same for an input of the model, (3, height, width), that is normalised already.
+
+    Args:
+        vit: the model.
+        pixels: such as another recording's, changed.
+        box: the part of the photo that their patches show.
+
+    Raises:
+        ModelError: as `record`.
+    """
+    last_block = block_names(vit.module)[-1:]
+    with torch.no_grad(), Recorder(vit.module, watch=last_block) as recorder:
+        start = time.perf_counter()
+        logits = vit.module(pixels[None].to(float_type(vit.module)))[0]
+        seconds = time.perf_counter() - start
+    found = sort_calls(vit, recorder, (pixels.shape[-2], pixels.shape[-1]))
+    if getattr(vit.module, "num_classes", 1) == 0:
+        logits = logits.new_empty(0)
+    norms = _norms(recorder.outputs.get("".join(last_block)), found)
+    return Recording(
+        vit,
+        pixels,
+        logits,
+        found.layers,
+        found.pool,
+        found.grid,
+        found.num_prefix_tokens,
+        found.has_class_token,
+        box,
+        seconds,
+        norms,
+        found.layouts,
+        found.left_out,
+    )
+
+
+def _norms(last: object, found: Layers) -> Tensor | None:
+    """Length of each token's vector, if this is what the last block gave for the photo's tokens."""
+    tokens = found.num_prefix_tokens + found.grid[0] * found.grid[1]
+    if isinstance(last, Tensor) and last.ndim == 3 and last.shape[:2] == (1, tokens):
+        return last[0].norm(dim=-1)
+    return None
+
+
+def _covered(rec: Recording) -> Box:
+    """The part of the photo under the patches, from the part under the whole input."""
+    left, top, right, bottom = rec.box
+    height, width = rec.pixels.shape[-2:]
+    return (
+        left,
+        top,
+        left + (right - left) * rec.grid[1] * rec.patch_size[1] / width,
+        top + (bottom - top) * rec.grid[0] * rec.patch_size[0] / height,
+    )

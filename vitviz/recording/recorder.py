@@ -1,0 +1,255 @@
+"""Watch one forward pass and keep what every attention call was given.
+
+The attention primitive itself is intercepted, so fused kernels stay on and rotary embeddings,
+relative position biases and query-key norms are already applied to what is kept. Forward hooks
+say which module is running. All state lives in the `Recorder` of one call and is bound to its
+thread: other threads may run the same model at the same time.
+
+`F.multi_head_attention_forward`, which `nn.MultiheadAttention` calls, hands itself to a mode as a
+whole and would hide the primitive inside; here torch's own body runs with the mode switched on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from types import FunctionType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
+
+from vitviz.recording.calls import AttentionCall, SoftmaxCall
+
+__all__ = ["Recorder"]
+
+SOFTMAX = (Tensor.softmax, torch.softmax, F.softmax)
+MATMUL = (Tensor.__matmul__, Tensor.matmul, torch.matmul, Tensor.bmm, torch.bmm)
+MULTI_HEAD = FunctionType(
+    F.multi_head_attention_forward.__code__,
+    {**vars(F), "has_torch_function": lambda _: False},
+    argdefs=F.multi_head_attention_forward.__defaults__,
+)
+NUM_HEADS = 4  # the place of this argument
+PRODUCTS = 8  # matrix products in front of a softmax among which its scores are looked for
+SOURCES = 64  # tensors in front of a call among which its tokens are looked for
+
+Source = tuple[str, Tensor]
+"""What went into or came out of a module, by the module's name."""
+
+
+def _is_map(weights: Tensor) -> bool:
+    """Whether no entry is negative and every row sums to 1, as far as its float type can tell."""
+    rows = weights.detach().float().sum(dim=-1)
+    near = max(1e-3, 2 * torch.finfo(weights.dtype).eps)
+    return bool((weights >= 0).all()) and torch.allclose(rows, torch.ones_like(rows), atol=near)
+
+
+class Recorder(TorchFunctionMode):
+    """Context manager that watches `module` run inside it.
+
+    Attention is either `scaled_dot_product_attention` or a softmax over the last dimension whose
+    result is the left operand of the next matrix product. If a module changes the result first,
+    what it multiplies with values counts, as long as it is a map: rows that sum to 1. Nothing the
+    model computes is changed but by `gates`, and what is kept is part of the autograd graph
+    wherever one is being built.
+
+    Args:
+        module: the model.
+        watch: names of submodules whose inputs and outputs are kept.
+        gates: by the number of an attention call, what its result (batch, heads, queries, dim) is
+            multiplied with; a head whose gate is 0 is switched off.
+        trace: whether to keep what each call may have been made from, see `sources`.
+
+    Attributes:
+        calls: the attention calls, in order.
+        attended: what each of them returned, attention @ values, by its module's name, where an
+            autograd graph is being built; otherwise keeping it would only take memory.
+        altered: modules and shapes of softmax results that did not become a map of attention.
+        inputs, outputs: first argument and result of the submodules named in `watch`, by name.
+        sources: for each call the last tensors of one photo that went into or came out of modules
+            before it, the latest first.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        watch: Collection[str] = (),
+        gates: Mapping[int, Tensor] | None = None,
+        trace: bool = False,
+    ) -> None:
+        super().__init__()
+        self.calls: list[AttentionCall | SoftmaxCall] = []
+        self.attended: dict[str, Tensor] = {}
+        self.altered: list[tuple[str, tuple[int, ...]]] = []
+        self.inputs: dict[str, Any] = {}
+        self.outputs: dict[str, Any] = {}
+        self.sources: list[list[Source]] = []
+        self._watch = watch
+        self._gates = gates or {}
+        self._trace = trace
+        self._module = module
+        self._running: list[str] = []
+        self._recent: deque[Source] = deque(maxlen=SOURCES)
+        self._handles: list[RemovableHandle] = []
+        self._softmax: Tensor | None = None  # the last result, not yet multiplied with values
+        self._products: deque[tuple[Tensor, torch.Size]] = deque(maxlen=PRODUCTS)
+        self._query: Tensor | None = None  # of the softmax
+        self._folded = 0  # heads that are folded into the batch, inside multi-head attention
+        self._thread = threading.get_ident()
+
+    def __enter__(self) -> Recorder:
+        for name, module in self._module.named_modules():
+            if self._trace or next(module.children(), None) is not None:
+                self._handles.append(module.register_forward_pre_hook(self._entering(name)))
+                self._handles.append(module.register_forward_hook(self._leave))
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._forget_softmax()
+        for handle in self._handles:
+            handle.remove()
+
+    def _entering(self, name: str) -> Callable[..., None]:
+        def enter(_: nn.Module, args: tuple[Any, ...]) -> None:
+            if threading.get_ident() == self._thread:
+                self._running.append(name)
+                given = next(iter(args), None)
+                self._see(name, given)
+                if name in self._watch:
+                    self.inputs[name] = given
+
+        return enter
+
+    def _leave(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        del args
+        if threading.get_ident() == self._thread:
+            name = self._running.pop()
+            self._see(name, output)
+            if name in self._watch:
+                self.outputs[name] = output
+
+    def _see(self, name: str, tensor: Any) -> None:
+        if (
+            self._trace
+            and isinstance(tensor, Tensor)
+            and tensor.ndim in (3, 4)
+            and len(tensor) == 1
+        ):
+            self._recent.append((name, tensor))
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is F.multi_head_attention_forward:
+            return self._multi_head(args, kwargs)
+        calls = len(self.calls)
+        if func is F.scaled_dot_product_attention:
+            self._keep_attention(*args, **kwargs)
+        elif func in MATMUL:
+            self._keep_product(*args[:2])
+        result = func(*args, **kwargs)
+        if len(self.calls) > calls:
+            self.sources.append(list(reversed(self._recent)))
+            result = self._attended(calls, result)
+        if func in SOFTMAX:
+            self._forget_softmax()
+            self._softmax, self._query = result, self._query_of(result)
+        elif self._trace and func in MATMUL:
+            self._products.appendleft((args[0], result.shape))
+        return result
+
+    def _query_of(self, weights: Tensor) -> Tensor | None:
+        """The left operand of the last matrix product that gave scores of a softmax's shape."""
+        return next((left for left, shape in self._products if shape == weights.shape), None)
+
+    def _multi_head(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """torch's own multi-head attention, with this mode on inside it."""
+        outer, self._folded = self._folded, kwargs.get("num_heads") or args[NUM_HEADS]
+        super().__enter__()
+        try:
+            return MULTI_HEAD(*args, **kwargs)
+        finally:
+            super().__exit__(None, None, None)
+            self._folded = outer
+
+    def _attended(self, number: int, result: Tensor) -> Tensor:
+        """The result of a call, gated, and kept in the form (batch, heads, queries, dim)."""
+        apart = self._heads_apart(result)
+        if number in self._gates:
+            apart = apart * self._gates[number]
+        if result.requires_grad:
+            self.attended[self.calls[number].module] = apart
+        if result.ndim == 5 and result.shape[2] != apart.shape[1]:  # it was (batch, heads, windows)
+            return apart.unflatten(0, (len(result), -1)).transpose(1, 2)
+        return apart.reshape(result.shape)
+
+    def _heads_apart(self, x: Tensor) -> Tensor:
+        """A tensor (batch, heads, …), where the model has folded its heads into the batch, or
+        keeps windows in a dimension of their own: these become part of the batch."""
+        if x.ndim not in (3, 5):
+            return x
+        module = self._module.get_submodule(self._running[-1])
+        heads = self._folded or int(getattr(module, "num_heads", 0) or getattr(module, "heads", 1))
+        if x.ndim == 3:
+            return x.unflatten(0, (-1, heads if len(x) % heads == 0 else 1))
+        return (x if x.shape[2] == heads else x.transpose(1, 2)).flatten(0, 1)
+
+    def _forget_softmax(self) -> None:
+        """The last softmax was not multiplied with anything as it was."""
+        if self._softmax is not None:
+            name = self._running[-1] if self._running else ""
+            self.altered.append((name, tuple(self._softmax.shape)))
+        self._softmax = None
+
+    def _keep_product(self, left: Tensor, value: Tensor) -> None:
+        """A matrix product: attention, if its left operand is a softmax or was made from one."""
+        if left is self._softmax and _is_map(left):  # not over queries, nor changed in place
+            self._softmax = None
+            self._keep_weights(left, value)
+            return
+        made_from = (self._running[-1] if self._running else "", tuple(left.shape))
+        if self._softmax is not None and self._softmax.shape == left.shape:
+            self._forget_softmax()
+        if made_from in self.altered and _is_map(left):
+            self.altered = [entry for entry in self.altered if entry != made_from]
+            self._keep_weights(left, value)
+
+    def _keep_weights(self, weights: Tensor, value: Tensor) -> None:
+        query = self._query
+        if weights.ndim in (3, 4):
+            weights, value = self._heads_apart(weights), self._heads_apart(value)
+            query = None if query is None else self._heads_apart(query)
+            self.calls.append(SoftmaxCall(self._running[-1], weights, value, query))
+        else:
+            self.altered.append((self._running[-1], tuple(weights.shape)))
+
+    def _keep_attention(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> None:
+        del dropout_p, enable_gqa  # a model in eval mode drops nothing; groups show in the shapes
+        scale = query.shape[-1] ** -0.5 if scale is None else scale
+        query, key, value = (self._heads_apart(x) for x in (query, key, value))
+        if attn_mask is not None and attn_mask.ndim == 3 and len(attn_mask) > 1:
+            attn_mask = self._heads_apart(attn_mask)
+        name = self._running[-1]
+        self.calls.append(AttentionCall(name, query, key, value, attn_mask, scale, is_causal))

@@ -1,0 +1,289 @@
+"""One recorded forward pass, and the exact attention maps derived from it.
+
+A recording keeps queries, keys and values: O(tokens × width). Maps are computed on demand and
+row by row, so a clicked patch costs one row and nothing ever holds all layers × heads maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from numbers import Integral
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vitviz.errors import MethodError, VitvizError
+from vitviz.heatmap import Box
+from vitviz.memo import Memo
+from vitviz.models.anatomy import block_names, float_type, patch_size
+from vitviz.models.vit import Vit
+from vitviz.recording.layout import Call, Kind, Layout
+from vitviz.recording.predictions import Prediction, rank_classes
+
+__all__ = ["ROWS_AT_ONCE", "Memo", "Query", "Recording", "block_names", "float_type", "sum_rows"]
+
+Query = Literal["cls"] | tuple[int, int]
+"""The token that looks: "cls", or a patch as (row, column)."""
+
+ROWS_AT_ONCE = 64  # rows of a map held at a time: the working set stays near the cache
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What one forward pass on one photo computed.
+
+    A plain ViT has one map over all tokens in each layer. In other models layers differ: they have
+    grids of their own, and tokens look at a part of them, see `Layout`.
+
+    Attributes:
+        vit: the model, shared and unchanged.
+        pixels: the model's input, (3, height, width), normalised, as the transform made it.
+        logits: (classes,) in the model's own float type, empty without a classifier.
+        layers: the self-attention call of each layer.
+        pool: the attention-pooling head's call, where the model has one.
+        grid: (rows, cols) of the patches, the finest of all layers.
+        num_prefix_tokens: class, distillation and register tokens in front of the patches.
+        has_class_token: whether the first of them is a class token.
+        box: the part of the photo that the grid covers, in its pixels.
+        seconds: how long the forward pass took.
+        norms: length of each token's vector after the last block, (tokens,); None where the model
+            does not say which its blocks are.
+        layouts: where each layer's queries and keys lie; empty for a plain ViT.
+        left_out: modules whose attention is not shown, since it is no map from token to token or
+            where its tokens lie could not be told.
+        derived: what was computed from this recording and may be asked for again.
+    """
+
+    vit: Vit
+    pixels: Tensor
+    logits: Tensor
+    layers: tuple[Call, ...]
+    pool: Call | None
+    grid: tuple[int, int]
+    num_prefix_tokens: int
+    has_class_token: bool
+    box: Box
+    seconds: float
+    norms: Tensor | None = None
+    layouts: tuple[Layout, ...] = ()
+    left_out: tuple[str, ...] = ()
+    derived: Memo = field(default_factory=Memo, init=False, repr=False)
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """(height, width) of a patch in pixels of the model's input.
+
+        The input may hold a few more pixels than the patches, which the model never sees, or fewer,
+        where the model pads it.
+        """
+        height, width = self.pixels.shape[-2:]
+        return patch_size(self.vit.module, (height, width), self.grid)
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.layers)
+
+    @property
+    def num_tokens(self) -> int:
+        return self.num_prefix_tokens + self.grid[0] * self.grid[1]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether each layer has one map over all tokens, as in a plain ViT."""
+        return not self.layouts and not self.left_out
+
+    def num_heads(self, layer: int) -> int:
+        """Heads of a layer."""
+        return self._layer(layer).shape[1]
+
+    def layer_grid(self, layer: int) -> tuple[int, int]:
+        """(rows, cols) of the patches that a layer reads."""
+        self._layer(layer)
+        return self.layouts[layer].grid if self.layouts else self.grid
+
+    def kind(self, layer: int) -> Kind:
+        """How a layer looks, see `Layout`."""
+        self._layer(layer)
+        return self.layouts[layer].kind if self.layouts else "global"
+
+    @cached_property
+    def predictions(self) -> list[Prediction]:
+        """Every class, most probable first; empty for a model without a classifier."""
+        return rank_classes(self.vit, self.logits)
+
+    def attention(self, layer: int) -> Tensor:
+        """Post-softmax attention of a layer, float32 (heads, tokens, tokens); rows sum to 1.
+
+        Outside a token's window it is 0, and a key that tokens share is shared out among them. A
+        channel layer's is (heads, channels, channels).
+        """
+        return self.attention_rows(layer, slice(None))
+
+    def attention_rows(self, layer: int, rows: slice) -> Tensor:
+        """The same for some query tokens only, (heads, rows, tokens)."""
+        call = self._layer(layer)
+        if self.kind(layer) in ("global", "channel"):
+            return call.rows(rows)[0]
+        return self.layouts[layer].rows(call, rows)
+
+    def attention_row(self, layer: int, query: Query = "cls") -> Tensor:
+        """Where one token looks: (heads, tokens). O(tokens); the full map is never built.
+
+        In a model without a class token, "cls" is the average over the patches that
+        `query_weights` describes. A patch is one of `grid`; in a layer with a coarser grid it is
+        the one that contains it.
+
+        Raises:
+            VitvizError: if there is no such layer or patch, or the patch does not look in this
+                layer.
+        """
+        call = self._layer(layer)
+        if not self.layouts:
+            return sum_rows(self.query_weights(query), lambda rows: call.rows(rows)[0])
+        return self.layouts[layer].spread(call, self._layer_weights(layer, query))
+
+    def looks(self, layer: int, query: Query) -> bool:
+        """Whether a query's token looks at others in a layer."""
+        try:
+            if self.layouts:
+                self._layer_weights(layer, query)
+        except MethodError:
+            return False
+        return True
+
+    def _layer_weights(self, layer: int, query: Query) -> Tensor:
+        """`query_weights` among the tokens of a layer that has its own."""
+        layout, has_own = self.layouts[layer], self.has_class_token
+        if layout.kind == "channel":
+            raise MethodError(
+                f"In layer {layer} of {self.vit.name} channels look at channels, not patches at "
+                "patches; choose another layer."
+            )
+        weights = torch.zeros(len(layout.queries))
+        if query == "cls" and layout.prefix and has_own:
+            weights[0] = 1.0
+        elif query == "cls":
+            looking = layout.queries >= 0
+            looking[: layout.prefix] = False
+            weights[looking] = 1.0 / int(looking.sum())
+        else:
+            row, col = self.cell(query, layout.grid)
+            weights[layout.prefix + row * layout.grid[1] + col] = 1.0
+        if (layout.queries[weights > 0] < 0).all():
+            raise MethodError(
+                f"In layer {layer} of {self.vit.name} this token does not look at others; choose "
+                "“cls” or another layer."
+            )
+        return weights
+
+    def cell(self, query: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
+        """Which patch of a layer's coarser grid contains a patch of `grid`, as (row, col)."""
+        self.query_weights(query)  # is it a patch?
+        return query[0] * grid[0] // self.grid[0], query[1] * grid[1] // self.grid[1]
+
+    def patch_in(self, cell: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
+        """The patch of `grid` in the middle of a patch of a layer's coarser grid, as (row, col)."""
+        row, col = (
+            (2 * place + 1) * fine // (2 * coarse)
+            for place, fine, coarse in zip(cell, self.grid, grid, strict=True)
+        )
+        return row, col
+
+    def query_weights(self, query: Query) -> Tensor:
+        """How much each token's row counts for a query: (tokens,), sums to 1.
+
+        One token has all the weight, except for "cls" in a model without a class token: there it
+        is what the classifier reads, the attention-pooling head's weights (mean of its heads) or
+        all patches alike.
+
+        Raises:
+            VitvizError: if the patch is outside the grid.
+        """
+        rows, cols = self.grid
+        weights = torch.zeros(self.num_tokens)
+        if query == "cls":
+            if self.has_class_token:
+                weights[0] = 1.0
+            elif self.pool is not None:
+                pooled = self.pool.rows(slice(None))[0].mean(dim=(0, 1))
+                weights[-len(pooled) :] = pooled  # the head may leave out the prefix tokens
+            else:
+                weights[self.num_prefix_tokens :] = 1.0 / (rows * cols)
+            return weights
+        if not (
+            isinstance(query, tuple)
+            and len(query) == 2
+            and all(isinstance(i, Integral) for i in query)
+            and 0 <= query[0] < rows
+            and 0 <= query[1] < cols
+        ):
+            raise VitvizError(
+                f"The query {query!r} is not a patch; use “cls” or a row from 0 to {rows - 1} "
+                f"and a column from 0 to {cols - 1}."
+            )
+        weights[self.num_prefix_tokens + query[0] * cols + query[1]] = 1.0
+        return weights
+
+    def score_weights(self, query: Query) -> Tensor:
+        """`query_weights`, except that "cls" is what the classifier reads: (tokens,), sums to 1.
+
+        The two differ in a model that has a class token and yet classifies the average of its
+        patches (BEiT, fine-tuned MAE): its class token's last row has no say in any class.
+        """
+        if query != "cls" or getattr(self.vit.module, "global_pool", None) != "avg":
+            return self.query_weights(query)
+        weights = torch.zeros(self.num_tokens)
+        weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])
+        return weights
+
+    def patches(self, tokens: Tensor, layer: int | None = None) -> Tensor:
+        """Values of all tokens (…, tokens) → those of the patches in place (…, rows, cols).
+
+        Args:
+            tokens: of the model, or of a layer.
+            layer: whose tokens they are, where layers differ.
+        """
+        if layer is None or not self.layouts:
+            return tokens[..., self.num_prefix_tokens :].unflatten(-1, self.grid)
+        return tokens[..., self.layouts[layer].prefix :].unflatten(-1, self.layouts[layer].grid)
+
+    def require_plain(self, title: str) -> None:
+        """MethodError if `title`, which needs one map over all tokens in each layer, cannot be."""
+        if not self.is_plain:
+            raise MethodError(
+                f"{self.vit.name} does not have one map over all tokens in each layer, as {title} "
+                "needs it; use attention, which shows each layer as it is, or occlusion."
+            )
+
+    def _layer(self, layer: int) -> Call:
+        if not -self.num_layers <= layer < self.num_layers:
+            raise VitvizError(
+                f"There is no layer {layer}; this model's layers are 0 to {self.num_layers - 1}."
+            )
+        return self.layers[layer]
+
+
+def sum_rows(weights: Tensor, rows_of: Callable[[slice], Tensor]) -> Tensor:
+    """The weighted sum of a map's rows, Σᵢ wᵢ · rowᵢ, with few rows in memory at a time.
+
+    Args:
+        weights: (tokens,).
+        rows_of: slice of query tokens → their rows (…, rows, tokens).
+
+    Returns:
+        (…, tokens). A single row with weight costs that row only.
+    """
+    used = weights.nonzero().flatten()
+    if len(used) == 1:
+        row = int(used)
+        return rows_of(slice(row, row + 1))[..., 0, :] * weights[row]
+    total: Tensor | None = None
+    for start in range(0, len(weights), ROWS_AT_ONCE):
+        chunk = slice(start, min(start + ROWS_AT_ONCE, len(weights)))
+        part = weights[chunk] @ rows_of(chunk)
+        total = part if total is None else total + part
+    assert total is not None
+    return total

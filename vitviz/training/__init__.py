@@ -1,0 +1,1 @@
+"""Training a model, or its last part."""

@@ -1,0 +1,265 @@
+"""The part of a model that is trained: a private copy, and what enters it.
+
+A model is shared between visitors, so nothing here changes it: `private_copy` gives the one who
+trains a head and last blocks of their own, while all frozen weights stay shared. What lies before
+the trained part gives the same result in every step; `frozen_part` computes it once, exactly.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from vitviz.errors import ModelError
+from vitviz.progress import Progress, batches
+from vitviz.recording.recorder import Recorder
+from vitviz.recording.recording import block_names
+from vitviz.zoo.load import Vit
+
+__all__ = [
+    "Inputs",
+    "SeededDropout",
+    "TrainedPart",
+    "bfloat16_is_fast",
+    "features",
+    "frozen_part",
+    "initialise",
+    "predict",
+    "private_copy",
+    "trainable_parameters",
+]
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+
+
+class Inputs(Protocol):
+    """One tensor a photo, by its number: a list, a tensor, or files opened when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Tensor: ...
+
+
+def trainable_parameters(vit: Vit, classes: int, blocks: int | None) -> int:
+    """How many numbers are trained: those of a new head of `classes` classes and, with `blocks`
+    above 0, of the last blocks and the final norm; None counts the whole model.
+
+    Raises:
+        ModelError: if the model's head is not one matrix, or it has not as many blocks.
+    """
+    head = _head(vit)
+    module: Any = vit.module
+    new_head = classes * (getattr(head, "in_features", module.num_features) + 1)
+    if blocks is None:
+        return new_head + _count(vit.module) - _count(head)
+    return new_head + sum(_count(part) for part in _last_parts(vit, blocks))
+
+
+def private_copy(vit: Vit, labels: Sequence[str], blocks: int | None = 0) -> Vit:
+    """The model with a new head, and with last blocks and final norm of its own to be trained.
+
+    All other weights are those of `vit`: shared, not copied, and not trainable.
+
+    Args:
+        vit: the model, left as it is.
+        labels: names of the new classes.
+        blocks: how many of the last blocks are copied; None copies the whole model.
+
+    Raises:
+        ModelError: if the model's head is neither one matrix nor missing, or it has not as many
+            blocks.
+    """
+    _head(vit)
+    own = {id(p) for part in _last_parts(vit, blocks) for p in part.parameters()}
+    known: dict[int, Any] = {
+        id(p): nn.Parameter(p.detach(), requires_grad=False)
+        for p in vit.module.parameters()
+        if id(p) not in own
+    }
+    for module in vit.module.modules():  # others may be recording it just now
+        known |= {id(getattr(module, hooks)): OrderedDict() for hooks in HOOKS}
+    copy: Any = deepcopy(vit.module, known)
+    copy.reset_classifier(len(labels))
+    return Vit(copy.eval(), vit.name, tuple(labels), vit.transform)
+
+
+def initialise(head: nn.Linear, *, zero: bool, seed: int) -> None:
+    """Zeros, or normal numbers that give logits about as large as one feature; bias is 0.
+
+    A head of zeros makes all C classes equally probable, so that the first loss is ln C.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.zero_()
+        if not zero:
+            head.weight.normal_(std=head.in_features**-0.5, generator=generator)
+
+
+def features(vit: Vit, pixels: Tensor) -> Tensor:
+    """What the classifier reads: (photos, 3, height, width) → (photos, width)."""
+    module: Any = vit.module
+    with torch.no_grad():
+        return module.forward_head(module.forward_features(pixels), pre_logits=True)
+
+
+def frozen_part(
+    vit: Vit, pixels: Inputs, blocks: int | None = 0, progress: Progress = lambda _: None
+) -> Tensor:
+    """What enters the trained part: the same in every step, so it is computed once.
+
+    Args:
+        vit: the model.
+        pixels: of each photo, (3, height, width), as the transform made them.
+        blocks: how many of the last blocks are trained; None trains the whole model.
+        progress: called with the finished share after every few photos.
+
+    Returns:
+        (photos, width), the features that the head reads; with blocks above 0 the tokens that enter
+        the first of these blocks, (photos, tokens, width); with None the pixels themselves,
+        (photos, 3, height, width).
+
+    Raises:
+        ModelError: if these blocks, the final norm and the head alone do not give the model's
+            logits from those tokens.
+    """
+    module: Any = vit.module
+    tokens = module.patch_embed.num_patches
+    parts = []
+    for part in batches(len(pixels), tokens, progress):
+        photos = torch.stack([pixels[index] for index in range(part.start, part.stop)])
+        if blocks is None:
+            parts.append(photos)
+        else:
+            parts.append(_tokens_before(vit, photos, blocks) if blocks else features(vit, photos))
+    return torch.cat(parts)
+
+
+def _tokens_before(vit: Vit, photos: Tensor, blocks: int) -> Tensor:
+    """What enters the last `blocks` blocks: (photos, tokens, width)."""
+    _last_parts(vit, blocks)
+    first = block_names(vit.module)[-blocks]
+    with torch.no_grad(), Recorder(vit.module, watch=[first]) as recorder:
+        logits = vit.module(photos)
+    tokens: Tensor = recorder.inputs[first]
+    with torch.no_grad():
+        again = TrainedPart(vit, blocks)(tokens)
+    if not torch.allclose(again, logits, atol=1e-4):
+        raise ModelError(f"The last blocks of {vit.name} cannot be trained on their own.")
+    return tokens
+
+
+class SeededDropout(nn.Dropout):
+    """Dropout with random numbers of its own: other threads draw from PyTorch's common ones.
+
+    Srivastava et al. 2014, Journal of Machine Learning Research 15.
+    """
+
+    def __init__(self, p: float, seed: int) -> None:
+        super().__init__(p)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return input
+        kept = torch.empty_like(input).bernoulli_(1 - self.p, generator=self.generator)
+        return input * kept / (1 - self.p)
+
+
+class TrainedPart(nn.Module):
+    """What is trained of a model, and all that lies behind it.
+
+    Args:
+        vit: the model that owns it.
+        blocks: how many of its last blocks; 0 is the head alone, None the whole model.
+        dropout: in front of the head, while `training`.
+        seed: of the dropout.
+        bfloat16: whether all but the head is computed in bfloat16; the weights stay as they are.
+    """
+
+    def __init__(
+        self,
+        vit: Vit,
+        blocks: int | None = 0,
+        dropout: float = 0.0,
+        seed: int = 0,
+        *,
+        bfloat16: bool = False,
+    ) -> None:
+        super().__init__()
+        self.module: Any = vit.module
+        self.head: Any = _head(vit)
+        self.dropout = SeededDropout(dropout, seed)
+        self._blocks, self._bfloat16 = blocks, bfloat16
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """What `frozen_part` gives, or pixels, (photos, 3, height, width) → logits,
+        (photos, classes)."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
+            found = self._features(inputs)
+        return self.head(self.dropout(found.to(inputs.dtype)))
+
+    def _features(self, inputs: Tensor) -> Tensor:
+        if inputs.ndim == 2:
+            return inputs
+        if inputs.ndim == 4:
+            tokens = self.module.forward_features(inputs)
+        else:
+            blocks = list(self.module.blocks)
+            for block in blocks[len(blocks) - (self._blocks or 0) :]:
+                inputs = block(inputs)
+            tokens = self.module.norm(inputs)
+        return self.module.forward_head(tokens, pre_logits=True)
+
+
+@torch.no_grad()
+def predict(part: TrainedPart, inputs: Inputs, progress: Progress = lambda _: None) -> Tensor:
+    """Logits of many photos, (photos, classes), a few at a time.
+
+    Args:
+        part: of a model.
+        inputs: of each photo, as from `frozen_part`, or its pixels.
+        progress: called with the finished share after every few photos.
+    """
+    found = [
+        part(torch.stack([inputs[index] for index in range(some.start, some.stop)]))
+        for some in batches(len(inputs), part.module.patch_embed.num_patches, progress)
+    ]
+    return torch.cat(found)
+
+
+def bfloat16_is_fast() -> bool:
+    """Whether this processor multiplies in bfloat16 itself; elsewhere it is slower than float32."""
+    abilities = torch.cpu.get_capabilities()
+    return any(abilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _head(vit: Vit) -> nn.Module:
+    """The classifier: one matrix, or nothing in a model that has none."""
+    classifier = getattr(vit.module, "get_classifier", lambda: None)()
+    if not isinstance(classifier, (nn.Linear, nn.Identity)):
+        raise ModelError(f"The classifier of {vit.name} is not one matrix; it cannot be replaced.")
+    return classifier
+
+
+def _last_parts(vit: Vit, blocks: int | None) -> list[nn.Module]:
+    """What is trained besides the head: the last blocks and the norms behind them."""
+    if blocks is None:
+        return [vit.module]
+    if blocks == 0:
+        return []
+    module: Any = vit.module
+    count = len(block_names(module))
+    if not 0 < blocks <= count:
+        raise ModelError(f"{vit.name} has {count} blocks that can be trained, not {blocks}.")
+    norms = [getattr(module, name, None) for name in ("norm", "fc_norm")]
+    return [*module.blocks[-blocks:], *(norm for norm in norms if norm is not None)]
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

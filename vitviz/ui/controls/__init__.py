@@ -1,0 +1,1 @@
+"""What a visitor chooses: photo, model, method, class, token."""

@@ -1,0 +1,1 @@
+"""What a lesson is: steps, questions, worksheets, and widgets that lessons share."""

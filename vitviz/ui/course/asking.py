@@ -1,0 +1,51 @@
+"""Questions of a lesson, and what is right or wrong about an answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from vitviz.ui.visit.language import entry
+
+
+def is_presenting() -> bool:
+    """Large type and arrow keys, by the switch or the address."""
+    return bool(st.session_state.get("present", st.query_params.get("present") == "true"))
+
+
+def ask(key: str, heading: str) -> bool:
+    """A question with its answers; says what is right or wrong about the chosen one.
+
+    Returns:
+        Whether it was answered.
+    """
+    question: dict[str, Any] = entry(key)
+    st.radio(
+        f"**{heading}** {question['ask']}",
+        range(len(question["options"])),
+        index=answered(key),
+        format_func=question["options"].__getitem__,
+        key=key,
+    )
+    feedback(key)
+    return answered(key) is not None
+
+
+def answered(key: str) -> int | None:
+    """Which answer was chosen: it outlives a move to another step."""
+    given: dict[str, int | None] = st.session_state.setdefault("answers", {})
+    if key in st.session_state:
+        given[key] = st.session_state[key]
+    return given.get(key)
+
+
+def feedback(key: str) -> None:
+    """What is right or wrong about the chosen answer."""
+    question, answer = entry(key), answered(key)
+    if answer is None:
+        return
+    if answer == question["right"]:
+        st.success(question["why"][answer], icon=":material/check:")
+    else:
+        st.warning(question["why"][answer], icon=":material/close:")

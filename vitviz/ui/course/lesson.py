@@ -1,0 +1,63 @@
+"""A lesson: short steps with words on one side and live widgets on the other.
+
+A lesson file defines LESSON. Its texts are in the catalogue under the lesson's id: title, goal,
+a table for each step (title, text, and guess where the step asks one), try, and check, a list of
+three questions. A question has ask, options, right (an index) and why, one sentence per option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from vitviz.ui.visit.language import t
+from vitviz.ui.visit.session import Session
+
+TRY, CHECK = "try", "check"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One screen.
+
+    Attributes:
+        id: of its texts.
+        show: draws its widgets.
+        guess: whether the visitor answers a question before the widgets appear.
+        formula: LaTeX that the words refer to; its lines end with two backslashes.
+        results: LaTeX of what is to be found out, for worksheets with answers.
+    """
+
+    id: str
+    show: Callable[[Session], None]
+    guess: bool = False
+    formula: str = ""
+    results: str = ""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A page of the course.
+
+    Attributes:
+        number: its place in the course.
+        id: its address, and the key of its texts.
+        steps: in order.
+        task: the widgets of the task at the end.
+        papers: address by title.
+    """
+
+    number: int
+    id: str
+    steps: tuple[Step, ...]
+    task: Callable[[Session], None]
+    papers: Mapping[str, str]
+
+    @property
+    def screens(self) -> list[str]:
+        """The steps' ids, then the task and the self-check."""
+        return [*(step.id for step in self.steps), TRY, CHECK]
+
+    def text(self, key: str, **values: object) -> str:
+        """One of its own texts."""
+        return t(f"{self.id}.{key}", **values)

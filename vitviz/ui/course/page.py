@@ -1,0 +1,153 @@
+"""A lesson on the page: one step at a time, for one or for a class."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from vitviz.errors import VitvizError
+from vitviz.ui.controls.photo_picker import as_code, choose_photo
+from vitviz.ui.course.asking import answered, ask, feedback, is_presenting
+from vitviz.ui.course.lesson import CHECK, TRY, Lesson, Step
+from vitviz.ui.course.worksheet import worksheet
+from vitviz.ui.parts.browser import URL
+from vitviz.ui.visit.language import entry, explained, language, language_switch, t
+from vitviz.ui.visit.session import Session, analyse
+from vitviz.zoo.load import bundled_models
+
+
+def show(lesson: Lesson) -> None:
+    """The lesson on one's own photo, one step at a time."""
+    language_switch()
+    with st.container(key="presenting" if is_presenting() else "lesson"):
+        _head(lesson)
+        photo = choose_photo()
+        stage = st.container(key="stage")
+        number = _walk(lesson)
+        with stage:
+            try:
+                session = analyse(photo.data, bundled_models()[0])
+                _screen(lesson, session, lesson.screens[number - 1])
+            except VitvizError as error:
+                st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
+
+
+def _head(lesson: Lesson) -> None:
+    """Title and goal, presenter and worksheets."""
+    with st.container(horizontal=True, vertical_alignment="center", key="lesson_head"):
+        st.title(f"{lesson.number} · {lesson.text('title')}", anchor=False)
+        st.toggle(t("lesson.present"), key="present", bind=URL)
+        with st.popover(t("lesson.worksheet"), icon=":material/print:", key="worksheets"):
+            for answers in (False, True):
+                kind = "answers" if answers else "blanks"
+                st.download_button(
+                    t(f"lesson.with_{kind}"),
+                    partial(worksheet, lesson, answers=answers, tongue=language()),
+                    f"vitviz-{lesson.number}-{lesson.id}-{kind}.html",
+                    "text/html",
+                    on_click="ignore",
+                    key=f"worksheet_{kind}",
+                )
+    if not is_presenting():
+        st.caption(f"**{t('lesson.goal')}** {lesson.text('goal')}")
+
+
+def _screen(lesson: Lesson, session: Session, screen: str) -> None:
+    """Words on the left, widgets on the right; on a phone one below the other."""
+    if screen == CHECK:
+        _check(lesson)
+        return
+    words, widgets = st.columns([4, 5] if is_presenting() else [2, 3], gap="large")
+    step = next((s for s in lesson.steps if s.id == screen), Step(TRY, lesson.task))
+    with words:
+        heading = t("lesson.try") if screen == TRY else lesson.text(f"{screen}.title")
+        st.subheader(heading, anchor=False)
+        st.markdown(lesson.text(TRY if screen == TRY else f"{screen}.text"))
+        if step.formula:
+            st.latex(step.formula)
+        known = not step.guess or _guess(lesson, screen, widgets)
+    if known:
+        with widgets:
+            step.show(session)
+
+
+def _guess(lesson: Lesson, screen: str, widgets: DeltaGenerator) -> bool:
+    """The question before the widgets: whether they may appear. A presenter's, in large type,
+    stands where they come, and makes room for them once it is answered right."""
+    key = f"{lesson.id}.{screen}.guess"
+    if not is_presenting():
+        if known := ask(key, t("lesson.guess")):
+            return known
+        widgets.info(t("lesson.answer_first"), icon=":material/visibility_off:")
+    elif answered(key) == entry(key)["right"]:
+        feedback(key)
+        return True
+    else:
+        with widgets:
+            ask(key, t("lesson.guess"))
+    return False
+
+
+def _check(lesson: Lesson) -> None:
+    """Three questions side by side, and what to read."""
+    st.subheader(t("lesson.check"), anchor=False)
+    for number, column in enumerate(st.columns(len(entry(f"{lesson.id}.{CHECK}")), gap="medium")):
+        with column:
+            ask(f"{lesson.id}.{CHECK}.{number}", f"{number + 1}.")
+    st.subheader(t("lesson.papers"), anchor=False)
+    st.markdown("\n".join(f"- [{title}]({url})" for title, url in lesson.papers.items()))
+
+
+def _walk(lesson: Lesson) -> int:
+    """Back, the steps, next; a presenter walks with the arrow keys."""
+    if st.session_state.get("lesson") != lesson.id:  # another one starts at its first step
+        st.session_state.pop("step", None)
+        st.session_state["lesson"] = lesson.id
+    last = len(lesson.screens)
+    presenting = is_presenting()
+    with st.container(
+        horizontal=True, horizontal_alignment="center", vertical_alignment="center", key="walk"
+    ):
+        back = st.container(width="content")
+        chosen = st.segmented_control(
+            t("lesson.step"),
+            range(1, last + 1),
+            default=None if "step" in st.session_state else 1,  # either, not both
+            required=True,
+            key="step",
+            bind=URL,
+            label_visibility="collapsed",
+        )
+        number = chosen or 1
+        back.button(
+            t("lesson.back"),
+            icon=":material/arrow_back:",
+            key="back",
+            disabled=number == 1,
+            shortcut="Left" if presenting else None,
+            on_click=lambda: st.session_state.update(step=number - 1),
+        )
+        st.button(
+            t("lesson.next"),
+            icon=":material/arrow_forward:",
+            icon_position="right",
+            type="primary",
+            key="next",
+            disabled=number == last,
+            shortcut="Right" if presenting else None,
+            on_click=lambda: st.session_state.update(step=number + 1),
+        )
+    return number
+
+
+def lessons() -> list[Lesson]:
+    """Every lesson in the folder, in the order of their numbers."""
+    folder = Path(__file__).parent.parent / "lessons"
+    modules = (f"vitviz.ui.lessons.{module.name}" for module in iter_modules([str(folder)]))
+    found: list[Lesson] = [import_module(name).LESSON for name in modules]
+    return sorted(found, key=lambda lesson: lesson.number)

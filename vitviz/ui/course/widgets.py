@@ -1,0 +1,148 @@
+"""What several lessons show: the photo with a patch to choose, and numbers as colours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from vitviz.heatmap import Heatmap
+from vitviz.methods.explain import explain
+from vitviz.pictures.input import input_picture
+from vitviz.pictures.overlay import colorize, overlay
+from vitviz.recording.recording import Recording
+from vitviz.ui.course.asking import is_presenting
+from vitviz.ui.parts.browser import URL
+from vitviz.ui.parts.patch_map import patch_map
+from vitviz.ui.parts.prediction_bars import prediction_bars
+from vitviz.ui.visit.language import t
+from vitviz.ui.visit.session import Look, Session
+from vitviz.ui.visit.turns import turn
+
+DIVERGING = "RdBu_r"
+CLASSES = 4  # of a prediction
+UPRIGHT = {"labelAngle": 0}  # numbers below a chart that stand upright
+T = TypeVar("T")
+
+
+def pick_patch(
+    session: Session,
+    heat: Heatmap | None = None,
+    meaning: str = "",
+    marks: Sequence[list[int]] = (),
+    scale: tuple[float, float] | None = None,
+) -> tuple[int, int]:
+    """The photo, under a map if there is one; a click chooses the patch that the lessons follow.
+
+    The patch is in the address; at first it is the one in the middle.
+
+    Args:
+        marks: patches to mark with a ring, as [row, column].
+        scale: values of the lowest and highest colour; None gives the map its own.
+    """
+    rows, cols = session.rec.grid
+    bare = Heatmap(np.zeros(session.rec.grid, np.float32), session.rec.box, "none")
+    patch = chosen_patch(session)
+    look = Look("inferno", 0.6 if heat else 0.0, True)
+    patch_map(
+        session,
+        heat or bare,
+        None,
+        look,
+        query=patch,
+        scale=scale,
+        marks=list(marks),
+        meaning=meaning,
+        alt=t("lesson.photo_alt", row=patch[0], col=patch[1], rows=rows, cols=cols),
+        key="lesson_photo",
+        on_query=_keep_patch,
+    )
+    return patch
+
+
+def chosen_patch(session: Session) -> tuple[int, int]:
+    """The patch in the address, or the one in the middle."""
+    rows, cols = session.rec.grid
+    parts = st.query_params.get("patch", st.session_state.get("patch", "")).split(",")
+    if len(parts) == 2 and all(part.isdecimal() for part in parts):
+        row, col = map(int, parts)
+        if row < rows and col < cols:
+            return row, col
+    return rows // 2, cols // 2
+
+
+def _keep_patch() -> None:
+    query = st.session_state["lesson_photo"].query
+    if query != "cls":  # a second click on the same patch
+        st.query_params["patch"] = st.session_state["patch"] = query
+
+
+def colours(values: NDArray[np.float32], scale: float, enlarge: int = 1) -> Image.Image:
+    """Numbers as colours, (rows, cols) → picture: blue is negative, red positive, white is zero.
+
+    Args:
+        scale: the size of the numbers drawn in the fullest colours.
+        enlarge: pixels a number.
+    """
+    picture = Image.fromarray(colorize(values, DIVERGING, (-scale, scale)))
+    size = (picture.width * enlarge, picture.height * enlarge)
+    return picture.resize(size, Image.Resampling.NEAREST)
+
+
+def chart_height(height: int) -> int:
+    """Pixels of a chart: more for a presenter's large type."""
+    return round(1.35 * height) if is_presenting() else height
+
+
+def run_once(session: Session, name: str, asked: Hashable, compute: Callable[[], T]) -> T:
+    """What runs the model, computed in a turn and kept with the photo until something else is asked
+    under this name."""
+    kept = session.kept.get(name)
+    if kept is None or kept[0] != asked:
+        with turn():
+            kept = session.kept[name] = asked, compute()
+    found: T = kept[1]
+    return found
+
+
+def result(rec: Recording, title: str) -> None:
+    """A run of the model: its input under the class token's attention, and what it predicts."""
+    heat = explain(rec, "attention")
+    height, width = (side * count for side, count in zip(rec.patch_size, rec.grid, strict=True))
+    picture = input_picture(rec.vit, rec.pixels)
+    placed = replace(heat, box=(0.0, 0.0, float(width), float(height)))
+    st.image(overlay(picture, placed, alpha=0.5), caption=title, alt=title, width=260)
+    prediction_bars(rec.predictions[:CLASSES])
+
+
+def followed(session: Session) -> tuple[int, int]:
+    """The layer and head that the lessons follow; at first one in the middle."""
+    kept = st.session_state.get("followed", {})
+    layer = min(kept.get("layer", session.rec.num_layers // 2), session.rec.num_layers - 1)
+    return layer, min(kept.get("head", 0), session.rec.num_heads(layer) - 1)
+
+
+def follow_layer(session: Session) -> int:
+    """A slider for the layer, kept from step to step."""
+    layer, head = followed(session)
+    last = session.rec.num_layers - 1
+    layer = st.slider(t("lesson.layer"), 0, last, layer, key="in_layer", bind=URL)
+    st.session_state["followed"] = {"layer": layer, "head": head}
+    return layer
+
+
+def layer_and_head(session: Session) -> tuple[int, int]:
+    """Sliders for the layer and the head, kept from step to step."""
+    left, right = st.columns(2)
+    with left:
+        layer = follow_layer(session)
+    _, head = followed(session)
+    last = session.rec.num_heads(layer) - 1
+    head = right.slider(t("lesson.head"), 0, last, head, key="in_head", bind=URL)
+    st.session_state["followed"] = {"layer": layer, "head": head}
+    return layer, head

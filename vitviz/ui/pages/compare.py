@@ -1,0 +1,297 @@
+"""Which explanation to believe: methods side by side, measured on the photo at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from vitviz.errors import MethodError, VitvizError
+from vitviz.measures.comparison import STEPS, Measured, measure, ranked, supported
+from vitviz.measures.faithfulness import Change, masked_input
+from vitviz.methods.explain import METHODS
+from vitviz.pictures.input import input_picture
+from vitviz.pictures.overlay import shared_scale
+from vitviz.ui.controls.choice import choice
+from vitviz.ui.controls.model_picker import is_here, page_head
+from vitviz.ui.controls.photo_picker import Photo, as_code, choose_photo, sample_photos
+from vitviz.ui.controls.question import method_title, methods_for
+from vitviz.ui.parts.browser import URL
+from vitviz.ui.parts.map_sheet import Panel, map_sheet
+from vitviz.ui.visit.language import explained, label, t
+from vitviz.ui.visit.session import Look, Session, analyse
+from vitviz.ui.visit.turns import many_turns
+from vitviz.zoo.catalogue import offers
+
+FIRST = ["attention", "rollout", "relevance", "gradcam"]
+RANDOM = "random"
+CHANGES: tuple[Change, ...] = ("deletion", "insertion")
+LOOK = Look("inferno", 0.6, True)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is compared: methods, the class by its name, and a point of a kind of curve."""
+
+    methods: list[str]
+    target: str | None
+    change: Change
+    step: int
+
+
+def page() -> None:
+    """The chosen methods on one photo, or on two photos or models beside each other."""
+    model = page_head(t("compare.title"))
+    photo = choose_photo()
+    if not is_here(model):
+        return
+    try:
+        session = analyse(photo.data, model.name)
+        if not session.rec.predictions:
+            raise MethodError(t("compare.no_classifier"))
+        wish, beside = wishes(session, photo, model.name)
+    except VitvizError as error:
+        st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
+        return
+    if beside is None:
+        compare(session, photo.alt, wish, "alone")
+        return
+    left, right = st.columns(2, gap="large")
+    with left:
+        compare(session, photo.alt, wish, "left")
+    with right:
+        compare(*beside, wish, "right")
+
+
+def wishes(session: Session, photo: Photo, model: str) -> tuple[Wish, tuple[Session, str] | None]:
+    """The controls, which serve both sides where there are two."""
+    methods = choice(
+        st.pills,
+        t("compare.methods"),
+        [method for method in methods_for(session.rec) if method != RANDOM],
+        FIRST,
+        "methods",
+        method_title,
+        selection_mode="multi",
+        help=t("compare.methods_help"),
+    )
+    labels = [p.label for p in session.rec.predictions]
+    left, middle, right, last = st.columns([3, 3, 3, 3], vertical_alignment="bottom")
+    hint = t("ask.top", label=label(labels[0]))
+    target: str | None = choice(
+        left.selectbox, t("ask.class"), labels, None, "target", label, placeholder=hint
+    )
+    with middle:
+        beside = side_by_side(photo, model)
+    change: Change = choice(
+        right.segmented_control,
+        t("compare.direction"),
+        CHANGES,
+        CHANGES[0],
+        "change",
+        lambda change: t(f"compare.{change}"),
+        required=True,
+    )
+    step = last.select_slider(
+        t("compare.changed"),
+        range(STEPS + 1),
+        STEPS // 4,
+        format_func=lambda step: f"{step / STEPS:.0%}",
+        key="step",
+        bind=URL,
+    )
+    return Wish(methods, target, change, step), beside
+
+
+def side_by_side(photo: Photo, model: str) -> tuple[Session, str] | None:
+    """Another photo, or the same one in another model on this machine, and its description."""
+    models = [other.name for other in offers() if other.here and other.name != model]
+    titles = {key: title for key, (title, _) in sample_photos().items()}
+    offered = {key: (other, model) for key, (_, other) in sample_photos().items()}
+    offered |= {name: (photo, name) for name in models}
+    chosen = choice(
+        st.selectbox,
+        t("compare.beside"),
+        list(offered),
+        None,
+        "beside",
+        lambda key: titles.get(key, key),
+        placeholder=t("compare.photo_or_model" if models else "compare.photo"),
+    )
+    if chosen is None:
+        return None
+    other, name = offered[chosen]
+    return analyse(other.data, name, "session beside"), other.alt
+
+
+def compare(session: Session, alt_text: str, wish: Wish, key: str) -> None:
+    """Maps on one scale, what the measurements say, the curves and the changed photo."""
+    found, target = measurements(session, wish)
+    if len(found) < 2:
+        st.info(t("compare.choose"), icon=":material/touch_app:")
+        return
+    order = ranked(found)
+    chosen = pick_panel(session, order, alt_text, key)
+    name = label(next(p.label for p in session.rec.predictions if p.index == target))
+    st.markdown(verdict(order, name))
+    alone = key == "alone"
+    left, right = st.columns([3, 2], gap="large") if alone else (st.container(), st.container())
+    with left:
+        st.altair_chart(chart(order, wish), width="stretch", alt=t("compare.curves", label=name))
+        scores(order)
+    with right:
+        changed_photo(session, chosen, wish, name)
+
+
+def measurements(session: Session, wish: Wish) -> tuple[list[Measured], int]:
+    """Every wanted method and random order, measured once for a class, and the class."""
+    rec, kept = session.rec, session.kept
+    index = {p.label: p.index for p in rec.predictions}
+    target = index.get(wish.target or "", rec.predictions[0].index)
+    found = []
+    for method in [*wish.methods, RANDOM] if wish.methods else []:
+        asked = (method, target)
+        if asked not in kept:
+            try:
+                with many_turns(t("compare.measuring", method=method_title(method))) as progress:
+                    kept[asked] = measure(rec, method, target, progress=progress)
+            except VitvizError as error:
+                st.warning(explained(error), icon=":material/block:")
+                continue
+        found.append(kept[asked])
+    return found, target
+
+
+def pick_panel(session: Session, order: list[Measured], alt_text: str, key: str) -> Measured:
+    """The maps in the order of their rank, in shares of their sum; a click chooses one."""
+    maps = {m.method: m.heat.shares for m in order}
+    held = st.session_state.get(f"chosen_{key}")
+    chosen = next((m for m in order if m.method == held), order[0])
+    panels = [
+        Panel(
+            m.method,
+            f"{rank} · {method_title(m.method)}",
+            t("compare.ranked", rank=rank, method=method_title(m.method), alt=alt_text),
+            maps[m.method],
+            m is chosen,
+        )
+        for rank, m in enumerate(order, start=1)
+    ]
+
+    def choose() -> None:
+        st.session_state[f"chosen_{key}"] = st.session_state[f"maps_{key}"].open
+
+    map_sheet(
+        session,
+        panels,
+        LOOK,
+        columns=0,
+        scale=shared_scale(maps.values()),
+        alt=t("compare.maps"),
+        key=f"maps_{key}",
+        on_open=choose,
+    )
+    return chosen
+
+
+def verdict(order: list[Measured], name: str) -> str:
+    """Which method the model's behaviour supports here, in a sentence."""
+    baseline = next(m for m in order if m.method == RANDOM)
+    best = next(m for m in order if m.method != RANDOM)
+    return t(
+        "compare.supported" if supported(best, baseline) else "compare.none",
+        method=method_title(best.method),
+        label=as_code(name),
+        gain=f"{best.score - baseline.score:+.2f}",
+        deviation=f"{baseline.deviation:.2f}",
+        areas=t(
+            "compare.areas",
+            deletion=f"{best.deletion.area:.2f}",
+            random_deletion=f"{baseline.deletion.area:.2f}",
+            insertion=f"{best.insertion.area:.2f}",
+            random_insertion=f"{baseline.insertion.area:.2f}",
+        ),
+    )
+
+
+def chart(order: Sequence[Measured], wish: Wish) -> alt.LayerChart:
+    """The curves over each other; hovering names the values."""
+    curves = [(m, m.deletion if wish.change == "deletion" else m.insertion) for m in order]
+    points = pd.DataFrame(
+        {
+            "method": method_title(m.method),
+            "share": share,
+            "probability": probability,
+            "order": "random" if m.method == RANDOM else "method",
+        }
+        for m, curve in curves
+        for share, probability in zip(curve.shares, curve.probabilities, strict=True)
+    )
+    axis = alt.Axis(format="%")
+    # A method has one colour, whatever it is compared with and on whichever photo.
+    colours = alt.Scale(domain=[method_title(method) for method in METHODS])
+    shown_here = [method_title(m.method) for m in order]
+    legend = alt.Legend(orient="bottom", columns=3, title=None, symbolOpacity=1, values=shown_here)
+    base = alt.Chart(points).encode(
+        x=alt.X("share", axis=axis, title=t("compare.changed")),
+        y=alt.Y(
+            "probability", axis=axis, title=t("compare.probability"), scale=alt.Scale(domainMin=0)
+        ),
+        color=alt.Color("method", scale=colours, legend=legend),
+    )
+    dashes = alt.Scale(domain=["method", "random"], range=[[1, 0], [4, 4]])
+    lines = base.mark_line().encode(strokeDash=alt.StrokeDash("order", scale=dashes, legend=None))
+    shown = [
+        alt.Tooltip("method", title=t("compare.method")),
+        alt.Tooltip("probability", format=".1%", title=t("compare.probability")),
+        alt.Tooltip("share", format=".0%", title=t("compare.changed")),
+    ]
+    dots = base.mark_point(filled=True, size=120, opacity=0.02).encode(tooltip=shown)
+    here = alt.Chart(pd.DataFrame({"share": [wish.step / STEPS]}))
+    return lines + dots + here.mark_rule(opacity=0.5).encode(x="share")
+
+
+def scores(order: Sequence[Measured]) -> None:
+    """Ranks and areas as a table that sorts."""
+    baseline = next(m for m in order if m.method == RANDOM)
+    table = pd.DataFrame(
+        {
+            t("compare.rank"): rank,
+            t("compare.method"): method_title(m.method),
+            t("compare.deletion_area"): m.deletion.area,
+            t("compare.insertion_area"): m.insertion.area,
+            t("compare.both"): m.score,
+            t("compare.over_random"): m.score - baseline.score,
+        }
+        for rank, m in enumerate(order, start=1)
+    )
+    number = st.column_config.NumberColumn(format="%.3f")
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config=dict.fromkeys(table.columns[2:], number),
+        alt=t("compare.areas_alt"),
+    )
+    st.caption(t("compare.areas_meaning"))
+
+
+def changed_photo(session: Session, chosen: Measured, wish: Wish, name: str) -> None:
+    """What the model is given at this point of the curve."""
+    curve = chosen.deletion if wish.change == "deletion" else chosen.insertion
+    share = wish.step / STEPS
+    pixels = masked_input(session.rec, chosen.heat, share, wish.change)
+    point = int(abs(curve.shares - share).argmin())
+    text = t(
+        f"compare.after_{wish.change}",
+        share=f"{share:.0%}",
+        method=method_title(chosen.method),
+        label=as_code(name),
+        probability=f"{curve.probabilities[point]:.1%}",
+    )
+    if chosen.method == RANDOM:
+        text += t("compare.random_mean")
+    st.image(input_picture(session.rec.vit, pixels), width="stretch", alt=text.replace("`", ""))
+    st.caption(text)

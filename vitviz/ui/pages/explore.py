@@ -1,0 +1,277 @@
+"""The start page: a photo, what the model says it is, and where it looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
+from streamlit.delta_generator import DeltaGenerator
+
+from vitviz.errors import VitvizError
+from vitviz.heatmap import Heatmap, Scale
+from vitviz.methods.artefacts import artefact_patches
+from vitviz.methods.attention import all_head_maps
+from vitviz.methods.explain import METHODS, explain
+from vitviz.methods.method import Method
+from vitviz.models.anatomy import any_size_patch
+from vitviz.pictures.input import show_input
+from vitviz.pictures.overlay import COLORMAPS, colorize, shared_scale
+from vitviz.progress import Progress
+from vitviz.recording.recording import Query, Recording
+from vitviz.ui.controls.model_picker import is_here, page_head
+from vitviz.ui.controls.photo_picker import Photo, as_code, choose_photo
+from vitviz.ui.controls.question import (
+    ATTENTION,
+    Question,
+    how_to_ask,
+    map_controls,
+    map_meaning,
+    method_title,
+)
+from vitviz.ui.pages.downloads import downloads
+from vitviz.ui.pages.sheet import show_sheet
+from vitviz.ui.parts.browser import URL
+from vitviz.ui.parts.patch_map import patch_map
+from vitviz.ui.parts.prediction_bars import prediction_bars
+from vitviz.ui.visit.language import explained, t
+from vitviz.ui.visit.session import Look, Session, analyse
+from vitviz.ui.visit.turns import many_turns, turn
+
+MOST_PATCHES = 1600  # whose rows are sent to the browser
+REGISTERS = "[Vision transformers need registers](https://arxiv.org/abs/2309.16588)"
+MATRIX = (160, 160)  # px of a picture of a matrix
+
+
+def page() -> None:
+    """Photo and predictions first, then the map with its controls."""
+    model = page_head(t("explore.title"))
+    photo = choose_photo()
+    if not is_here(model):
+        return
+    try:
+        session = analyse(photo.data, model.name, whole=is_whole())
+    except VitvizError as error:
+        st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
+        return
+    show, ask = st.columns([3, 2], gap="large")
+    with ask:
+        predictions(session.rec)
+        question = map_controls(session.rec)
+    with show:
+        picture, note = st.container(key="picture"), st.empty()
+        buttons = st.container(horizontal=True)
+    with buttons:
+        if any_size_patch(session.rec.vit.module):
+            st.toggle(t("explore.whole"), key="whole", bind=URL, help=t("explore.whole_help"))
+        look, shared, marked = appearance(question.method)
+    maps = all_maps(session, question.query) if question.method == "attention" else []
+    of_all = [heat for of_layer in maps for heat in of_layer.values()]
+    scale = shared_scale(of_all) if shared and of_all else None
+    heat = answer(session, question, note)
+    if heat:
+        with show:
+            marks = artefacts(session.rec) if marked else []
+        with picture:
+            show_map(session, photo, heat, question, look, scale, marks)
+        note.caption(how_to_ask(session.rec, question))
+    else:
+        with picture:
+            no_map(session, photo, question)
+    with buttons:
+        if heat:
+            downloads(session, heat, question.query, look, scale, Path(photo.name).stem)
+        if st.button(t("explore.input"), icon=":material/grid_on:"):
+            model_input(session.rec)
+    if any(maps):
+        layer, head = question.options["layer"], question.options["head"]
+        show_sheet(session, maps, look, scale, layer, head)
+
+
+def is_whole() -> bool:
+    """Whether the model shall see the whole photo, by the switch or the address."""
+    return bool(st.session_state.get("whole", st.query_params.get("whole") == "true"))
+
+
+def all_maps(session: Session, query: Query) -> list[dict[int | None, Heatmap]]:
+    """Every layer's heads from this query, kept until the query changes."""
+    asked, maps = session.kept.get("maps", (None, []))
+    if asked != query:
+        maps = all_head_maps(session.rec, query)
+        session.kept["maps"] = (query, maps)
+    return maps
+
+
+def predictions(rec: Recording) -> None:
+    """The five most probable classes with bars."""
+    st.subheader(t("explore.sees"), anchor=False)
+    if not rec.predictions:
+        st.info(t("explore.no_classifier"))
+        return
+    prediction_bars(rec.predictions[:5])
+    if rec.left_out:
+        st.caption(t("explore.left_out", shown=rec.num_layers, hidden=len(rec.left_out)))
+    count, seconds = len(rec.predictions), f"{rec.seconds:.2f}"
+    st.caption(t("explore.model", name=rec.vit.name, count=count, seconds=seconds))
+
+
+def appearance(method: str) -> tuple[Look, bool, bool]:
+    """How maps are drawn, whether all heads and layers share one scale, and whether artefact tokens
+    are marked."""
+    with st.popover(t("explore.appearance"), icon=":material/palette:"):
+        colormap = st.selectbox(t("explore.colours"), COLORMAPS, key="colours", bind=URL)
+        alpha = st.slider(t("explore.strength"), 0.0, 1.0, 0.6, 0.05, key="strength", bind=URL)
+        smooth = st.toggle(t("explore.smooth"), True, key="smooth", bind=URL)
+        shared = st.toggle(
+            t("explore.shared"),
+            key="shared",
+            bind=URL,
+            disabled=method != "attention",
+            help=t("explore.shared_help"),
+        )
+        marked = st.toggle(t("explore.artefacts"), key="artefacts", bind=URL)
+    return Look(colormap, alpha, smooth), shared and method == "attention", marked
+
+
+def artefacts(rec: Recording) -> list[list[int]]:
+    """The artefact tokens as [row, column], with two sentences on what they are."""
+    try:
+        found: list[list[int]] = artefact_patches(rec).nonzero().tolist()
+    except VitvizError as error:
+        st.caption(explained(error))
+        return []
+    st.caption(t("explore.artefacts_found", count=len(found), paper=REGISTERS))
+    return found
+
+
+def show_map(
+    session: Session,
+    photo: Photo,
+    heat: Heatmap,
+    question: Question,
+    look: Look,
+    scale: Scale | None,
+    marks: list[list[int]],
+) -> None:
+    """The photo under its heatmap."""
+    rec, method, query = session.rec, METHODS[question.method], question.query
+    rows, cols = heat.values.shape
+    meaning, title = map_meaning(rec, question), method_title(method.id)
+    patch_map(
+        session,
+        heat,
+        patch_rows(rec, question),
+        look,
+        query=None if query == "cls" else rec.cell(query, (rows, cols)),
+        scale=scale,
+        marks=marks,
+        meaning=meaning,
+        alt=t("map.alt", photo=photo.alt, method=title, meaning=meaning),
+        key="patch_map",
+        on_query=partial(pin_query, rec, (rows, cols)) if takes_query(rec, question) else None,
+    )
+
+
+def patch_rows(rec: Recording, question: Question) -> NDArray[np.float32] | None:
+    """Where each patch looks in the chosen layer and head, (patches, patches); None for a method
+    that would have to compute it, or a layer with too many patches or none that look at all."""
+    if question.method != "attention":
+        return None
+    layer, head = question.options["layer"], question.options["head"]
+    if rec.kind(layer) != "global" or math.prod(rec.layer_grid(layer)) > MOST_PATCHES:
+        return None
+    attention = rec.attention(layer)
+    chosen = attention.mean(dim=0) if head is None else attention[head]
+    prefix = len(chosen) - math.prod(rec.layer_grid(layer))
+    return chosen[prefix:, prefix:].numpy()
+
+
+def answer(session: Session, question: Question, note: DeltaGenerator) -> Heatmap | None:
+    """The heatmap, kept until the question changes; None, and why in `note`, where the method does
+    not apply.
+
+    A slow method shows in `note` how far it is and a button to stop it; any other change stops it
+    too.
+    """
+    asked, heat = session.kept.get("answer", (None, None))
+    if asked == question:
+        return heat
+    arguments = {**question.options, **question.classes}
+    try:
+        with asking(METHODS[question.method], note) as progress:
+            heat = explain(
+                session.rec, question.method, question.query, progress=progress, **arguments
+            )
+    except VitvizError as error:
+        note.warning(explained(error), icon=":material/block:")
+        return None
+    session.kept["answer"] = (question, heat)
+    return heat
+
+
+@contextmanager
+def asking(method: Method, note: DeltaGenerator) -> Iterator[Progress | None]:
+    """A turn for a method that runs the model; a slow one shows its progress and can be stopped."""
+    if method.slow:
+        with note.container(horizontal=True, vertical_alignment="center"):
+            st.button(
+                t("explore.stop"), on_click=lambda: st.session_state.update(method="attention")
+            )
+            with many_turns(t("explore.asking")) as progress:
+                yield progress
+    elif method.needs_gradient:
+        with turn():
+            yield None
+    else:
+        yield None
+
+
+def takes_query(rec: Recording, question: Question) -> bool:
+    """Whether a click on a patch can start from it."""
+    by_class_token = question.method == ATTENTION and (
+        rec.kind(question.options["layer"]) == "class attention"
+    )
+    return METHODS[question.method].has_query and not by_class_token
+
+
+def no_map(session: Session, photo: Photo, question: Question) -> None:
+    """What is shown where a method does not apply: the photo alone, or the matrices of a layer
+    whose channels look at channels."""
+    rec, layer = session.rec, question.options.get("layer", 0)
+    if question.method != ATTENTION or rec.kind(layer) != "channel":
+        st.image(session.preview, width="stretch", alt=photo.alt)
+        return
+    heads = rec.attention(layer).numpy()
+    names = [t("sheet.head", head=head) for head in range(len(heads))]
+    pictures = [colorize(matrix, COLORMAPS[0], (0.0, float(matrix.max()))) for matrix in heads]
+    enlarged = [Image.fromarray(p).resize(MATRIX, Image.Resampling.NEAREST) for p in pictures]
+    st.caption(t("explore.channels", channels=heads.shape[1]))
+    st.image(enlarged, caption=names, width=MATRIX[0], alt=names)
+
+
+def pin_query(rec: Recording, grid: tuple[int, int]) -> None:
+    """A click on the photo, under a map of this grid, becomes the query."""
+    query = st.session_state["patch_map"].query
+    if query != "cls":
+        row, col = map(int, query.split(","))
+        query = ",".join(map(str, rec.patch_in((row, col), grid)))
+    st.session_state["query"] = "" if query == "cls" else query
+
+
+def model_input(rec: Recording) -> None:
+    """What the model was given, with its patch grid."""
+    rows, cols = rec.grid
+    height, width = rec.pixels.shape[1:]
+    text = t("explore.input_size", width=width, height=height, rows=rows, cols=cols)
+
+    @st.dialog(t("explore.all_input"))
+    def dialog() -> None:
+        st.image(show_input(rec), caption=text, alt=text, width="stretch")
+
+    dialog()

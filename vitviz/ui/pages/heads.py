@@ -1,0 +1,229 @@
+"""What each head does, and what the model loses without it."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from vitviz.errors import MethodError, VitvizError
+from vitviz.inside.heads import (
+    HeadStatistics,
+    ablate,
+    head_importance,
+    head_statistics,
+    mean_statistics,
+)
+from vitviz.methods.explain import explain
+from vitviz.photos.load import load_image
+from vitviz.recording.record import record
+from vitviz.recording.recording import Recording
+from vitviz.ui.controls.choice import choice
+from vitviz.ui.controls.model_picker import is_here, page_head
+from vitviz.ui.controls.photo_picker import as_code, choose_photo, sample_photos
+from vitviz.ui.controls.question import cls_means
+from vitviz.ui.parts.head_matrix import Cell, matrix
+from vitviz.ui.parts.map_sheet import Panel, map_sheet
+from vitviz.ui.visit.language import explained, label, t
+from vitviz.ui.visit.session import Look, Session, analyse, model
+from vitviz.ui.visit.turns import many_turns, turn
+from vitviz.zoo.catalogue import Offer
+
+HERE, GALLERY = "here", "samples"
+OPEN, SWITCH = "open", "switch"
+IMPORTANCE = "importance"
+STATISTICS = {"distance": "{:.0f}", "entropy": "{:.1f}", "to_prefix": "{:.0%}", "to_self": "{:.0%}"}
+
+
+def page() -> None:
+    """The matrix of heads, the head that is open, and predictions without those switched off."""
+    model = page_head(t("heads.title"))
+    photo = choose_photo()
+    if not is_here(model):
+        return
+    try:
+        session = analyse(photo.data, model.name)
+        statistic, over, mode = wishes()
+        values, pattern = numbers(session, statistic, over)
+    except VitvizError as error:
+        st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
+        return
+    off = in_link(session.rec, "off")
+    layer, head = min(in_link(session.rec, "open"), default=(session.rec.num_layers - 1, 0))
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        matrix(session, values, pattern, off, (layer, head), lambda: clicked(mode))
+        without(session, off)
+        with st.expander(t("heads.all_numbers"), icon=":material/table_rows:"):
+            table(session, over)
+    with right:
+        opened(session, layer, head, photo.alt)
+
+
+def wishes() -> tuple[str, str, str]:
+    """Which number, over what, and what a click does."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        statistic = _choose("statistic", [*STATISTICS, IMPORTANCE])
+        over = _choose("over", [HERE, GALLERY])
+        mode = _choose("mode", [OPEN, SWITCH])
+    st.caption(t(f"heads.meaning.{statistic}"))
+    return statistic, over, mode
+
+
+def _choose(key: str, options: list[str]) -> str:
+    chosen: str = choice(
+        st.segmented_control,
+        t(f"heads.{key}.label"),
+        options,
+        options[0],
+        key,
+        lambda option: t(f"heads.{key}.{option}"),
+        required=True,
+    )
+    return chosen
+
+
+def numbers(session: Session, statistic: str, over: str) -> tuple[NDArray[np.float32], str]:
+    """The number of every head, (layers, heads), and how it is written."""
+    if statistic == IMPORTANCE:
+        if over == GALLERY:
+            raise MethodError(t("heads.one_photo"))
+        return 100 * importance(session), "{:+.1f}"
+    return getattr(statistics(session, over), statistic), STATISTICS[statistic]
+
+
+def statistics(session: Session, over: str) -> HeadStatistics:
+    """Of this photo, kept until it changes, or the mean of the samples."""
+    if over == GALLERY:
+        with st.spinner(t("heads.looking")):
+            return of_samples(session.model)
+    return session.rec.derived.get("heads", lambda: head_statistics(session.rec))
+
+
+@st.cache_data(show_spinner=False, max_entries=20)
+def of_samples(offered: Offer) -> HeadStatistics:
+    """The mean of the samples."""
+    vit = model(offered.name)
+    photos = [load_image(photo.data) for _, photo in sample_photos().values()]
+    with turn():
+        return mean_statistics([head_statistics(record(vit, photo)) for photo in photos])
+
+
+def importance(session: Session) -> NDArray[np.float32]:
+    """Measured once for a photo, while a bar shows how far it is."""
+    if "importance" not in session.kept:
+        with many_turns(t("heads.switching")) as progress:
+            session.kept["importance"] = head_importance(session.rec, progress=progress).heads
+    measured: NDArray[np.float32] = session.kept["importance"]
+    return measured
+
+
+def clicked(mode: str) -> None:
+    """Open a head, or switch it or its layer off or on."""
+    layer, head = st.session_state["matrix"].open.split(",")
+    rec = st.session_state["session"].rec
+    off = in_link(rec, "off")
+    if head != "all" and mode == OPEN:
+        into_link("open", {(int(layer), int(head))})
+    elif head == "all":
+        whole = {(int(layer), of) for of in range(rec.num_heads(int(layer)))}
+        into_link("off", off - whole if whole <= off else off | whole)
+    else:
+        into_link("off", off ^ {(int(layer), int(head))})
+
+
+def in_link(rec: Recording, name: str) -> set[Cell]:
+    """The heads that the address names, such as 4.2 and 11.0; what is no head is left out."""
+    found = re.findall(r"(\d{1,4})\.(\d{1,4})", st.query_params.get(name, ""))
+    heads = {(int(layer), int(head)) for layer, head in found}
+    return {(at, of) for at, of in heads if at < rec.num_layers and of < rec.num_heads(at)}
+
+
+def into_link(name: str, heads: set[Cell]) -> None:
+    """The other way; without heads the address does not name them."""
+    st.query_params[name] = "-".join(f"{layer}.{head}" for layer, head in sorted(heads))
+    if not heads:
+        del st.query_params[name]
+
+
+def table(session: Session, over: str) -> None:
+    """Every head with all its numbers."""
+    found = statistics(session, over)
+    layers, heads = found.distance.shape
+    rows = [
+        {
+            t("heads.layer"): layer,
+            t("heads.head"): head,
+            **{
+                t(f"heads.statistic.{name}"): float(getattr(found, name)[layer, head])
+                for name in STATISTICS
+            },
+        }
+        for layer in range(layers)
+        for head in range(heads)
+    ]
+    form = st.column_config.NumberColumn(format="%.3f")
+    numbers = pd.DataFrame(rows)
+    st.dataframe(
+        numbers,
+        hide_index=True,
+        column_config=dict.fromkeys(numbers.columns[2:], form),
+        alt=t("heads.all_numbers"),
+    )
+
+
+def opened(session: Session, layer: int, head: int, alt_text: str) -> None:
+    """Where the open head looks from the class token."""
+    name = t("heads.name", layer=layer, head=head)
+    st.subheader(name, anchor=False)
+    heat = explain(session.rec, "attention", layer=layer, head=head)
+    title = t("meant.from", token=cls_means(session.rec))
+    map_sheet(
+        session,
+        [Panel("open", title, t("heads.open_alt", name=name, photo=alt_text), heat, False)],
+        Look("inferno", 0.6, True),
+        columns=1,
+        scale=None,
+        alt=name,
+        key="open map",
+        on_open=lambda: None,
+    )
+
+
+def without(session: Session, off: set[Cell]) -> None:
+    """The predictions as they are, and without the heads that are switched off."""
+    st.subheader(t("heads.without"), anchor=False)
+    if not session.rec.predictions:
+        st.info(t("heads.no_classifier"))
+        return
+    if not off:
+        st.caption(t("heads.how_to_switch"))
+        return
+    asked, left = session.kept.get("without", (None, []))
+    if asked != off:
+        with turn():
+            left = ablate(session.rec, off)
+        session.kept["without"] = (off, left)
+    before = {p.index: p.probability for p in session.rec.predictions}
+    shown = {p.index for p in (*session.rec.predictions[:4], *left[:4])}
+    name, now, earlier = (t(f"heads.{key}") for key in ("class", "now", "before"))
+    rows = [
+        {name: label(p.label), now: p.probability, earlier: before[p.index]}
+        for p in left
+        if p.index in shown
+    ]
+    bar = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        column_config={now: bar, earlier: bar},
+        alt=t("heads.without_alt"),
+    )
+    st.button(
+        t("heads.on_again", count=len(off)),
+        icon=":material/undo:",
+        on_click=lambda: into_link("off", set()),
+    )

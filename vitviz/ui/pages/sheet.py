@@ -1,0 +1,79 @@
+"""All heads and layers from one query, side by side."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from vitviz.heatmap import Heatmap, Scale
+from vitviz.ui.controls.choice import choice
+from vitviz.ui.controls.question import MEAN, head_name
+from vitviz.ui.parts.map_sheet import Panel, map_sheet
+from vitviz.ui.visit.language import t
+from vitviz.ui.visit.session import Look, Session
+
+VIEWS = HEADS, LAYERS, BOTH = "heads", "layers", "all"
+
+
+def show_sheet(
+    session: Session,
+    maps: list[dict[int | None, Heatmap]],
+    look: Look,
+    scale: Scale | None,
+    layer: int,
+    head: int | None,
+) -> None:
+    """Other heads and layers from the same query; a click opens one."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.subheader(t("sheet.heading"), anchor=False)
+        view: str = choice(
+            st.segmented_control,
+            t("sheet.show"),
+            VIEWS,
+            HEADS,
+            "view",
+            lambda view: t(f"sheet.{view}"),
+            required=True,
+            label_visibility="collapsed",
+        )
+        st.caption(t(f"sheet.{view}_shown"), width="content")
+    most: dict[int | None, Heatmap] = max(maps, key=len)  # layers may have heads of their own
+    shown = [
+        (at_layer, of_head)
+        for of_head in most
+        for at_layer in range(len(maps))
+        if of_head in maps[at_layer]
+        and (view != HEADS or at_layer == layer)
+        and (view != LAYERS or of_head == head)
+    ]
+    panels = [
+        panel(maps, at_layer, of_head, view, (at_layer, of_head) == (layer, head))
+        for at_layer, of_head in shown
+    ]
+    map_sheet(
+        session,
+        panels,
+        look,
+        columns=len(maps) if view == BOTH else 0,
+        scale=scale,
+        alt=t(f"sheet.{view}_shown"),
+        key="sheet",
+        on_open=open_panel,
+    )
+
+
+def panel(
+    maps: list[dict[int | None, Heatmap]], layer: int, head: int | None, view: str, chosen: bool
+) -> Panel:
+    """One small map of the sheet."""
+    name = MEAN if head is None else str(head)
+    of_layer = t("sheet.layer", layer=layer)
+    of_head = t("sheet.mean") if head is None else t("sheet.head", head=head)
+    short = {HEADS: of_head, LAYERS: of_layer, BOTH: f"{layer} · {head_name(name)}"}
+    long = t("sheet.panel", layer=of_layer, head=of_head)
+    return Panel(f"{layer},{name}", short[view], long, maps[layer][head], chosen)
+
+
+def open_panel() -> None:
+    """A click on a small map opens its layer and head."""
+    layer, head = st.session_state["sheet"].open.split(",")
+    st.session_state.update(attention_layer=int(layer), attention_head=head)

@@ -1,0 +1,67 @@
+"""Layers × heads as a matrix that one can click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from vitviz.ui.parts.browser import component, palette
+from vitviz.ui.visit.language import t
+from vitviz.ui.visit.session import Session
+
+Cell = tuple[int, int]  # (layer, head)
+_matrix = component("head_matrix", "walk")
+
+
+def matrix(
+    session: Session,
+    values: NDArray[np.float32],
+    pattern: str,
+    off: set[Cell],
+    chosen: Cell,
+    on_open: Callable[[], None],
+) -> None:
+    """Layers as columns, heads as rows; `on_open` runs after a click, with the cell as
+    `st.session_state["matrix"].open`: "layer,head", or "layer,all" for a layer’s number."""
+    layers, heads = values.shape
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    cells: list[dict[str, Any]] = [
+        {
+            "id": f"{layer},all",
+            "text": f"L{layer}",
+            "title": t("heads.switch_layer", layer=layer),
+            "level": None,
+            "off": all((layer, head) in off for head in range(session.rec.num_heads(layer))),
+            "chosen": False,
+        }
+        for layer in range(layers)
+    ]
+    cells += [
+        {
+            "id": f"{layer},{head}",
+            "text": pattern.format(values[layer, head]),
+            "title": t(
+                "heads.value",
+                name=t("heads.name", layer=layer, head=head),
+                value=pattern.format(values[layer, head]),
+            ),
+            "level": round(255 * (float(values[layer, head]) - low) / ((high - low) or 1.0)),
+            "off": (layer, head) in off,
+            "chosen": (layer, head) == chosen,
+        }
+        for head in range(heads)
+        for layer in range(layers)
+        if head < session.rec.num_heads(layer)
+    ]
+    data = {
+        "cells": cells,
+        "columns": layers,
+        "palette": palette("viridis"),
+        "alt": t("heads.matrix"),
+    }
+    _matrix(data=data, key="matrix", on_open_change=on_open)
+    st.caption(t("heads.matrix_caption"))

@@ -1,0 +1,75 @@
+"""Many small maps over one photo: the heads of a layer, the layers of a head, or all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitviz.heatmap import Heatmap
+from vitviz.pictures.export import as_jpeg
+from vitviz.ui.parts.browser import address, as_text, component, palette
+from vitviz.ui.visit.session import Look, Session
+
+_component = component("map_sheet", "walk")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One small map, what a click on it reports, and its names."""
+
+    id: str
+    label: str
+    title: str
+    heat: Heatmap
+    chosen: bool
+
+
+def map_sheet(
+    session: Session,
+    panels: Sequence[Panel],
+    look: Look,
+    *,
+    columns: int,
+    scale: tuple[float, float] | None,
+    alt: str,
+    key: str,
+    on_open: Callable[[], None],
+) -> None:
+    """Show the panels; `on_open` runs after a click, with the id as `st.session_state[key].open`.
+
+    Args:
+        columns: panels in a row; 0 for as many as fit.
+        scale: values of the lowest and highest colour; None gives every map its own.
+    """
+    maps = [
+        {
+            "id": panel.id,
+            "label": panel.label,
+            "title": panel.title,
+            "chosen": panel.chosen,
+            "grid": panel.heat.values.shape,
+            "levels": as_text(levels(panel.heat, scale or panel.heat.range)),
+        }
+        for panel in panels
+    ]
+    data = {
+        "photo": address(as_jpeg(session.small), key),
+        "size": session.small.size,
+        "maps": maps,
+        "columns": columns,
+        "palette": palette(look.colormap),
+        "alpha": look.alpha,
+        "smooth": look.smooth,
+        "alt": alt,
+    }
+    _component(data=data, key=key, on_open_change=on_open)
+
+
+def levels(heat: Heatmap, scale: tuple[float, float]) -> NDArray[np.uint8]:
+    """Which of 256 colours each patch has."""
+    low, high = scale
+    position = np.clip((heat.values - low) / ((high - low) or 1.0), 0, 1)
+    return np.rint(position * 255).astype(np.uint8)

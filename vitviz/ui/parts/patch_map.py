@@ -1,0 +1,72 @@
+"""A photo with its heatmap that one can hover, click and walk over with the arrow keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitviz.heatmap import Heatmap
+from vitviz.ui.parts.browser import address, as_text, component, palette
+from vitviz.ui.visit.language import entry, t
+from vitviz.ui.visit.session import Look, Session
+
+_component = component("patch_map")
+
+
+def patch_map(
+    session: Session,
+    heat: Heatmap,
+    rows: NDArray[np.float32] | None,
+    look: Look,
+    *,
+    query: tuple[int, int] | None,
+    scale: tuple[float, float] | None,
+    marks: list[list[int]],
+    meaning: str,
+    alt: str,
+    key: str,
+    on_query: Callable[[], None] | None,
+) -> None:
+    """Show the photo under its heatmap; `on_query` runs after a click, with the patch as
+    `st.session_state[key].query`.
+
+    Args:
+        rows: where each patch looks, (patches, patches), to explore without the server; None for
+            a method that would have to compute it.
+        scale: values of the lowest and highest colour; None gives every map its own.
+        marks: patches to mark with a ring, as [row, column].
+        meaning: what the numbers tell, such as "from the class token".
+        on_query: None for a method that does not start from a patch: a click does nothing.
+    """
+    data: dict[str, Any] = {
+        "photo": address(session.jpeg, key),
+        "size": session.preview.size,
+        "box": [session.factor * edge for edge in heat.box],
+        "grid": heat.values.shape,
+        "values": as_text(heat.values),
+        "scale": scale or heat.range,
+        "own_scale": scale is None,
+        "rows": None if rows is None else quantised(rows),
+        "palette": palette(look.colormap),
+        "alpha": look.alpha,
+        "smooth": look.smooth,
+        "query": query,
+        "takes_query": on_query is not None,
+        "marks": marks,
+        "meaning": meaning,
+        "place": entry("map.place"),
+        "following": t("map.following"),
+        "alt": alt,
+    }
+    _component(data=data, key=key, on_query_change=on_query or (lambda: None))
+
+
+def quantised(rows: NDArray[np.float32]) -> dict[str, str]:
+    """Rows as bytes between each row's own smallest and largest value: 1/255 of its range."""
+    low, high = rows.min(axis=1), rows.max(axis=1)
+    span = np.where(high > low, high - low, 1)
+    levels = np.rint((rows - low[:, None]) / span[:, None] * 255).astype(np.uint8)
+    return {"levels": as_text(levels), "low": as_text(low), "high": as_text(high)}

@@ -1,0 +1,1 @@
+"""One visitor: session, turns, language; and the server they share."""

@@ -1,0 +1,115 @@
+"""What the app says, in the visitor's language."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from vitviz.methods.explain import METHODS
+from vitviz.photos.load import MAX_BYTES
+
+LANG, ENGLISH = "lang", "en"
+LANGUAGES = {ENGLISH: "English", "zh": "中文"}
+FOLDER = Path(__file__).parent.parent / "texts"
+
+
+@cache
+def texts(language: str) -> dict[str, Any]:
+    """Every text of one language, from its file texts/<language>.toml."""
+    return tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+
+
+def language() -> str:
+    """The visitor's choice: in the address, or made earlier in this visit."""
+    chosen = st.query_params.get(LANG) or st.session_state.get(LANG)
+    st.session_state[LANG] = chosen if chosen in LANGUAGES else ENGLISH
+    return st.session_state[LANG]
+
+
+def entry(key: str, tongue: str | None = None) -> Any:
+    """A text, list or table by its dotted key, such as tokens.check.0, as it is in the catalogue.
+
+    Args:
+        tongue: the language; None is the visitor's, which only a page's own run knows.
+    """
+    found: Any = texts(tongue or language())
+    for part in key.split("."):
+        found = found[int(part) if isinstance(found, list) else part]
+    return found
+
+
+def t(key: str, **values: object) -> str:
+    """The text under a dotted key, with values in its {places}."""
+    text: str = entry(key)
+    return text.format(**values)
+
+
+def library_text(key: str, english: str) -> str:
+    """Words that the library has in English, in the visitor's language."""
+    return english if language() == ENGLISH else t(f"library.{key}")
+
+
+def label(name: str) -> str:
+    """A class's name in the visitor's language; its own where there is no translation."""
+    return name if language() == ENGLISH else entry("library.labels").get(name, name)
+
+
+def explained(error: Exception | str) -> str:
+    """An error's sentence in the visitor's language; its own where there is no translation."""
+    return str(error) if language() == ENGLISH else _translated(str(error))
+
+
+def _translated(english: str) -> str:
+    """A sentence of the library, or what stands in one of its places."""
+    if english in (titles := _titles()):
+        return titles[english]
+    for sentence in entry("library.errors"):
+        if found := _pattern(sentence["english"]).fullmatch(english):
+            values = {place: _translated(value) for place, value in found.groupdict().items()}
+            return str(sentence["words"]).format(**values)
+    return english
+
+
+def _titles() -> dict[str, str]:
+    """The visitor's words for the library's titles of methods and options."""
+    methods, options = entry("library.methods"), entry("library.options")
+    return {method.title: methods[method.id]["title"] for method in METHODS.values()} | {
+        option.title: options[name]
+        for method in METHODS.values()
+        for name, option in method.options.items()
+    }
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """What matches a sentence with something in its {places}."""
+    places = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(template))
+    return re.compile(places, re.DOTALL)
+
+
+def widget_words() -> str:
+    """The style that gives page.css the words for Streamlit's own buttons: they are always English,
+    and no widget takes others."""
+    words = {name: t(f"widgets.{name}", size=MAX_BYTES >> 20) for name in entry("widgets")}
+    said = (f"--{name}: {json.dumps(text, ensure_ascii=False)};" for name, text in words.items())
+    return f"<style>:root {{ {' '.join(said)} }}</style>"
+
+
+def language_switch() -> None:
+    """A button for each other language; everything else stays as it is."""
+    with st.container(key="language"):
+        for other in LANGUAGES.keys() - {language()}:
+            st.button(
+                LANGUAGES[other],
+                icon=":material/translate:",
+                type="tertiary",
+                key=f"to_{other}",
+                on_click=st.query_params.update,
+                args=({LANG: other},),
+            )

@@ -1,0 +1,81 @@
+"""The models in memory: loaded once, shared by all visitors, and bounded in number and in size."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from weakref import WeakValueDictionary
+
+from vitviz.errors import ModelError
+from vitviz.zoo.catalogue import BUNDLED, Offer, count, offer
+from vitviz.zoo.load import Vit, load_offer
+from vitviz.zoo.settings import max_parameters, models_in_memory
+
+Key = tuple[str, str]  # name and version
+
+
+class Shelf:
+    """Holds the models that were used last. One that a visitor's recording still needs stays in
+    memory although it is not held any more, and counts; the bundled model always has its place."""
+
+    def __init__(self) -> None:
+        self._held: dict[Key, Vit] = {}  # the one used longest ago first
+        self._alive: WeakValueDictionary[Key, Vit] = WeakValueDictionary()
+        self._holding, self._loading = threading.Lock(), threading.Lock()
+
+    def take(self, name: str) -> Vit:
+        """The model of this name, loaded if it is not in memory.
+
+        Raises:
+            ModelError: if it cannot be loaded, is too large, or memory is full of others in use.
+        """
+        offered = offer(name)
+        key = name, offered.version
+        vit = self._alive.get(key)
+        if vit is None:
+            with self._loading:
+                vit = self._alive.get(key) or self._load(offered, key)
+        with self._holding:
+            self._held.pop(key, None)
+            self._held[key] = self._alive[key] = vit
+        return vit
+
+    def _load(self, offered: Offer, key: Key) -> Vit:
+        check_size(offered)
+        if offered.name != BUNDLED:
+            self._make_room()
+        vit = load_offer(offered)
+        # What is alive by now stays for good, or until the next model. Left out of the garbage
+        # collector's searches, it makes them quick, and so frequent enough for visitors' recordings
+        # not to pile up.
+        gc.freeze()
+        return self._alive.setdefault(key, vit)
+
+    def _make_room(self) -> None:
+        """Let go of models until one more may come, those used longest ago first."""
+        most = models_in_memory()
+        while 1 + sum(name != BUNDLED for name, _ in list(self._alive)) >= most:
+            with self._holding:
+                oldest = next((key for key in self._held if key[0] != BUNDLED), None)
+                if oldest is None:
+                    raise ModelError(
+                        f"This server holds at most {most} models at once, and all are in use; try "
+                        "again in some minutes, or choose one of them."
+                    )
+                del self._held[oldest]
+            gc.unfreeze()
+            gc.collect()
+
+
+def check_size(offered: Offer) -> None:
+    """Before anything is fetched or memory taken.
+
+    Raises:
+        ModelError: if the server's owner does not let visitors load so large a model.
+    """
+    size = offered.parameters or (count(offered.name) if offered.folder is None else 0)
+    if offered.name != BUNDLED and size > max_parameters():
+        raise ModelError(
+            f"{offered.name} has {size / 1e6:.4g} million parameters, and this server loads models "
+            f"of at most {max_parameters() / 1e6:.4g} million; choose a smaller one."
+        )

@@ -1,0 +1,100 @@
+"""Models from disk: folders with a config, and bare weights whose architecture is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import timm
+
+from vitviz.errors import ModelError
+from vitviz.models.vit import Vit, create_pretrained, from_module
+from vitviz.zoo import foreign
+from vitviz.zoo.weights import labels_beside, reading, shapes_of, weight_files
+
+__all__ = ["config_of", "is_model", "load_file", "load_folder", "written"]
+
+CONFIG = "config.json"
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a folder holds a model: its config and weights."""
+    try:
+        return (folder / CONFIG).is_file() and bool(weight_files(folder))
+    except OSError:  # it may not be read
+        return False
+
+
+def written(folder: Path) -> str:
+    """When something in a folder was last written, as a text that changes with it."""
+    try:
+        return str(max(file.stat().st_mtime_ns for file in folder.iterdir()))
+    except (OSError, ValueError):  # somebody is writing just now
+        return ""
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """What the config of a model's folder says; nothing if it cannot be read."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def load_folder(folder: Path) -> Vit:
+    """A folder in timm's hub layout, or written by transformers' save_pretrained.
+
+    Labels are the config's; without them labels.txt beside it, one a line; else ImageNet's where
+    the number of classes tells which.
+
+    Raises:
+        ModelError: if config and weights are no usable model.
+    """
+    if not (folder / CONFIG).is_file():
+        raise ModelError(
+            f"{folder} has no config.json; a model folder needs it beside the weights. Of bare "
+            "weights, name the file and its architecture."
+        )
+    with reading(folder):
+        config = config_of(folder)
+        if "model_type" in config and "architecture" not in config:
+            return foreign.load_transformers(folder)
+        module: Any = create_pretrained(f"local-dir:{folder}")
+        named = module.pretrained_cfg.get("label_names")
+        labels = None if named else labels_beside(folder, module.num_classes)
+        return from_module(module, labels, name=folder.name)
+
+
+def load_file(file: Path, architecture: str | None) -> Vit:
+    """Weights without a config, as timm's and torchvision's training scripts write them.
+
+    They may be wrapped ({"model": …}, {"state_dict": …}, an average, “module.” before each key) and
+    in the layout of a model's first authors: timm's own filters translate them and fit position
+    embeddings. The number of classes is that of the weights; labels are as for a folder.
+
+    Args:
+        file: .safetensors, .pth, .pt or .bin; nothing in it is run.
+        architecture: a timm name, whose tag tells the transform; or torchvision/vit_b_16.
+
+    Raises:
+        ModelError: if the file is not weights of this architecture, with the first differences.
+    """
+    if architecture is None:
+        raise ModelError(
+            f"{file.name} does not say which architecture it is for: pass architecture= "
+            "(--architecture), such as vit_base_patch16_224 or torchvision/vit_b_16."
+        )
+    with reading(file):
+        if architecture.startswith(foreign.TORCHVISION):
+            return foreign.load_torchvision(file, architecture)
+        if not timm.is_model(architecture):
+            raise ModelError(f"There is no architecture “{architecture}” in timm or torchvision.")
+        shapes = shapes_of(file)
+        classifier = timm.get_pretrained_cfg(architecture).classifier
+        first = classifier[0] if isinstance(classifier, tuple) else classifier
+        classes = shapes.get(f"{first}.weight", [0])[0]
+        source = {"file": str(file), "custom_load": False, "num_classes": classes}
+        module = create_pretrained(architecture, num_classes=classes, pretrained_cfg_overlay=source)
+        return from_module(module, labels_beside(file.parent, classes), name=file.stem)

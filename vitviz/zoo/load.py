@@ -1,0 +1,128 @@
+"""Loading a Vision Transformer, wherever its weights are."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import timm
+from timm.models import save_for_hf
+
+from vitviz.errors import ModelError, ModelUnavailable
+from vitviz.models.vit import Vit, create_pretrained, from_module
+from vitviz.progress import Progress
+from vitviz.zoo.catalogue import BUNDLED, MODELS_DIR, Offer, bundled_models, model_folders, offer
+from vitviz.zoo.checkpoint import is_model, load_file, load_folder
+from vitviz.zoo.hub import cached_weights, fetch_weights
+from vitviz.zoo.weights import KINDS, reading
+
+__all__ = [
+    "BUNDLED",
+    "MODELS_DIR",
+    "Vit",
+    "bundled_models",
+    "fetch",
+    "from_module",
+    "load_model",
+    "load_offer",
+    "save_pretrained",
+]
+
+WIDEST_EMBEDDING = 2048  # of timm's models; a classifier whose labels nobody knows is wider
+
+
+def load_model(
+    name: str | Path | None = None,
+    architecture: str | None = None,
+    progress: Progress | None = None,
+) -> Vit:
+    """Load a model with its weights.
+
+    Args:
+        name: None for the bundled model; the name of a folder under `models/` or VITVIZ_MODELS;
+            the path of a folder that timm or transformers saved, or of a file of weights; or a
+            timm model name, whose pretrained weights are fetched if they are not on this machine.
+        architecture: of a file of weights: a timm name, or torchvision/vit_b_16.
+        progress: called while weights are fetched; whatever it raises stops that.
+
+    Raises:
+        ModelError: if the name is not known or a file or folder does not hold a usable model.
+        ModelUnavailable: if the weights are not here and the model hub does not give them; within
+            ten seconds if it does not answer.
+    """
+    name = BUNDLED if name is None else name
+    if str(name) not in model_folders():
+        path = Path(name)
+        try:
+            is_file, is_folder = path.is_file(), path.is_dir()
+        except (OSError, ValueError):  # too long, or a character that no path may have
+            is_file = is_folder = False
+        if is_file:
+            return load_file(path, architecture)
+        if is_folder:
+            return load_folder(path)
+        if path.suffix in KINDS:
+            raise ModelError(f"There is no file {name}.")
+    return load_offer(offer(str(name)), progress)
+
+
+def load_offer(offered: Offer, progress: Progress | None = None) -> Vit:
+    """Load a model that is offered; see `load_model`."""
+    if offered.folder:
+        return load_folder(offered.folder)
+    weights = cached_weights(timm.get_pretrained_cfg(offered.name).hf_hub_id)
+    return _pretrained(offered.name, weights or fetch(offered.name, progress))
+
+
+def fetch(name: str, progress: Progress | None = None, into: Path | None = None) -> Path:
+    """Fetch a timm model's weights into the hub's cache, or into another; returns the file.
+
+    Raises:
+        ModelUnavailable: if the model hub does not give them.
+    """
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.has_weights:
+        raise ModelUnavailable(f"timm has no pretrained weights for {name}; choose another model.")
+    if not config.hf_hub_id:
+        raise ModelUnavailable(
+            f"The weights of {name} are not on the model hub: get them from {config.url} and load "
+            f"the file with architecture={name}."
+        )
+    return fetch_weights(config.hf_hub_id, name, progress, into)
+
+
+def save_pretrained(name: str, folder: Path, progress: Progress | None = None) -> Path:
+    """Write a timm model with its weights to folder/name, in timm's hub layout, for a machine
+    without a network; fetched if they are not on this machine.
+
+    Raises:
+        ModelUnavailable: if the model hub does not give the weights.
+        ModelError: if the folder cannot be written.
+    """
+    made = folder / name
+    if is_model(made):
+        return made
+    weights = cached_weights(timm.get_pretrained_cfg(name).hf_hub_id)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as cache_folder:
+            vit = _pretrained(name, weights or fetch(name, progress, Path(cache_folder)))
+            unfinished = Path(cache_folder) / "model"
+            save_for_hf(vit.module, unfinished, safe_serialization=True)
+            unfinished.rename(made)
+    except OSError as error:
+        raise ModelError(f"{made} cannot be written: {error.strerror or error}.") from error
+    return made
+
+
+def _pretrained(name: str, weights: Path) -> Vit:
+    """A timm model with weights in timm's layout. What the head of a model trained on captions
+    gives is an embedding, not classes, and is left out."""
+    with reading(weights, name):
+        source = {"file": str(weights), "custom_load": False}
+        module: Any = create_pretrained(name, pretrained_cfg_overlay=source)
+        vit = from_module(module, name=name)
+        if not vit.labels and 0 < module.num_classes <= WIDEST_EMBEDDING:
+            module.reset_classifier(0)
+        return vit

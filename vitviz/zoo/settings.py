@@ -1,0 +1,47 @@
+"""What the owner of a server decides, from the environment. docs/models.md describes each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vitviz.errors import VitvizError
+
+__all__ = ["allow_downloads", "max_parameters", "models_in_memory", "own_models"]
+
+MAX_PARAMETERS = 350_000_000  # up to ViT-L: 1.4 GB in memory
+MODELS_IN_MEMORY = 3
+
+
+def allow_downloads() -> bool:
+    """VITVIZ_ALLOW_DOWNLOADS: whether visitors may fetch weights from the model hub; default no."""
+    text = os.environ.get("VITVIZ_ALLOW_DOWNLOADS", "0")
+    if text not in ("0", "1"):
+        raise VitvizError(f"VITVIZ_ALLOW_DOWNLOADS is “{text}”; set it to 0 or 1.")
+    return text == "1"
+
+
+def max_parameters() -> int:
+    """VITVIZ_MAX_PARAMETERS: of a model that visitors may load."""
+    return _count("VITVIZ_MAX_PARAMETERS", MAX_PARAMETERS)
+
+
+def models_in_memory() -> int:
+    """VITVIZ_MODELS_IN_MEMORY: how many models the app holds, the bundled one included."""
+    return _count("VITVIZ_MODELS_IN_MEMORY", MODELS_IN_MEMORY)
+
+
+def own_models() -> Path:
+    """VITVIZ_MODELS: the folder of one's own models; default `models` in the working folder."""
+    return Path(os.environ.get("VITVIZ_MODELS") or "models")
+
+
+def _count(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise VitvizError(f"{name} is “{text}”; set it to a whole number above 0.")
+    return count
