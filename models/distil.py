@@ -133,7 +133,9 @@ class Distillation:
         while self.seen < crops:
             pixels, found = self.batch(size, self.args.batch)
             with torch.no_grad(), self.autocast():
-                token = self.model.forward_head(self.model.forward_features(pixels), pre_logits=True)
+                token = self.model.forward_head(
+                    self.model.forward_features(pixels), pre_logits=True
+                )
             tokens.append(token.float())
             answers.append(found)
             self.seen += len(pixels)
@@ -142,7 +144,9 @@ class Distillation:
         x, y = torch.cat(tokens), torch.cat(answers)
         optimizer = torch.optim.AdamW(self.model.head.parameters(), 2e-3, weight_decay=0.05)
         passes = 60
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, passes * (len(x) // 256 + 1))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, 4e-3, passes * (len(x) // 256 + 1)
+        )
         for _ in range(passes):
             for rows in torch.randperm(len(x), device=x.device).split(256):
                 loss = divergence(self.model.head(x[rows]), y[rows])

@@ -12,15 +12,10 @@ from pathlib import Path
 import timm
 from photos import MEAN, STD
 from safetensors.torch import load_file
-from timm.data import ImageNetInfo
 from timm.models import save_for_hf
 from train import ARCHITECTURE
 
-
-def short_names(descriptions: list[str]) -> list[str]:
-    """The first synonym of each class, or all of them where that would be ambiguous."""
-    first = [description.split(",")[0] for description in descriptions]
-    return [f if first.count(f) == 1 else d for f, d in zip(first, descriptions, strict=True)]
+from vitviz.models.labels import imagenet_names
 
 
 def main() -> None:
@@ -34,7 +29,7 @@ def main() -> None:
     if args.names:
         names = args.names.read_text().splitlines()
     else:
-        names = short_names([ImageNetInfo().index_to_description(i) for i in classes])
+        names = [imagenet_names()[index] for index in classes]
     sizes = {"img_size": args.size, "dynamic_img_size": True}
     model = timm.create_model(ARCHITECTURE, num_classes=len(classes), **sizes)
     model.load_state_dict(load_file(args.run / "model.safetensors"))

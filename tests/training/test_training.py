@@ -159,14 +159,6 @@ def test_top_k_is_counted_by_source() -> None:
     assert report["b"]["top5"] == pytest.approx(66.7)
 
 
-def test_short_names_stay_unambiguous() -> None:
-    assert export.short_names(["crane, bird", "crane, machine", "tench, Tinca"]) == [
-        "crane, bird",
-        "crane, machine",
-        "tench",
-    ]
-
-
 def test_matmul_weights_are_named_by_their_nodes() -> None:
     weight = np.arange(6, dtype=np.float32).reshape(2, 3)
     node = onnx.helper.make_node("MatMul", ["x", "onnx::MatMul_7"], ["y"], "/layer.0/key/MatMul")

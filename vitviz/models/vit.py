@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from vitviz.errors import ModelError
 from vitviz.memo import Memo
 from vitviz.models.anatomy import Anatomy, adapted
+from vitviz.models.labels import imagenet_names
 
 __all__ = ["Transform", "Vit", "create_pretrained", "from_module"]
 
@@ -110,5 +111,7 @@ def _labels(module: nn.Module, config: Mapping[str, Any]) -> list[str]:
     subset = infer_imagenet_subset(module)
     if subset is None or getattr(module, "num_classes", None) == 0:
         return []
+    if subset == "imagenet-1k":
+        return list(imagenet_names())
     info = ImageNetInfo(subset)
     return [info.index_to_description(i) for i in range(info.num_classes())]
