@@ -1,6 +1,6 @@
 """Teach a Vision Transformer what a convolutional network answers (knowledge distillation).
 
-    python models/distil.py train.parquet more.parquet --val val.parquet \
+    python -m models.distil train.parquet more.parquet --val val.parquet \
         --teacher efficientnet_lite2.safetensors --student models/vit_small_patch14_photos246 \
         --minutes 10 --out runs/distilled
 
@@ -23,9 +23,9 @@ import pandas as pd
 import timm
 import torch
 import torch.nn.functional as F
-from crops import Crops, PhotoStore
-from evaluate import top_k_by_source, outputs
-from photos import MEAN, STD, Photos, eval_transform, read_table
+from models.crops import Crops, PhotoStore
+from models.evaluate import top_k_by_source, outputs
+from models.photos import MEAN, STD, Photos, eval_transform, read_table
 from safetensors.torch import load_file, save_file
 from timm.optim import create_optimizer_v2
 from timm.utils import ModelEmaV3

@@ -1,6 +1,6 @@
 """Accuracy by source of a bundled model folder, beside a linear probe on the frozen encoder.
 
-    python models/evaluate.py vitviz/data/models/vit_small_patch14_photos246 val.parquet \
+    python -m models.evaluate vitviz/data/models/vit_small_patch14_photos246 val.parquet \
         --probe encoder.safetensors --train train.parquet
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import timm
 import torch
-from photos import Photos, eval_transform, read_table
+from models.photos import Photos, eval_transform, read_table
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 

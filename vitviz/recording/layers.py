@@ -76,6 +76,11 @@ def _plain(recorder: Recorder, anatomy: Anatomy, size: tuple[int, int]) -> Layer
 
 def _placed(vit: Vit, recorder: Recorder, anatomy: Anatomy | None, size: tuple[int, int]) -> Layers:
     """The calls whose queries and keys can be placed, by asking the model once for this size."""
+    if not recorder.calls:
+        raise ModelError(
+            f"{vit.name} has no attention map: like a convolutional network, it holds no attention "
+            "from token to token; choose a Vision Transformer, or use predict and cnn_gradcam."
+        )
     declared = getattr(vit.module, "num_prefix_tokens", None)
     prefixes = {0, 1, 2} if declared is None else {0, declared}
     if anatomy is not None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from PIL import Image
 from torch import Tensor
 
+from vitviz.models.anatomy import float_type
 from vitviz.models.vit import Vit
 
-__all__ = ["Prediction", "rank_classes"]
+__all__ = ["Prediction", "predict", "rank_classes"]
 
 
 @dataclass(frozen=True)
@@ -29,3 +32,15 @@ def rank_classes(vit: Vit, logits: Tensor) -> list[Prediction]:
         Prediction(labels[i] if i < len(labels) else f"class {i}", i, float(probabilities[i]))
         for i in order
     ]
+
+
+@torch.no_grad()
+def predict(vit: Vit, photo: Image.Image) -> list[Prediction]:
+    """Every class, most probable first, without a recording: of models without attention too.
+
+    Args:
+        vit: the model.
+        photo: as `load_image` gives it.
+    """
+    pixels = vit.transform(photo)[None].to(float_type(vit.module))
+    return rank_classes(vit, vit.module(pixels)[0])
