@@ -17,10 +17,10 @@ from pathlib import Path
 
 import timm
 import torch
-from models.convert import read_member
 from timm.models import save_for_hf
 from torch import Tensor
 
+from models.convert import read_member
 from vitviz.models.labels import imagenet_names
 
 ARCHITECTURE = "tf_efficientnet_lite2"
