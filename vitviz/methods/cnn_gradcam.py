@@ -19,7 +19,8 @@ def cnn_gradcam(vit: Vit, photo: Image.Image, target: int | None = None) -> Heat
     """(Σ_c w_c A_c)⁺, where w_c is the mean over all places of ∂s/∂A_c: (rows, cols).
 
     A, (channels, rows, cols), is what the last convolution gives and s the class's logit. It needs
-    no attention, only a timm model whose features are maps. Selvaraju et al. 2017, arXiv 1610.02391.
+    no attention, only a timm model whose features are maps. Selvaraju et al. 2017, arXiv
+    1610.02391.
 
     Args:
         vit: such as `load_model("efficientnet_lite2_in1k")`.
