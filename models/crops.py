@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +83,7 @@ def weights(labels: np.ndarray, sharp: np.ndarray) -> np.ndarray:
     return group**-0.75 * np.where(sharp, 1.0, 0.5)
 
 
-def squares(images: list[Image.Image], which: np.ndarray, side: int) -> np.ndarray:
+def squares(images: Sequence[Image.Image], which: np.ndarray, side: int) -> np.ndarray:
     """Some of the images as (photos, 3, side, side), uint8."""
     made = np.empty((len(which), 3, side, side), dtype=np.uint8)
     for row, index in enumerate(which):

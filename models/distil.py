@@ -81,7 +81,7 @@ class Lessons:
         table = pd.concat([read_table(path) for path in args.train], ignore_index=True)
         self.photos = PhotoStore(table, DEVICE)
         self.teacher = vitviz.load_model(args.teacher).module
-        self.teacher.to(DEVICE, memory_format=torch.channels_last)
+        self.teacher.to(DEVICE).to(memory_format=torch.channels_last)
         self.generator = torch.Generator().manual_seed(0)
         self.mean, self.std = (torch.tensor(v, device=DEVICE)[:, None, None] for v in (MEAN, STD))
         if args.pool:

@@ -32,7 +32,7 @@ def calibrate(model: torch.nn.Module, val: Path, size: int) -> float:
     found = temperature(logits, torch.tensor(table.label.to_numpy()))
     with torch.no_grad():
         for parameter in model.get_submodule("head").parameters():
-            parameter /= found
+            parameter.div_(found)
     return found
 
 
