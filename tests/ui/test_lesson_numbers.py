@@ -314,7 +314,7 @@ def test_lesson_8_rings_the_artefact_tokens() -> None:
 
 
 def test_lesson_8_shows_a_cnn_beside_the_vit() -> None:
-    app = opened("cost", step="5", sample="coffee")
+    app = opened("cost", step="7", sample="coffee")
     assert not app.exception
     photo = vitviz.load_image(next(s.path for s in vitviz.samples() if s.id == "coffee"))
     best = vitviz.predict(vitviz.load_model(COUNTERPART), photo)[0]

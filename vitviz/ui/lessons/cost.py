@@ -209,13 +209,8 @@ def convolution(session: Session) -> None:
 
 
 def facts(session: Session) -> None:
-    """ViT beside a CNN: on this photo, and in words with sources."""
-    for column, (key, said, heat) in zip(st.columns(2), _both(session), strict=True):
-        with column:
-            text = t(f"cost.facts.{key}", label=label(said[0].label))
-            picture = overlay(session.preview, heat.scaled(session.factor))
-            st.image(picture, caption=text, alt=text, width=SIDE)
-            prediction_bars(said)
+    """ViT beside a CNN, in words with sources."""
+    del session
     rows = [
         {
             t("cost.facts.what"): t(f"cost.facts.{key}.what"),
@@ -228,18 +223,6 @@ def facts(session: Session) -> None:
     same = {key: st.query_params[key] for key in ("sample", "present") if key in st.query_params}
     address = urlencode({"step": 5, "lang": language(), **same})
     st.markdown(f"[{t('cost.facts.link')}](positions?{address})")
-
-
-def _both(session: Session) -> list[tuple[str, list[Prediction], Heatmap]]:
-    """First answers of this model and of the convolutional one, and Grad-CAM of the very first."""
-
-    def look() -> tuple[list[Prediction], Heatmap, Heatmap]:
-        cnn, photo = model(COUNTERPART), load_image(session.data)
-        maps = explain(session.rec, "gradcam"), cnn_gradcam(cnn, photo)
-        return predict(cnn, photo)[:ANSWERS], *maps
-
-    said, own, other = run_once(session, "convolutional", None, look)
-    return [("vit", session.rec.predictions[:ANSWERS], own), ("cnn", said, other)]
 
 
 def artefacts(session: Session) -> None:
@@ -257,6 +240,28 @@ def artefacts(session: Session) -> None:
         st.metric(t("cost.artefacts.median"), f"{lengths.median():.1f}")
         st.metric(t("cost.artefacts.longest"), f"{lengths.max():.1f}")
         st.metric(t("cost.artefacts.here", row=patch[0], col=patch[1]), f"{lengths[patch]:.1f}")
+
+
+def counterpart(session: Session) -> None:
+    """The photo in this model and in a convolutional network."""
+    for column, (key, said, heat) in zip(st.columns(2), _both(session), strict=True):
+        with column:
+            text = t(f"cost.counterpart.{key}", label=label(said[0].label))
+            picture = overlay(session.preview, heat.scaled(session.factor))
+            st.image(picture, caption=text, alt=text, width=SIDE)
+            prediction_bars(said)
+
+
+def _both(session: Session) -> list[tuple[str, list[Prediction], Heatmap]]:
+    """First answers of this model and of the convolutional one, and Grad-CAM of the very first."""
+
+    def look() -> tuple[list[Prediction], Heatmap, Heatmap]:
+        cnn, photo = model(COUNTERPART), load_image(session.data)
+        maps = explain(session.rec, "gradcam"), cnn_gradcam(cnn, photo)
+        return predict(cnn, photo)[:ANSWERS], *maps
+
+    said, own, other = run_once(session, "convolutional", None, look)
+    return [("vit", session.rec.predictions[:ANSWERS], own), ("cnn", said, other)]
 
 
 def task(session: Session) -> None:
@@ -279,6 +284,7 @@ LESSON = Lesson(
         Step("convolution", convolution, guess=True),
         Step("facts", facts),
         Step("artefacts", artefacts),
+        Step("counterpart", counterpart),
     ),
     task,
     {
