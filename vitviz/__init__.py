@@ -17,7 +17,7 @@ from vitviz.measures.evaluation import evaluate
 from vitviz.methods.artefacts import artefact_patches
 from vitviz.methods.cnn_gradcam import cnn_gradcam
 from vitviz.methods.explain import METHODS, explain
-from vitviz.models.anatomy import Anatomy
+from vitviz.models.libraries import Tokens
 from vitviz.photos.load import load_image
 from vitviz.photos.samples import samples
 from vitviz.pictures.overlay import overlay
@@ -28,7 +28,6 @@ from vitviz.zoo.load import Vit, bundled_models, from_module, load_model
 
 __all__ = [
     "METHODS",
-    "Anatomy",
     "FinetuneSettings",
     "Finetuned",
     "Heatmap",
@@ -38,6 +37,7 @@ __all__ = [
     "ModelUnavailable",
     "Prediction",
     "Recording",
+    "Tokens",
     "Vit",
     "VitvizError",
     "artefact_patches",

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -106,14 +105,14 @@ def _resized(vit: Vit, size: int | None) -> Vit:
     interpolated once and for all."""
     if size is None:
         return vit
-    module: Any = vit.module
-    if not hasattr(module, "set_input_size"):
+    patch = vit.anatomy.cut_patch
+    if patch and size % patch[0]:
+        raise VitvizError(
+            f"The patches of {vit.name} have {patch[0]} px; {size} px is no multiple."
+        )
+    if not vit.anatomy.set_input_size((size, size)):
         raise VitvizError(f"{vit.name} has one input size only; leave the size out.")
-    patch = module.patch_embed.patch_size[0]
-    if size % patch:
-        raise VitvizError(f"The patches of {vit.name} have {patch} px; {size} px is no multiple.")
-    module.set_input_size(img_size=(size, size))
-    return from_module(module, vit.labels, name=vit.name)
+    return from_module(vit.module, vit.labels, name=vit.name)
 
 
 def _make_folder(out: Path) -> None:

@@ -15,7 +15,7 @@ from vitviz.errors import ModelError
 from vitviz.progress import Progress
 from vitviz.recording.calls import AttentionCall
 from vitviz.recording.record import record_pixels
-from vitviz.recording.recording import Recording, block_names
+from vitviz.recording.recording import Recording
 
 __all__ = [
     "RESNET50",
@@ -84,10 +84,9 @@ def block_weights(rec: Recording) -> int:
     Raises:
         ModelError: if the model does not say which its blocks are.
     """
-    names = block_names(rec.vit.module)
-    if not names:
+    if not rec.vit.anatomy.blocks:
         raise ModelError(f"{rec.vit.name} does not say which its blocks are; choose another model.")
-    block = rec.vit.module.get_submodule(names[0])
+    block = rec.vit.anatomy.block(0)
     return sum(part.weight.numel() for part in block.modules() if isinstance(part, nn.Linear))
 
 

@@ -7,8 +7,6 @@ features as dense visual descriptors, arXiv 2112.05814 (clusters, correspondence
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import torch
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitviz.errors import ModelError, VitvizError
-from vitviz.recording.recording import Recording, float_type
+from vitviz.recording.recording import Recording
 
 __all__ = [
     "clusters",
@@ -37,9 +35,8 @@ def patch_features(rec: Recording) -> Tensor:
     Raises:
         ModelError: if the model does not give its tokens.
     """
-    module: Any = rec.vit.module
-    pixels = rec.pixels[None].to(float_type(module))
-    tokens = module.forward_features(pixels) if hasattr(module, "forward_features") else None
+    anatomy = rec.vit.anatomy
+    tokens = anatomy.last_tokens(rec.pixels[None].to(anatomy.float_type))
     if not isinstance(tokens, Tensor) or tokens.ndim != 3 or tokens.shape[1] != rec.num_tokens:
         raise ModelError(f"{rec.vit.name} does not give its tokens after the last block.")
     return tokens[0, rec.num_prefix_tokens :].float().unflatten(0, rec.grid)

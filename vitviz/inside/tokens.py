@@ -7,10 +7,10 @@ learned. timm computes it as a convolution whose stride is the patch size.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitviz.errors import ModelError, VitvizError
-from vitviz.recording.recording import Recording, float_type
+from vitviz.recording.recording import Recording
 from vitviz.zoo.load import Vit
 
 __all__ = ["patch_pixels", "patch_vectors", "projection", "smoothest", "token_count"]
@@ -22,8 +22,8 @@ def projection(vit: Vit) -> tuple[Tensor, Tensor]:
     Raises:
         ModelError: if the model does not cut its input with one convolution.
     """
-    layer = getattr(getattr(vit.module, "patch_embed", None), "proj", None)
-    if not isinstance(layer, nn.Conv2d) or layer.kernel_size != layer.stride:
+    layer = vit.anatomy.patch_projection
+    if layer is None or layer.kernel_size != layer.stride:
         raise ModelError(f"{vit.name} does not turn each patch into a vector with one matrix.")
     weight = layer.weight.detach().float()
     bias = torch.zeros(len(weight)) if layer.bias is None else layer.bias.detach().float()
@@ -65,8 +65,9 @@ def patch_vectors(rec: Recording) -> Tensor:
         ModelError: as `projection`.
     """
     projection(rec.vit)
-    embed = rec.vit.module.get_submodule("patch_embed")
-    vectors: Tensor = embed(rec.pixels[None].to(float_type(rec.vit.module)))
+    anatomy = rec.vit.anatomy
+    assert anatomy.patch_embed is not None
+    vectors: Tensor = anatomy.patch_embed(rec.pixels[None].to(anatomy.float_type))
     return vectors.float().reshape(*rec.grid, -1)
 
 

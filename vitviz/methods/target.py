@@ -7,7 +7,7 @@ from numbers import Integral
 import torch
 
 from vitviz.errors import MethodError
-from vitviz.recording.recording import Recording, float_type
+from vitviz.recording.recording import Recording
 
 __all__ = ["check_class", "target_class"]
 
@@ -25,7 +25,7 @@ def target_class(
         raise MethodError(
             f"{rec.vit.name} has no classifier, and {title} is about a class; {instead}."
         )
-    if float_type(rec.vit.module) != torch.float32:
+    if rec.vit.anatomy.float_type != torch.float32:
         raise MethodError(
             f"{rec.vit.name} is not in float32, and {title} runs it again with inputs that "
             "are; convert it with module.float() first."

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vitviz.models.anatomy import float_type
 from vitviz.models.vit import Vit
 
 __all__ = ["Prediction", "predict", "rank_classes"]
@@ -42,5 +41,5 @@ def predict(vit: Vit, photo: Image.Image) -> list[Prediction]:
         vit: the model.
         photo: as `load_image` gives it.
     """
-    pixels = vit.transform(photo)[None].to(float_type(vit.module))
+    pixels = vit.transform(photo)[None].to(vit.anatomy.float_type)
     return rank_classes(vit, vit.module(pixels)[0])

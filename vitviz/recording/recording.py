@@ -18,12 +18,11 @@ from torch import Tensor
 from vitviz.errors import MethodError, VitvizError
 from vitviz.heatmap import Box
 from vitviz.memo import Memo
-from vitviz.models.anatomy import block_names, float_type, patch_size
 from vitviz.models.vit import Vit
 from vitviz.recording.layout import Call, Kind, Layout
 from vitviz.recording.predictions import Prediction, rank_classes
 
-__all__ = ["ROWS_AT_ONCE", "Memo", "Query", "Recording", "block_names", "float_type", "sum_rows"]
+__all__ = ["ROWS_AT_ONCE", "Query", "Recording", "sum_rows"]
 
 Query = Literal["cls"] | tuple[int, int]
 """The token that looks: "cls", or a patch as (row, column)."""
@@ -80,7 +79,7 @@ class Recording:
         where the model pads it.
         """
         height, width = self.pixels.shape[-2:]
-        return patch_size(self.vit.module, (height, width), self.grid)
+        return self.vit.anatomy.patch_size((height, width), self.grid)
 
     @property
     def num_layers(self) -> int:
@@ -233,7 +232,7 @@ class Recording:
         The two differ in a model that has a class token and yet classifies the average of its
         patches (BEiT, fine-tuned MAE): its class token's last row has no say in any class.
         """
-        if query != "cls" or getattr(self.vit.module, "global_pool", None) != "avg":
+        if query != "cls" or self.vit.anatomy.pooling != "avg":
             return self.query_weights(query)
         weights = torch.zeros(self.num_tokens)
         weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])

@@ -10,7 +10,6 @@ from typing import Any
 import streamlit as st
 from PIL import Image, ImageOps
 
-from vitviz.models.anatomy import any_size_patch
 from vitviz.photos.load import load_image
 from vitviz.pictures.export import as_jpeg
 from vitviz.recording.record import record
@@ -96,7 +95,7 @@ def analyse(
         vit = model(model_name)
     with st.spinner(t("photo.looking")), turn():
         photo = load_image(data)
-        rec = record(vit, photo, whole=whole and any_size_patch(vit.module) is not None)
+        rec = record(vit, photo, whole=whole and vit.anatomy.any_size_patch is not None)
         least, most = PREVIEW_SIDES
         side = min(max(*photo.size, least), most)
         preview = ImageOps.contain(photo, (side, side), Image.Resampling.LANCZOS)
