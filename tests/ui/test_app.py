@@ -66,6 +66,19 @@ def test_a_sample_is_analysed_when_the_page_opens(forwards: list[int]) -> None:
     assert shown.count("<li>") == 5
 
 
+def test_a_sample_that_no_class_fits_says_so() -> None:
+    sentence = "None of the classes that this model knows fits this photo"
+    assert any(sentence in caption.value for caption in opened(sample="astronaut").caption)
+    assert not any(sentence in caption.value for caption in opened(sample="coffee").caption)
+
+
+def test_only_models_of_imagenets_classes_are_said_to_know_none() -> None:
+    assert explore.none_fits(["tabby", "espresso"], ["palace"])
+    assert not explore.none_fits(["tabby", "palace"], ["palace"])
+    assert not explore.none_fits(["house", "tower"], ["palace"])  # whoever trained it may mean it
+    assert not explore.none_fits(["tabby"], None)
+
+
 def test_labels_are_shown_as_they_are() -> None:
     """A class name of somebody's own model is not markup."""
     app = opened()

@@ -25,6 +25,7 @@ from vitviz.ui.course.album import READY_MADE
 from vitviz.ui.course.training_run import HEAD_PLAN
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.visit.language import LANGUAGES, texts
+from vitviz.zoo.catalogue import COUNTERPART
 
 
 def test_lesson_1_shows_the_models_own_numbers() -> None:
@@ -318,3 +319,15 @@ def test_lesson_8_rings_the_artefact_tokens() -> None:
     rings = json.loads(photo.proto.json)["marks"]
     assert rings == [[int(row), int(col)] for row, col in marked.nonzero()]
     assert len(rings) == int(app.metric[0].value) > 0
+
+
+def test_lesson_8_shows_a_cnn_beside_the_vit() -> None:
+    app = opened("cost", step="7", sample="coffee")
+    assert not app.exception
+    photo = vitviz.load_image(next(s.path for s in vitviz.samples() if s.id == "coffee"))
+    best = vitviz.predict(vitviz.load_model(COUNTERPART), photo)[0]
+    shown = "".join(str(picture.proto) for picture in app.get("image"))
+    assert best.label == "espresso"
+    assert f"CNN, Grad-CAM for “{best.label}”" in shown
+    bars = [part.proto.body for part in app.get("html") if "predictions" in part.proto.body]
+    assert f"<b>{best.probability:.1%}</b>" in bars[-1]

@@ -26,6 +26,7 @@ from vitviz.errors import ModelError
 from vitviz.memo import Memo
 from vitviz.models.anatomy import Anatomy
 from vitviz.models.hooks import register
+from vitviz.models.labels import imagenet_names
 from vitviz.models.libraries import Tokens, adapted
 
 __all__ = ["Transform", "Vit", "create_pretrained", "from_module", "shared_copy"]
@@ -152,6 +153,8 @@ def _labels(module: nn.Module, config: Mapping[str, Any]) -> list[str]:
     subset = infer_imagenet_subset(module)
     if subset is None or getattr(module, "num_classes", None) == 0:
         return []
+    if subset == "imagenet-1k":
+        return list(imagenet_names())
     return list(_imagenet_names(subset))
 
 

@@ -28,12 +28,14 @@ _component = component("photo_gallery")
 
 @dataclass(frozen=True)
 class Photo:
-    """The chosen photo: its file, its name and a description for those who do not see it."""
+    """The chosen photo: its file, its name, a description for those who do not see it, and of a
+    sample ImageNet's classes that fit."""
 
     data: bytes
     name: str
     alt: str
     thumb: str
+    classes: tuple[str, ...] | None = None
 
 
 def sample_photos() -> dict[str, tuple[str, Photo]]:
@@ -57,6 +59,7 @@ def _opened_samples() -> dict[str, tuple[str, Photo]]:
                 sample.id,
                 sample.alt,
                 thumbnail(load_image(sample.path), THUMB),
+                sample.classes,
             ),
         )
         for sample in samples()
