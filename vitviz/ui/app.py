@@ -12,7 +12,7 @@ from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.page import lessons, show
 from vitviz.ui.pages import compare, explore, heads
 from vitviz.ui.visit.language import t, widget_words
-from vitviz.ui.visit.server import send_at_once
+from vitviz.ui.visit.streamlit_private import send_at_once
 
 HERE = Path(__file__).parent
 EXPLORE, COMPARE, HEADS = ":material/visibility:", ":material/balance:", ":material/grid_view:"

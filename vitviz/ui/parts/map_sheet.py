@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from vitviz.heatmap import Heatmap
 from vitviz.pictures.export import as_jpeg
-from vitviz.ui.parts.browser import address, as_text, component, palette
+from vitviz.ui.parts.browser import as_text, component, palette
 from vitviz.ui.visit.session import Look, Session
+from vitviz.ui.visit.streamlit_private import media_address
 
 _component = component("map_sheet", "walk")
 
@@ -56,7 +57,7 @@ def map_sheet(
         for panel in panels
     ]
     data = {
-        "photo": address(as_jpeg(session.small), key),
+        "photo": media_address(as_jpeg(session.small), "image/jpeg", key),
         "size": session.small.size,
         "maps": maps,
         "columns": columns,

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitviz.heatmap import Heatmap
-from vitviz.ui.parts.browser import address, as_text, component, palette
+from vitviz.ui.parts.browser import as_text, component, palette
 from vitviz.ui.visit.language import entry, t
 from vitviz.ui.visit.session import Look, Session
+from vitviz.ui.visit.streamlit_private import media_address
 
 _component = component("patch_map")
 
@@ -42,7 +43,7 @@ def patch_map(
         on_query: None for a method that does not start from a patch: a click does nothing.
     """
     data: dict[str, Any] = {
-        "photo": address(session.jpeg, key),
+        "photo": media_address(session.jpeg, "image/jpeg", key),
         "size": session.preview.size,
         "box": [session.factor * edge for edge in heat.box],
         "grid": heat.values.shape,
