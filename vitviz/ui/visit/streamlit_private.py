@@ -19,7 +19,6 @@ from streamlit.components.v2.types import ComponentRenderer
 __all__ = ["HIDDEN_OPTIONS", "TEST_IDS", "ComponentRenderer", "media_address", "send_at_once"]
 
 HIDDEN_OPTIONS = (
-    "global.disableWidgetStateDuplicationWarning",
     "runner.postScriptGC",
     "server.maxWidgetStateSize",
 )
