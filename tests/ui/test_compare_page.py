@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from visits import recording, visit
 
 import vitviz
 from vitviz.ui.pages import compare
@@ -38,7 +39,7 @@ def two_subjects() -> AppTest:
 
 def test_its_numbers_are_the_librarys(two_subjects: AppTest) -> None:
     assert not two_subjects.exception
-    rec = two_subjects.session_state["session"].rec
+    rec = recording(two_subjects)
     expected = vitviz.comparison.measure(rec, "relevance")
     shown = scores(two_subjects)
     assert set(shown) == {"Relevance", "Attention rollout", "Random"}
@@ -64,7 +65,7 @@ def test_another_class_is_measured_for_itself(two_subjects: AppTest) -> None:
     two_subjects.pills(key="methods").set_value(["relevance"]).run()
     two_subjects.selectbox(key="target").set_value("espresso").run()
     assert not two_subjects.exception
-    rec = two_subjects.session_state["session"].rec
+    rec = recording(two_subjects)
     target = next(p.index for p in rec.predictions if p.label == "espresso")
     expected = vitviz.comparison.measure(rec, "relevance", target)
     assert scores(two_subjects)["Relevance"] == pytest.approx(expected.score)
@@ -81,7 +82,7 @@ def test_two_photos_stand_beside_each_other() -> None:
     app = opened(sample="cat", beside="coffee", methods="attention")
     assert not app.exception
     assert len(app.dataframe) == 2
-    other = app.session_state["session beside"].rec
+    other = visit(app).recorded["beside"].rec
     assert other.predictions[0].label == "espresso"
     expected = vitviz.comparison.measure(other, "attention").score
     table = app.dataframe[1].value

@@ -12,6 +12,7 @@ from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.page import lessons, show
 from vitviz.ui.pages import compare, explore, heads
 from vitviz.ui.visit.language import t, widget_words
+from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.streamlit_private import send_at_once
 
 HERE = Path(__file__).parent
@@ -44,6 +45,7 @@ def main() -> None:
     )
     keep_link(page.url_path)
     page.run()
+    visit().decoded = None  # no page needed it now
 
 
 def _page_of(lesson: Lesson) -> Callable[[], None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import altair as alt
 import pandas as pd
@@ -15,19 +16,24 @@ from vitviz.measures.faithfulness import Change, masked_input
 from vitviz.methods.explain import METHODS
 from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import shared_scale
+from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.model_picker import is_here, page_head
-from vitviz.ui.controls.photo_picker import Photo, as_code, choose_photo, sample_photos
+from vitviz.ui.controls.photo_picker import as_code, choose_photo, sample_photos
 from vitviz.ui.controls.question import method_title, methods_for
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
+from vitviz.ui.visit import keys
+from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import explained, label, t
-from vitviz.ui.visit.session import Look, Session, analyse
+from vitviz.ui.visit.session import Look, Photo, Session
+from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import many_turns
 from vitviz.zoo.catalogue import offers
 
 FIRST = ["attention", "rollout", "relevance", "gradcam"]
 RANDOM = "random"
+MOST_KEPT = 8 * len(METHODS)  # measurements: of eight classes
 CHANGES: tuple[Change, ...] = ("deletion", "insertion")
 LOOK = Look("inferno", 0.6, True)
 
@@ -49,7 +55,7 @@ def page() -> None:
     if not is_here(model):
         return
     try:
-        session = analyse(photo.data, model.name)
+        session = analyse(photo, model.name)
         if not session.rec.predictions:
             raise MethodError(t("compare.no_classifier"))
         wish, beside = wishes(session, photo, model.name)
@@ -73,7 +79,7 @@ def wishes(session: Session, photo: Photo, model: str) -> tuple[Wish, tuple[Sess
         t("compare.methods"),
         [method for method in methods_for(session.rec) if method != RANDOM],
         FIRST,
-        "methods",
+        keys.METHODS,
         method_title,
         selection_mode="multi",
         help=t("compare.methods_help"),
@@ -82,7 +88,7 @@ def wishes(session: Session, photo: Photo, model: str) -> tuple[Wish, tuple[Sess
     left, middle, right, last = st.columns([3, 3, 3, 3], vertical_alignment="bottom")
     hint = t("ask.top", label=label(labels[0]))
     target: str | None = choice(
-        left.selectbox, t("ask.class"), labels, None, "target", label, placeholder=hint
+        left.selectbox, t("ask.class"), labels, None, keys.TARGET, label, placeholder=hint
     )
     with middle:
         beside = side_by_side(photo, model)
@@ -91,7 +97,7 @@ def wishes(session: Session, photo: Photo, model: str) -> tuple[Wish, tuple[Sess
         t("compare.direction"),
         CHANGES,
         CHANGES[0],
-        "change",
+        keys.CHANGE,
         lambda change: t(f"compare.{change}"),
         required=True,
     )
@@ -100,7 +106,7 @@ def wishes(session: Session, photo: Photo, model: str) -> tuple[Wish, tuple[Sess
         range(STEPS + 1),
         STEPS // 4,
         format_func=lambda step: f"{step / STEPS:.0%}",
-        key="step",
+        key=keys.CURVE_STEP,
         bind=URL,
     )
     return Wish(methods, target, change, step), beside
@@ -117,14 +123,14 @@ def side_by_side(photo: Photo, model: str) -> tuple[Session, str] | None:
         t("compare.beside"),
         list(offered),
         None,
-        "beside",
+        keys.BESIDE,
         lambda key: titles.get(key, key),
         placeholder=t("compare.photo_or_model" if models else "compare.photo"),
     )
     if chosen is None:
         return None
     other, name = offered[chosen]
-    return analyse(other.data, name, "session beside"), other.alt
+    return analyse(other, name, "beside"), other.alt
 
 
 def compare(session: Session, alt_text: str, wish: Wish, key: str) -> None:
@@ -148,27 +154,32 @@ def compare(session: Session, alt_text: str, wish: Wish, key: str) -> None:
 
 def measurements(session: Session, wish: Wish) -> tuple[list[Measured], int]:
     """Every wanted method and random order, measured once for a class, and the class."""
-    rec, kept = session.rec, session.kept
+    rec = session.rec
     index = {p.label: p.index for p in rec.predictions}
     target = index.get(wish.target or "", rec.predictions[0].index)
     found = []
     for method in [*wish.methods, RANDOM] if wish.methods else []:
-        asked = (method, target)
-        if asked not in kept:
-            try:
-                with many_turns(t("compare.measuring", method=method_title(method))) as progress:
-                    kept[asked] = measure(rec, method, target, progress=progress)
-            except VitvizError as error:
-                st.warning(explained(error), icon=":material/block:")
-                continue
-        found.append(kept[asked])
+        try:
+            found.append(
+                rec.derived.get(
+                    (method, target), partial(measured, rec, method, target), "measured", MOST_KEPT
+                )
+            )
+        except VitvizError as error:
+            st.warning(explained(error), icon=":material/block:")
     return found, target
+
+
+def measured(rec: Recording, method: str, target: int) -> Measured:
+    """One method, while a bar shows how far its measurement is."""
+    with many_turns(t("compare.measuring", method=method_title(method))) as progress:
+        return measure(rec, method, target, progress=progress)
 
 
 def pick_panel(session: Session, order: list[Measured], alt_text: str, key: str) -> Measured:
     """The maps in the order of their rank, in shares of their sum; a click chooses one."""
     maps = {m.method: m.heat.shares for m in order}
-    held = st.session_state.get(f"chosen_{key}")
+    held = visit().panels.get(key)
     chosen = next((m for m in order if m.method == held), order[0])
     panels = [
         Panel(
@@ -182,7 +193,7 @@ def pick_panel(session: Session, order: list[Measured], alt_text: str, key: str)
     ]
 
     def choose() -> None:
-        st.session_state[f"chosen_{key}"] = st.session_state[f"maps_{key}"].open
+        visit().panels[key] = st.session_state[keys.METHOD_MAPS.format(key)].open
 
     map_sheet(
         session,
@@ -191,7 +202,7 @@ def pick_panel(session: Session, order: list[Measured], alt_text: str, key: str)
         columns=0,
         scale=shared_scale(maps.values()),
         alt=t("compare.maps"),
-        key=f"maps_{key}",
+        key=keys.METHOD_MAPS.format(key),
         on_open=choose,
     )
     return chosen

@@ -19,6 +19,7 @@ from vitviz.inside.heads import (
 )
 from vitviz.methods.explain import explain
 from vitviz.photos.load import load_image
+from vitviz.recording.predictions import Prediction
 from vitviz.recording.record import record
 from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
@@ -27,8 +28,11 @@ from vitviz.ui.controls.photo_picker import as_code, choose_photo, sample_photos
 from vitviz.ui.controls.question import cls_means
 from vitviz.ui.parts.head_matrix import Cell, matrix
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
+from vitviz.ui.visit import keys
+from vitviz.ui.visit.analyse import analyse, model
 from vitviz.ui.visit.language import explained, label, t
-from vitviz.ui.visit.session import Look, Session, analyse, model
+from vitviz.ui.visit.session import Look, Session
+from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import many_turns, turn
 from vitviz.zoo.catalogue import Offer
 
@@ -45,7 +49,7 @@ def page() -> None:
     if not is_here(model):
         return
     try:
-        session = analyse(photo.data, model.name)
+        session = analyse(photo, model.name)
         statistic, over, mode = wishes()
         values, pattern = numbers(session, statistic, over)
     except VitvizError as error:
@@ -66,9 +70,9 @@ def page() -> None:
 def wishes() -> tuple[str, str, str]:
     """Which number, over what, and what a click does."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        statistic = _choose("statistic", [*STATISTICS, IMPORTANCE])
-        over = _choose("over", [HERE, GALLERY])
-        mode = _choose("mode", [OPEN, SWITCH])
+        statistic = _choose(keys.STATISTIC, [*STATISTICS, IMPORTANCE])
+        over = _choose(keys.OVER, [HERE, GALLERY])
+        mode = _choose(keys.MODE, [OPEN, SWITCH])
     st.caption(t(f"heads.meaning.{statistic}"))
     return statistic, over, mode
 
@@ -114,17 +118,18 @@ def of_samples(offered: Offer) -> HeadStatistics:
 
 def importance(session: Session) -> NDArray[np.float32]:
     """Measured once for a photo, while a bar shows how far it is."""
-    if "importance" not in session.kept:
+
+    def measure() -> NDArray[np.float32]:
         with many_turns(t("heads.switching")) as progress:
-            session.kept["importance"] = head_importance(session.rec, progress=progress).heads
-    measured: NDArray[np.float32] = session.kept["importance"]
-    return measured
+            return head_importance(session.rec, progress=progress).heads
+
+    return session.rec.derived.get(None, measure, "importance")
 
 
 def clicked(mode: str) -> None:
     """Open a head, or switch it or its layer off or on."""
-    layer, head = st.session_state["matrix"].open.split(",")
-    rec = st.session_state["session"].rec
+    layer, head = st.session_state[keys.MATRIX].open.split(",")
+    rec = visit().recorded["main"].rec
     off = in_link(rec, "off")
     if head != "all" and mode == OPEN:
         into_link("open", {(int(layer), int(head))})
@@ -188,7 +193,7 @@ def opened(session: Session, layer: int, head: int, alt_text: str) -> None:
         columns=1,
         scale=None,
         alt=name,
-        key="open map",
+        key=keys.OPEN_MAP,
         on_open=lambda: None,
     )
 
@@ -202,11 +207,12 @@ def without(session: Session, off: set[Cell]) -> None:
     if not off:
         st.caption(t("heads.how_to_switch"))
         return
-    asked, left = session.kept.get("without", (None, []))
-    if asked != off:
+
+    def predict() -> list[Prediction]:
         with turn():
-            left = ablate(session.rec, off)
-        session.kept["without"] = (off, left)
+            return ablate(session.rec, off)
+
+    left = session.rec.derived.get(frozenset(off), predict, "without", most=1)
     before = {p.index: p.probability for p in session.rec.predictions}
     shown = {p.index for p in (*session.rec.predictions[:4], *left[:4])}
     name, now, earlier = (t(f"heads.{key}") for key in ("class", "now", "before"))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vitviz.pictures.export import as_jpeg
 from vitviz.pictures.overlay import colorize
-from vitviz.ui.visit.streamlit_private import ComponentRenderer
+from vitviz.ui.visit.streamlit_private import ComponentRenderer, media_address
 
 URL: Any = "query-params"  # binds a widget to the address
 FOLDER = Path(__file__).parent / "components"
@@ -44,3 +44,8 @@ def thumbnail(photo: Image.Image, side: int) -> str:
     small = photo.copy()
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     return "data:image/jpeg;base64," + as_text(as_jpeg(small))
+
+
+def numbers_address(data: bytes, place: str) -> str:
+    """Where the browser finds an array's bytes: they travel only when they change."""
+    return media_address(data, "application/octet-stream", place)
