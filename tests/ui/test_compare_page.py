@@ -82,7 +82,7 @@ def test_two_photos_stand_beside_each_other() -> None:
     app = opened(sample="cat", beside="coffee", methods="attention")
     assert not app.exception
     assert len(app.dataframe) == 2
-    other = visit(app).recorded["beside"].rec
+    other = visit(app).recorded["second"].rec
     assert other.predictions[0].label == "espresso"
     expected = vitviz.comparison.measure(other, "attention").score
     table = app.dataframe[1].value

@@ -232,7 +232,7 @@ def test_another_model_can_stand_beside_it_on_compare() -> None:
     assert not app.exception
     assert not app.error
     assert recording(app).vit.name == BUNDLED
-    assert visit(app).recorded["beside"].rec.vit.name == "flowers"
+    assert visit(app).recorded["second"].rec.vit.name == "flowers"
     assert len(app.dataframe) == 2
 
 

@@ -160,7 +160,7 @@ def map_meaning(rec: Recording, question: Question) -> str:
     return " ".join(words)
 
 
-def how_to_ask(rec: Recording, question: Question) -> str:
+def click_hint(rec: Recording, question: Question) -> str:
     """One line below the photo: what a click does."""
     method = METHODS[question.method]
     if not method.has_query:

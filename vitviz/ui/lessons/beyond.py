@@ -47,7 +47,7 @@ def colours(session: Session) -> None:
     positions, shares = principal_components(_features(session))
     low, high = positions.amin(dim=(0, 1)), positions.amax(dim=(0, 1))
     shown = ((positions - low) / (high - low).clamp(min=1e-9)).numpy()
-    _beside(session, shown, t("beyond.colours.caption", share=f"{shares.sum():.0%}"))
+    _next_to_input(session, shown, t("beyond.colours.caption", share=f"{shares.sum():.0%}"))
 
 
 def front(session: Session) -> None:
@@ -58,14 +58,14 @@ def front(session: Session) -> None:
     mask = _enlarged(chosen[..., None].astype(float), picture.shape[:2])
     shown = picture * (0.15 + 0.85 * mask)
     share, count = f"{shares[0]:.0%}", int(chosen.sum())
-    _beside(session, shown, t("beyond.front.caption", share=share, count=count))
+    _next_to_input(session, shown, t("beyond.front.caption", share=share, count=count))
 
 
 def groups(session: Session) -> None:
     """K-means of the patch tokens."""
     count = st.slider(t("beyond.groups.count"), 2, 6, 3, key=keys.GROUPS, bind=URL)
     found = clusters(_features(session), count)
-    _beside(session, GROUPS(found)[..., :3], t("beyond.groups.caption", count=count))
+    _next_to_input(session, GROUPS(found)[..., :3], t("beyond.groups.caption", count=count))
 
 
 def match(session: Session) -> None:
@@ -116,7 +116,7 @@ def _features(session: Session) -> Tensor:
 
 def _matched(session: Session) -> tuple[Session, Tensor]:
     """Another photo's session, and how alike each of its patches is to the chosen one."""
-    other = analyse(_other_photo(), bundled_models()[0], "beside")
+    other = analyse(_other_photo(), bundled_models()[0], "second")
     patch = chosen_patch(session)
     return other, similarity(_features(session)[patch], _features(other))
 
@@ -159,17 +159,17 @@ def _second_photo_menu() -> None:
 
 def _take_second(key: str) -> None:
     """Keep the file if it is a photo; otherwise say why it is none."""
-    kept = visit()
-    kept.second_refused = None
+    state = visit()
+    state.second_refused = None
     file = st.session_state[key]
     if file is None:
         return
     try:
-        kept.second = open_photo(file.getvalue(), file.name)
+        state.second = open_photo(file.getvalue(), file.name)
     except ImageError as error:
-        kept.second_refused = file.name, error
+        state.second_refused = file.name, error
         return
-    kept.second_taken += 1
+    state.second_taken += 1
     st.query_params[keys.OTHER_PHOTO] = OWN
 
 
@@ -188,7 +188,7 @@ def _samples(model_name: str) -> tuple[Tensor, Tensor, list[str]]:
     return stack(images), stack(rows), labels
 
 
-def _beside(session: Session, shown: NDArray[np.floating], caption: str) -> None:
+def _next_to_input(session: Session, shown: NDArray[np.floating], caption: str) -> None:
     """The model's input, and a picture over the same part of the photo."""
     left, right = st.columns(2)
     picture = input_picture(session.rec.vit, session.rec.pixels)

@@ -90,7 +90,7 @@ def join(session: Session) -> None:
 def off(session: Session) -> None:
     """The prediction without one head, by the real model."""
     layer, head = layer_and_head(session)
-    without = run_once(
+    ablated = run_once(
         session.rec, "one head off", (layer, head), lambda: ablate(session.rec, [(layer, head)])
     )
     left, right = st.columns(2)
@@ -99,9 +99,9 @@ def off(session: Session) -> None:
         prediction_bars(session.rec.predictions[:5])
     with right:
         st.markdown(t("manyheads.off.without", layer=layer, head=head))
-        prediction_bars(without[:5])
+        prediction_bars(ablated[:5])
         answer = session.rec.predictions[0]
-        after = next(p.probability for p in without if p.index == answer.index)
+        after = next(p.probability for p in ablated if p.index == answer.index)
         points = f"{100 * (after - answer.probability):+.1f}"
         st.caption(t("manyheads.off.change", label=label(answer.label), points=points))
 

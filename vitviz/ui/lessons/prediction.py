@@ -72,7 +72,7 @@ def support(session: Session) -> None:
     _maps(session, shown, "support")
 
 
-def beside(session: Session) -> None:
+def two_maps(session: Session) -> None:
     """Attention and relevance for the chosen class."""
     index = _class(session)
     [name] = [p.label for p in session.rec.predictions if p.index == index]
@@ -190,7 +190,7 @@ LESSON = Lesson(
         Step("score", score, formula=r"z_c = w_c \cdot f + b_c"),
         Step("softmax", softmax, guess=True, formula=r"p_c = \frac{e^{z_c}}{\sum_k e^{z_k}}"),
         Step("support", support),
-        Step("beside", beside),
+        Step("beside", two_maps),
         Step("judge", judge, guess=True),
     ),
     task,

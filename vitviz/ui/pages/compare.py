@@ -39,7 +39,7 @@ LOOK = Look("inferno", 0.6, True)
 
 
 @dataclass(frozen=True)
-class Wish:
+class Comparison:
     """What is compared: methods, the class by its name, and a point of a kind of curve."""
 
     methods: list[str]
@@ -58,21 +58,23 @@ def page() -> None:
         session = analyse(photo, model.name)
         if not session.rec.predictions:
             raise MethodError(t("compare.no_classifier"))
-        wish, beside = wishes(session, photo, model.name)
+        comparison, second = comparison_controls(session, photo, model.name)
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
         return
-    if beside is None:
-        compare(session, photo.alt, wish, "alone")
+    if second is None:
+        compare(session, photo.alt, comparison, "alone")
         return
     left, right = st.columns(2, gap="large")
     with left:
-        compare(session, photo.alt, wish, "left")
+        compare(session, photo.alt, comparison, "left")
     with right:
-        compare(*beside, wish, "right")
+        compare(*second, comparison, "right")
 
 
-def wishes(session: Session, photo: Photo, model: str) -> tuple[Wish, tuple[Session, str] | None]:
+def comparison_controls(
+    session: Session, photo: Photo, model: str
+) -> tuple[Comparison, tuple[Session, str] | None]:
     """The controls, which serve both sides where there are two."""
     methods = choice(
         st.pills,
@@ -91,7 +93,7 @@ def wishes(session: Session, photo: Photo, model: str) -> tuple[Wish, tuple[Sess
         left.selectbox, t("ask.class"), labels, None, keys.TARGET, label, placeholder=hint
     )
     with middle:
-        beside = side_by_side(photo, model)
+        second = second_controls(photo, model)
     change: Change = choice(
         right.segmented_control,
         t("compare.direction"),
@@ -109,10 +111,10 @@ def wishes(session: Session, photo: Photo, model: str) -> tuple[Wish, tuple[Sess
         key=keys.CURVE_STEP,
         bind=URL,
     )
-    return Wish(methods, target, change, step), beside
+    return Comparison(methods, target, change, step), second
 
 
-def side_by_side(photo: Photo, model: str) -> tuple[Session, str] | None:
+def second_controls(photo: Photo, model: str) -> tuple[Session, str] | None:
     """Another photo, or the same one in another model on this machine, and its description."""
     models = [other.name for other in offers() if other.here and other.name != model]
     titles = {key: title for key, (title, _) in sample_photos().items()}
@@ -130,12 +132,12 @@ def side_by_side(photo: Photo, model: str) -> tuple[Session, str] | None:
     if chosen is None:
         return None
     other, name = offered[chosen]
-    return analyse(other, name, "beside"), other.alt
+    return analyse(other, name, "second"), other.alt
 
 
-def compare(session: Session, alt_text: str, wish: Wish, key: str) -> None:
+def compare(session: Session, alt_text: str, comparison: Comparison, key: str) -> None:
     """Maps on one scale, what the measurements say, the curves and the changed photo."""
-    found, target = measurements(session, wish)
+    found, target = measurements(session, comparison)
     if len(found) < 2:
         st.info(t("compare.choose"), icon=":material/touch_app:")
         return
@@ -146,19 +148,21 @@ def compare(session: Session, alt_text: str, wish: Wish, key: str) -> None:
     alone = key == "alone"
     left, right = st.columns([3, 2], gap="large") if alone else (st.container(), st.container())
     with left:
-        st.altair_chart(chart(order, wish), width="stretch", alt=t("compare.curves", label=name))
+        st.altair_chart(
+            chart(order, comparison), width="stretch", alt=t("compare.curves", label=name)
+        )
         scores(order)
     with right:
-        changed_photo(session, chosen, wish, name)
+        changed_photo(session, chosen, comparison, name)
 
 
-def measurements(session: Session, wish: Wish) -> tuple[list[Measured], int]:
+def measurements(session: Session, comparison: Comparison) -> tuple[list[Measured], int]:
     """Every wanted method and random order, measured once for a class, and the class."""
     rec = session.rec
     index = {p.label: p.index for p in rec.predictions}
-    target = index.get(wish.target or "", rec.predictions[0].index)
+    target = index.get(comparison.target or "", rec.predictions[0].index)
     found = []
-    for method in [*wish.methods, RANDOM] if wish.methods else []:
+    for method in [*comparison.methods, RANDOM] if comparison.methods else []:
         try:
             found.append(
                 rec.derived.get(
@@ -228,9 +232,9 @@ def verdict(order: list[Measured], name: str) -> str:
     )
 
 
-def chart(order: Sequence[Measured], wish: Wish) -> alt.LayerChart:
+def chart(order: Sequence[Measured], comparison: Comparison) -> alt.LayerChart:
     """The curves over each other; hovering names the values."""
-    curves = [(m, m.deletion if wish.change == "deletion" else m.insertion) for m in order]
+    curves = [(m, m.deletion if comparison.change == "deletion" else m.insertion) for m in order]
     points = pd.DataFrame(
         {
             "method": method_title(m.method),
@@ -261,7 +265,7 @@ def chart(order: Sequence[Measured], wish: Wish) -> alt.LayerChart:
         alt.Tooltip("share", format=".0%", title=t("compare.changed")),
     ]
     dots = base.mark_point(filled=True, size=120, opacity=0.02).encode(tooltip=shown)
-    here = alt.Chart(pd.DataFrame({"share": [wish.step / STEPS]}))
+    here = alt.Chart(pd.DataFrame({"share": [comparison.step / STEPS]}))
     return lines + dots + here.mark_rule(opacity=0.5).encode(x="share")
 
 
@@ -289,14 +293,14 @@ def scores(order: Sequence[Measured]) -> None:
     st.caption(t("compare.areas_meaning"))
 
 
-def changed_photo(session: Session, chosen: Measured, wish: Wish, name: str) -> None:
+def changed_photo(session: Session, chosen: Measured, comparison: Comparison, name: str) -> None:
     """What the model is given at this point of the curve."""
-    curve = chosen.deletion if wish.change == "deletion" else chosen.insertion
-    share = wish.step / STEPS
-    pixels = masked_input(session.rec, chosen.heat, share, wish.change)
+    curve = chosen.deletion if comparison.change == "deletion" else chosen.insertion
+    share = comparison.step / STEPS
+    pixels = masked_input(session.rec, chosen.heat, share, comparison.change)
     point = int(abs(curve.shares - share).argmin())
     text = t(
-        f"compare.after_{wish.change}",
+        f"compare.after_{comparison.change}",
         share=f"{share:.0%}",
         method=method_title(chosen.method),
         label=as_code(name),

@@ -30,7 +30,7 @@ from vitviz.ui.controls.photo_picker import as_code, choose_photo
 from vitviz.ui.controls.question import (
     ATTENTION,
     Question,
-    how_to_ask,
+    click_hint,
     map_controls,
     map_meaning,
     method_title,
@@ -72,20 +72,20 @@ def page() -> None:
     with buttons:
         if any_size_patch(session.rec.vit.module):
             st.toggle(t("explore.whole"), key=keys.WHOLE, bind=URL, help=t("explore.whole_help"))
-        look, shared, marked = appearance(question.method)
+        look, shared, marked = appearance_controls(question.method)
     maps = all_maps(session, question.query) if question.method == "attention" else []
     of_all = [heat for of_layer in maps for heat in of_layer.values()]
     scale = shared_scale(of_all) if shared and of_all else None
-    heat = answer(session, question, note)
+    heat = explanation(session, question, note)
     if heat:
         with show:
             marks = artefacts(session.rec) if marked else []
         with picture:
             show_map(session, photo, heat, question, look, scale, marks)
-        note.caption(how_to_ask(session.rec, question))
+        note.caption(click_hint(session.rec, question))
     else:
         with picture:
-            no_map(session, photo, question)
+            show_without_map(session, photo, question)
     with buttons:
         if heat:
             downloads(session, heat, question.query, look, scale, Path(photo.name).stem)
@@ -120,7 +120,7 @@ def predictions(rec: Recording) -> None:
     st.caption(t("explore.model", name=rec.vit.name, count=count, seconds=seconds))
 
 
-def appearance(method: str) -> tuple[Look, bool, bool]:
+def appearance_controls(method: str) -> tuple[Look, bool, bool]:
     """How maps are drawn, whether all heads and layers share one scale, and whether artefact tokens
     are marked."""
     with st.popover(t("explore.appearance"), icon=":material/palette:"):
@@ -191,7 +191,7 @@ def patch_rows(rec: Recording, question: Question) -> NDArray[np.float32] | None
     return chosen[prefix:, prefix:].numpy()
 
 
-def answer(session: Session, question: Question, note: DeltaGenerator) -> Heatmap | None:
+def explanation(session: Session, question: Question, note: DeltaGenerator) -> Heatmap | None:
     """The heatmap, kept until the question changes; None, and why in `note`, where the method does
     not apply.
 
@@ -202,7 +202,7 @@ def answer(session: Session, question: Question, note: DeltaGenerator) -> Heatma
 
     def compute() -> Heatmap:
         arguments = {**question.options, **question.classes}
-        with asking(METHODS[method], note) as progress:
+        with method_turn(METHODS[method], note) as progress:
             return explain(rec, method, question.query, progress=progress, **arguments)
 
     try:
@@ -213,7 +213,7 @@ def answer(session: Session, question: Question, note: DeltaGenerator) -> Heatma
 
 
 @contextmanager
-def asking(method: Method, note: DeltaGenerator) -> Iterator[Progress | None]:
+def method_turn(method: Method, note: DeltaGenerator) -> Iterator[Progress | None]:
     """A turn for a method that runs the model; a slow one shows its progress and can be stopped."""
     if method.slow:
         with note.container(horizontal=True, vertical_alignment="center"):
@@ -238,7 +238,7 @@ def takes_query(rec: Recording, question: Question) -> bool:
     return METHODS[question.method].has_query and not by_class_token
 
 
-def no_map(session: Session, photo: Photo, question: Question) -> None:
+def show_without_map(session: Session, photo: Photo, question: Question) -> None:
     """What is shown where a method does not apply: the photo alone, or the matrices of a layer
     whose channels look at channels."""
     rec, layer = session.rec, question.options.get("layer", 0)

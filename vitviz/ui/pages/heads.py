@@ -50,24 +50,24 @@ def page() -> None:
         return
     try:
         session = analyse(photo, model.name)
-        statistic, over, mode = wishes()
+        statistic, over, mode = matrix_controls()
         values, pattern = numbers(session, statistic, over)
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
         return
-    off = in_link(session.rec, "off")
-    layer, head = min(in_link(session.rec, "open"), default=(session.rec.num_layers - 1, 0))
+    off = read_link(session.rec, "off")
+    layer, head = min(read_link(session.rec, "open"), default=(session.rec.num_layers - 1, 0))
     left, right = st.columns([3, 2], gap="large")
     with left:
-        matrix(session, values, pattern, off, (layer, head), lambda: clicked(mode))
-        without(session, off)
+        matrix(session, values, pattern, off, (layer, head), lambda: take_click(mode))
+        show_ablation(session, off)
         with st.expander(t("heads.all_numbers"), icon=":material/table_rows:"):
             table(session, over)
     with right:
-        opened(session, layer, head, photo.alt)
+        show_head(session, layer, head, photo.alt)
 
 
-def wishes() -> tuple[str, str, str]:
+def matrix_controls() -> tuple[str, str, str]:
     """Which number, over what, and what a click does."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         statistic = _choose(keys.STATISTIC, [*STATISTICS, IMPORTANCE])
@@ -126,28 +126,28 @@ def importance(session: Session) -> NDArray[np.float32]:
     return session.rec.derived.get(None, measure, "importance")
 
 
-def clicked(mode: str) -> None:
+def take_click(mode: str) -> None:
     """Open a head, or switch it or its layer off or on."""
     layer, head = st.session_state[keys.MATRIX].open.split(",")
     rec = visit().recorded["main"].rec
-    off = in_link(rec, "off")
+    off = read_link(rec, "off")
     if head != "all" and mode == OPEN:
-        into_link("open", {(int(layer), int(head))})
+        write_link("open", {(int(layer), int(head))})
     elif head == "all":
         whole = {(int(layer), of) for of in range(rec.num_heads(int(layer)))}
-        into_link("off", off - whole if whole <= off else off | whole)
+        write_link("off", off - whole if whole <= off else off | whole)
     else:
-        into_link("off", off ^ {(int(layer), int(head))})
+        write_link("off", off ^ {(int(layer), int(head))})
 
 
-def in_link(rec: Recording, name: str) -> set[Cell]:
+def read_link(rec: Recording, name: str) -> set[Cell]:
     """The heads that the address names, such as 4.2 and 11.0; what is no head is left out."""
     found = re.findall(r"(\d{1,4})\.(\d{1,4})", st.query_params.get(name, ""))
     heads = {(int(layer), int(head)) for layer, head in found}
     return {(at, of) for at, of in heads if at < rec.num_layers and of < rec.num_heads(at)}
 
 
-def into_link(name: str, heads: set[Cell]) -> None:
+def write_link(name: str, heads: set[Cell]) -> None:
     """The other way; without heads the address does not name them."""
     st.query_params[name] = "-".join(f"{layer}.{head}" for layer, head in sorted(heads))
     if not heads:
@@ -180,7 +180,7 @@ def table(session: Session, over: str) -> None:
     )
 
 
-def opened(session: Session, layer: int, head: int, alt_text: str) -> None:
+def show_head(session: Session, layer: int, head: int, alt_text: str) -> None:
     """Where the open head looks from the class token."""
     name = t("heads.name", layer=layer, head=head)
     st.subheader(name, anchor=False)
@@ -198,7 +198,7 @@ def opened(session: Session, layer: int, head: int, alt_text: str) -> None:
     )
 
 
-def without(session: Session, off: set[Cell]) -> None:
+def show_ablation(session: Session, off: set[Cell]) -> None:
     """The predictions as they are, and without the heads that are switched off."""
     st.subheader(t("heads.without"), anchor=False)
     if not session.rec.predictions:
@@ -231,5 +231,5 @@ def without(session: Session, off: set[Cell]) -> None:
     st.button(
         t("heads.on_again", count=len(off)),
         icon=":material/undo:",
-        on_click=lambda: into_link("off", set()),
+        on_click=lambda: write_link("off", set()),
     )

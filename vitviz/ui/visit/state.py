@@ -13,7 +13,7 @@ from vitviz.ui.visit.album import Album, Run
 from vitviz.ui.visit.session import Photo, Session
 
 VISIT = "visit"  # the only key of the session state that belongs to no widget
-Side = Literal["main", "beside"]
+Side = Literal["main", "second"]
 Refused = tuple[str, VitvizError | str]  # a file's name, and what is wrong with it
 
 
@@ -30,7 +30,7 @@ class Visit:
         taken: how many were; part of the upload fields' keys, so that each empties them.
         refused: the file that was brought last, if it was no photo.
         decoded: a photo that was just taken, by its key, until its first recording is made.
-        recorded: the page's photo, and another one that stands beside it.
+        recorded: the page's photo, and the second one where a page shows two.
         panels: the method that is chosen on each side of Compare.
         lesson: shown last.
         answers: chosen in lessons, by the question's key.
@@ -76,7 +76,7 @@ class Visit:
     def forget_second(self) -> None:
         """Keep nothing of the second one."""
         self.second = self.second_refused = self.decoded = None
-        self.recorded.pop("beside", None)
+        self.recorded.pop("second", None)
 
 
 def visit() -> Visit:
