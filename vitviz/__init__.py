@@ -16,7 +16,7 @@ from vitviz.measures import faithfulness
 from vitviz.measures.evaluation import evaluate
 from vitviz.methods.artefacts import artefact_patches
 from vitviz.methods.explain import METHODS, explain
-from vitviz.models.anatomy import Anatomy
+from vitviz.models.libraries import Tokens
 from vitviz.photos.load import load_image
 from vitviz.photos.samples import samples
 from vitviz.pictures.overlay import overlay
@@ -27,7 +27,6 @@ from vitviz.zoo.load import Vit, bundled_models, from_module, load_model
 
 __all__ = [
     "METHODS",
-    "Anatomy",
     "FinetuneSettings",
     "Finetuned",
     "Heatmap",
@@ -37,6 +36,7 @@ __all__ = [
     "ModelUnavailable",
     "Prediction",
     "Recording",
+    "Tokens",
     "Vit",
     "VitvizError",
     "artefact_patches",

@@ -1,12 +1,51 @@
-"""What can go wrong, each with one sentence that says what to do."""
+"""What can go wrong, each with one sentence that says what to do.
+
+The English sentence stands where the error is raised, with an id by which other languages find
+theirs:
+
+    raise MethodError("no_such_layer", "There is no layer {layer}; …", layer=layer)
+"""
 
 from __future__ import annotations
 
-__all__ = ["ImageError", "MethodError", "ModelError", "ModelUnavailable", "VitvizError"]
+from collections.abc import Iterable
+
+__all__ = [
+    "ImageError",
+    "MethodError",
+    "ModelError",
+    "ModelUnavailable",
+    "Phrase",
+    "VitvizError",
+    "did_you_mean",
+]
 
 
-class VitvizError(Exception):
-    """Base of every error that Vitviz raises on purpose."""
+class Phrase:
+    """Words that can be said in other languages too; `str` says them in English.
+
+    Args:
+        id: by which another language finds its own words; one id has one English text.
+        english: the words, with {places} as `str.format` knows them.
+        values: what stands in the places, each a Phrase itself if it has to be translated.
+    """
+
+    def __init__(self, id: str, english: str, /, **values: object) -> None:
+        self.id, self.english, self.values = id, english, values
+
+    def __str__(self) -> str:
+        return self.english.format(**self.values)
+
+
+def did_you_mean(names: Iterable[str]) -> Phrase:
+    """The hint after a name that is not known, for a sentence to end with."""
+    return Phrase(
+        "did_you_mean", "did you mean {names}?", names=", ".join(f"“{name}”" for name in names)
+    )
+
+
+class VitvizError(Phrase, Exception):
+    """Base of every error that Vitviz raises on purpose, made as a Phrase is."""
 
 
 class ImageError(VitvizError):

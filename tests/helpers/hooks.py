@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
+from vitviz.models.hooks import WATCHER
 
-def count_hooks(module: nn.Module) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules())
+
+def is_left_alone(module: nn.Module) -> bool:
+    """Whether nobody watches and each part has its own two hooks once, and no others."""
+    hooks = {len(m._forward_hooks) for m in module.modules()}
+    before = {len(m._forward_pre_hooks) for m in module.modules()}
+    return WATCHER.get() is None and hooks == before == {1}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from families import FAMILIES, random_classifier, random_module, set_fused
-from hooks import count_hooks
+from hooks import is_left_alone
 from PIL import Image
 from rollouts import by_hand
 from torch import Tensor, nn
@@ -161,7 +161,7 @@ def test_a_head_is_switched_off_before_the_heads_are_joined(
         ours = {p.index: p.probability for p in ablate(rec, off)}
         np.testing.assert_allclose([ours[i] for i in range(5)], expected, atol=1e-5)
         assert not np.allclose(expected, rec.logits.softmax(-1), atol=1e-6)
-    assert count_hooks(module) == 0
+    assert is_left_alone(module)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -215,7 +215,7 @@ def test_gradient_importance_is_the_slope_of_each_gate(
         found = gradient_importance(rec, target)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-4 * abs(expected).max())
-    assert count_hooks(module) == 0
+    assert is_left_alone(module)
 
 
 def test_other_threads_keep_all_heads(photo: Image.Image) -> None:
@@ -250,7 +250,7 @@ def test_a_stopped_importance_leaves_no_hook(photo: Image.Image) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         head_importance(rec, progress=stop)
-    assert count_hooks(module) == 0
+    assert is_left_alone(module)
 
 
 def test_an_error_in_the_forward_leaves_no_hook(
@@ -267,7 +267,7 @@ def test_an_error_in_the_forward_leaves_no_hook(
         for run in (lambda: ablate(rec, [(0, 0)]), lambda: head_importance(rec)):
             with pytest.raises(RuntimeError, match="in the middle"):
                 run()
-    assert count_hooks(module) == 0
+    assert is_left_alone(module)
     assert ablate(rec, []) == rec.predictions
 
 

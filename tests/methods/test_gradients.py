@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from families import make_photo, random_classifier
-from hooks import count_hooks
+from hooks import is_left_alone
 from PIL import Image
 
 import vitviz
@@ -125,7 +125,7 @@ class TestTheModelIsLeftAlone:
         module.head.weight.grad = kept
         rec = vitviz.record(vitviz.from_module(module), photo)
         vitviz.explain(rec, method)
-        assert count_hooks(module) == 0
+        assert is_left_alone(module)
         assert {p.requires_grad for p in module.parameters()} == {trainable}
         grads = [p.grad for p in module.parameters() if p is not module.head.weight]
         assert grads == [None] * len(grads)
@@ -147,7 +147,7 @@ class TestTheModelIsLeftAlone:
             patch.setattr(rec.vit.module.blocks[1].mlp, "forward", broken)
             with pytest.raises(RuntimeError, match="in the middle"):
                 vitviz.explain(rec, "relevance")
-        assert count_hooks(rec.vit.module) == 0
+        assert is_left_alone(rec.vit.module)
         vitviz.explain(rec, "relevance")
 
 
@@ -172,4 +172,4 @@ def test_threads_share_one_model_with_different_photos_and_classes() -> None:
     with ThreadPoolExecutor(len(jobs)) as pool:
         for expected, found in zip(alone, pool.map(together, jobs), strict=True):
             assert np.array_equal(expected, found)
-    assert count_hooks(vit.module) == 0
+    assert is_left_alone(vit.module)

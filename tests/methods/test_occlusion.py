@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from families import random_classifier
-from hooks import count_hooks
+from hooks import is_left_alone
 from PIL import Image
 
 import vitviz
@@ -98,7 +98,7 @@ class TestProgress:
             vitviz.explain(rec, method, progress=stop)
         assert len(seen) == 2
         assert seen[-1] < 1
-        assert count_hooks(rec.vit.module) == 0
+        assert is_left_alone(rec.vit.module)
 
     def test_the_size_of_a_batch_changes_nothing_but_rounding(
         self, rec: Recording, method: str, monkeypatch

@@ -187,7 +187,7 @@ def test_a_model_of_ones_own_with_ten_lines(photo: Image.Image) -> None:
         shaken(Own(prefix=3)),
         labels=["a", "b", "c", "d"],
         transform=TRANSFORM,
-        anatomy=vitviz.Anatomy(
+        tokens=vitviz.Tokens(
             grid=lambda size: (size[0] // 16, size[1] // 16),
             num_prefix_tokens=3,
             has_class_token=True,

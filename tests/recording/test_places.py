@@ -107,7 +107,7 @@ def test_other_orders_are_refused(order: Callable[[Tensor], Tensor]) -> None:
 
 
 def test_an_anatomy_is_not_believed_either() -> None:
-    anatomy = vitviz.Anatomy(lambda _: (ROWS, ROWS), num_prefix_tokens=0, has_class_token=False)
+    anatomy = vitviz.Tokens(lambda _: (ROWS, ROWS), num_prefix_tokens=0, has_class_token=False)
     assert recorded(Own(in_rows), anatomy=anatomy).is_plain
     with pytest.raises(vitviz.ModelError, match="places are known"):
         recorded(Own(in_columns), anatomy=anatomy)
@@ -179,7 +179,7 @@ def test_beit_of_transformers_classifies_its_patches() -> None:
 
 
 def test_places_are_asked_once_for_a_size() -> None:
-    anatomy = vitviz.Anatomy(lambda _: (ROWS, ROWS), num_prefix_tokens=0, has_class_token=False)
+    anatomy = vitviz.Tokens(lambda _: (ROWS, ROWS), num_prefix_tokens=0, has_class_token=False)
     rec = recorded(Own(in_rows), anatomy=anatomy)
     runs: list[int] = []
     rec.vit.module.register_forward_hook(lambda *_: runs.append(1))

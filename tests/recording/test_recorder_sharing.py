@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 
 import pytest
 import torch
 from families import make_photo, random_module, set_fused
-from hooks import count_hooks
+from hooks import is_left_alone
 from PIL import Image
 
 import vitviz
@@ -17,14 +18,12 @@ from vitviz.recording.recorder import Recorder
 
 class TestLeavesNothingBehind:
     def test_no_hook_after_success(self, vit: vitviz.Vit, photo: Image.Image) -> None:
-        before = count_hooks(vit.module)
         vitviz.record(vit, photo)
-        assert count_hooks(vit.module) == before
+        assert is_left_alone(vit.module)
 
     def test_no_hook_after_an_error_in_the_forward(
         self, vit: vitviz.Vit, photo: Image.Image, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        before = count_hooks(vit.module)
 
         def broken(*_: object, **__: object) -> None:
             raise RuntimeError("in the middle")
@@ -33,7 +32,7 @@ class TestLeavesNothingBehind:
             patch.setattr(vit.module.blocks[1].mlp, "forward", broken)
             with pytest.raises(RuntimeError, match="in the middle"):
                 vitviz.record(vit, photo)
-        assert count_hooks(vit.module) == before
+        assert is_left_alone(vit.module)
         assert vitviz.record(vit, photo).num_layers == 3
 
     def test_recording_outside_the_context_stops(self) -> None:
@@ -44,6 +43,32 @@ class TestLeavesNothingBehind:
         with torch.no_grad():
             module(torch.zeros(1, 3, 64, 96))
         assert len(recorder.calls) == calls == 3
+
+
+def test_a_recording_inside_another_is_its_own() -> None:
+    """A model that asks another one on its way: each recording holds its own model's calls."""
+    inner = vitviz.from_module(random_module("vit"))
+    outer = random_module("vit")
+    photo, found = make_photo(), []
+    outer.blocks[1].register_forward_hook(lambda *_: found.append(vitviz.record(inner, photo)))
+    with Recorder(outer) as recorder, torch.no_grad():
+        outer(torch.zeros(1, 3, 64, 96))
+    assert [call.module for call in recorder.calls] == [f"blocks.{i}.attn" for i in range(3)]
+    alone = vitviz.record(inner, photo)
+    for layer in range(3):
+        assert torch.equal(found[0].attention(layer), alone.attention(layer))
+    assert is_left_alone(inner.module)
+
+
+def test_hooks_are_registered_once_and_survive_a_copy() -> None:
+    vit = vitviz.from_module(random_module("vit"))
+    vitviz.from_module(vit.module)
+    vitviz.record(vit, make_photo())
+    copied = vitviz.from_module(deepcopy(vit.module))
+    copied.module.blocks.append(deepcopy(copied.module.blocks[0]))
+    assert vitviz.record(copied, make_photo()).num_layers == 4
+    assert is_left_alone(vit.module)
+    assert is_left_alone(copied.module)
 
 
 @pytest.mark.parametrize("fused", [True, False])
@@ -68,7 +93,7 @@ def test_sixteen_threads_share_one_model(fused: bool) -> None:
         assert [c.module for c in one.layers] == [c.module for c in other.layers]
         for layer in range(one.num_layers):
             assert torch.equal(one.attention(layer), other.attention(layer))
-    assert count_hooks(vit.module) == 0
+    assert is_left_alone(vit.module)
 
 
 def test_a_thread_that_does_not_record_is_left_alone() -> None:

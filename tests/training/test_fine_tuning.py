@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from families import make_photo, random_classifier
+from hooks import is_left_alone
 from torch import Tensor
 
 import vitviz
@@ -102,7 +103,7 @@ def test_the_head_of_three_classes_has_its_width_and_a_bias_for_each() -> None:
 def test_frozen_weights_are_shared_and_hooks_are_not(vit: vitviz.Vit) -> None:
     with Recorder(vit.module):
         own = private_copy(vit, LABELS, 1)
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in own.module.modules())
+    assert is_left_alone(own.module)
     shared = dict(vit.module.named_parameters())
     for name, parameter in own.module.named_parameters():
         is_own = name.startswith(("blocks.2.", "norm.", "head."))

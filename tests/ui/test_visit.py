@@ -106,6 +106,13 @@ class TestPhoto:
         assert [reference() for reference in gone] == [None] * len(gone)
         assert gc.get_referrers(data) == []
 
+    def test_why_a_file_was_refused_does_not_hold_the_file(self) -> None:
+        """An error's traceback, and its causes', hold what the functions had in hand."""
+        app = opened()
+        app.file_uploader[0].upload("photo.jpg", b"no photo", "image/jpeg").run()
+        _, error = visit(app).refused
+        assert error.__traceback__ is error.__cause__ is error.__context__ is None
+
 
 class TestMaps:
     @pytest.fixture

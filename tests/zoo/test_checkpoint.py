@@ -186,7 +186,7 @@ class TestRefused:
         with pytest.raises(vitviz.ModelError) as caught:
             vitviz.load_model(tmp_path / "mine.pth", architecture="vit_small_patch16_224")
         said = str(caught.value)
-        assert "cls_token is 1 × 1 × 192 in the file and 1 × 1 × 384 in the model" in said
+        assert "cls_token 1 × 1 × 192 → 1 × 1 × 384" in said
         assert said.endswith("more.")
         assert "\n" not in said
 

@@ -31,7 +31,11 @@ def _coverage(args: argparse.Namespace) -> Answer:
     """Check the representative of each family; all of timm takes several minutes."""
     chosen = [f for f in FAMILIES if args.families is None or f.title in args.families]
     if len(chosen) < len(args.families or ()):
-        raise VitvizError(f"Choose families of {', '.join(f.title for f in FAMILIES)}.")
+        raise VitvizError(
+            "unknown_families",
+            "Choose families of {families}.",
+            families=", ".join(f.title for f in FAMILIES),
+        )
     bar = tqdm(chosen, unit="family", file=sys.stderr)
     covered = [(family, cover_family(family)) for family in bar]
     text = report(covered)

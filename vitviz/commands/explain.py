@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from vitviz.commands.common import Answer, add_model_argument, chosen_model
-from vitviz.errors import MethodError, VitvizError
+from vitviz.errors import MethodError, Phrase, VitvizError, did_you_mean
 from vitviz.methods.explain import METHODS, explain
 from vitviz.photos.load import load_image
 from vitviz.pictures.export import write_npz, write_png
@@ -60,14 +60,22 @@ def _explain(args: argparse.Namespace) -> Answer:
     """Explain each photo; one that cannot be read is reported and the others go on."""
     if args.method not in METHODS:
         raise MethodError(
-            f"There is no method “{args.method}”; choose one of {', '.join(METHODS)}."
+            "no_such_method",
+            "There is no method “{method}”; choose one of {methods}.",
+            method=args.method,
+            methods=", ".join(METHODS),
         )
     vit = chosen_model(args)
     args.target, args.versus = _class_index(vit, args.target), _class_index(vit, args.versus)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise VitvizError(f"The folder {args.out} cannot be made: {error.strerror}.") from error
+        raise VitvizError(
+            "folder_not_made",
+            "The folder {folder} cannot be made: {reason}.",
+            folder=args.out,
+            reason=error.strerror,
+        ) from error
     results: list[dict[str, Any]] = []
     names = _file_names(args.photos)
     for path, name in zip(tqdm(args.photos, unit="photo", file=sys.stderr), names, strict=True):
@@ -98,7 +106,12 @@ def _explain_one(vit: Vit, path: str, out: Path, args: argparse.Namespace) -> di
         write_png(overlay(photo, heat), picture)
         write_npz(heat, numbers)
     except OSError as error:
-        raise VitvizError(f"{picture} cannot be written: {error.strerror}.") from error
+        raise VitvizError(
+            "file_not_written",
+            "{file} cannot be written: {reason}.",
+            file=picture,
+            reason=error.strerror,
+        ) from error
     return {
         "photo": path,
         "model": vit.name,
@@ -128,10 +141,14 @@ def _class_index(vit: Vit, name: str | None) -> int | None:
     if name.lower() in names:
         return names.index(name.lower())
     close = difflib.get_close_matches(name.lower(), names, n=3)
-    hint = " or ".join(f"“{vit.labels[names.index(found)]}”" for found in close)
+    alike = [vit.labels[names.index(found)] for found in close]
+    by_index = Phrase("class_or_index", "give a class name or its index.")
     raise VitvizError(
-        f"{vit.name} knows no class “{name}”; "
-        + (f"did you mean {hint}?" if hint else "give a class name or its index.")
+        "no_class_called",
+        "{model} knows no class “{name}”; {hint}",
+        model=vit.name,
+        name=name,
+        hint=did_you_mean(alike) if alike else by_index,
     )
 
 

@@ -20,7 +20,7 @@ from vitviz.recording.layout import Call
 from vitviz.recording.places import COARSE
 from vitviz.recording.record import record
 from vitviz.recording.recorder import Recorder
-from vitviz.recording.recording import Query, Recording, float_type
+from vitviz.recording.recording import Query, Recording
 
 __all__ = ["Coverage", "cover", "cover_family"]
 
@@ -144,7 +144,7 @@ def _rows_sum_to_one(rec: Recording, layer: int) -> bool:
 def _values_agree(vit: Vit, rec: Recording) -> bool:
     """Whether attention @ values is what the model's own attention gave, in every call."""
     with torch.enable_grad(), Recorder(vit.module) as recorder:
-        vit.module(rec.pixels[None].to(float_type(vit.module)).requires_grad_())
+        vit.module(rec.pixels[None].to(vit.anatomy.float_type).requires_grad_())
     shown = {call.module for call in rec.layers}
     for call in recorder.calls:
         if call.module in shown:

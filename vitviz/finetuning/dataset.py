@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import torch
 from PIL import Image
@@ -114,11 +113,11 @@ def _entering(
 ) -> Tensor | Opened[Tensor]:
     """What enters the trained part, computed once; the pixels where there is no room for it or the
     trained blocks need more than the tokens, such as rotary embeddings."""
-    module: Any = vit.module
+    anatomy = vit.anatomy
     numbers = pixels[0].numel()
     if blocks is not None:
-        tokens = module.patch_embed.num_patches + module.num_prefix_tokens
-        numbers = module.num_features * (tokens if blocks else 1)
+        tokens = anatomy.num_patches + (anatomy.num_prefix_tokens or 0)
+        numbers = anatomy.width * (tokens if blocks else 1)
     if 4 * numbers * len(pixels) > ROOM:
         return pixels
     try:

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -106,24 +105,39 @@ def _resized(vit: Vit, size: int | None) -> Vit:
     interpolated once and for all."""
     if size is None:
         return vit
-    module: Any = vit.module
-    if not hasattr(module, "set_input_size"):
-        raise VitvizError(f"{vit.name} has one input size only; leave the size out.")
-    patch = module.patch_embed.patch_size[0]
-    if size % patch:
-        raise VitvizError(f"The patches of {vit.name} have {patch} px; {size} px is no multiple.")
-    module.set_input_size(img_size=(size, size))
-    return from_module(module, vit.labels, name=vit.name)
+    patch = vit.anatomy.cut_patch
+    if patch and size % patch[0]:
+        raise VitvizError(
+            "size_is_no_multiple",
+            "The patches of {model} have {patch} px; {size} px is no multiple.",
+            model=vit.name,
+            patch=patch,
+            size=size,
+        )
+    if not vit.anatomy.set_input_size((size, size)):
+        raise VitvizError(
+            "one_input_size", "{model} has one input size only; leave the size out.", model=vit.name
+        )
+    return from_module(vit.module, vit.labels, name=vit.name)
 
 
 def _make_folder(out: Path) -> None:
     """The new folder; an unfinished training may be in it, a model may not."""
     if (out / "config.json").exists() and not (out / STATE).exists():
-        raise VitvizError(f"There is a model in {out} already; name another folder, or delete it.")
+        raise VitvizError(
+            "model_exists",
+            "There is a model in {folder} already; name another folder, or delete it.",
+            folder=out,
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise VitvizError(f"The folder {out} cannot be made: {error.strerror}.") from error
+        raise VitvizError(
+            "folder_not_made",
+            "The folder {folder} cannot be made: {reason}.",
+            folder=out,
+            reason=error.strerror,
+        ) from error
 
 
 def _train(

@@ -68,7 +68,13 @@ class FinetuneSettings:
             ("seed", self.seed >= 0, "at least 0"),
         ):
             if not fits:
-                raise VitvizError(f"{name} must be {range_}, not {getattr(self, name)!r}.")
+                raise VitvizError(
+                    "setting_out_of_range",
+                    "{setting} must be {range}, not {value!r}.",
+                    setting=name,
+                    range=range_,
+                    value=getattr(self, name),
+                )
 
     @property
     def blocks(self) -> int | None:

@@ -75,13 +75,21 @@ def head_steps(
     """
     heads = rec.num_heads(layer)
     if not 0 <= head < heads:
-        raise VitvizError(f"There is no head {head}; layer {layer} has heads 0 to {heads - 1}.")
+        raise VitvizError(
+            "no_such_head_here",
+            "There is no head {head}; layer {layer} has heads 0 to {last}.",
+            head=head,
+            layer=layer,
+            last=heads - 1,
+        )
     call = rec.layers[layer]
     tokens = rec.query_weights(query).nonzero().flatten()
     if not isinstance(call, AttentionCall) or len(tokens) > 1:
         raise MethodError(
-            f"{rec.vit.name} does not show the query and the keys of this token; choose a patch, "
-            "or a model that computes attention by PyTorch's own function."
+            "no_query_and_keys",
+            "{model} does not show the query and the keys of this token; choose a patch, "
+            "or a model that computes attention by PyTorch's own function.",
+            model=rec.vit.name,
         )
     token = int(tokens)
     group = head * call.key.shape[1] // heads  # grouped queries share a key head
@@ -119,12 +127,17 @@ def regrouped(rec: Recording, layer: int, heads: int, query: Query = "cls") -> T
     keys = torch.cat([steps.keys for steps in own], dim=1)
     if heads < 1 or len(joined) % heads:
         raise VitvizError(
-            f"A width of {len(joined)} cannot be cut into {heads} heads; choose a divisor of it."
+            "width_not_divisible",
+            "A width of {width} cannot be cut into {heads} heads; choose a divisor of it.",
+            width=len(joined),
+            heads=heads,
         )
     call = rec.layers[layer]
     if isinstance(call, AttentionCall) and call.mask is not None:
         raise MethodError(
-            f"{rec.vit.name} adds a bias to the scores of its heads; choose a model without one."
+            "biased_scores",
+            "{model} adds a bias to the scores of its heads; choose a model without one.",
+            model=rec.vit.name,
         )
     parts, key_parts = joined.unflatten(0, (heads, -1)), keys.unflatten(1, (heads, -1))
     scores = torch.einsum("hd,thd->ht", parts, key_parts) / math.sqrt(parts.shape[1])

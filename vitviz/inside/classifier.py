@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vitviz.errors import ModelError
 from vitviz.methods.target import check_class
-from vitviz.recording.recording import Recording, float_type
+from vitviz.recording.recording import Recording
 
 __all__ = ["ClassScore", "class_score", "image_features"]
 
@@ -47,16 +47,20 @@ def image_features(rec: Recording) -> Tensor:
     Raises:
         ModelError: if the model's classifier is not one matrix behind the features.
     """
-    module: Any = rec.vit.module
-    head = module.get_classifier() if hasattr(module, "get_classifier") else None
+    anatomy = rec.vit.anatomy
+    head = anatomy.classifier
     refused = ModelError(
-        f"The classifier of {rec.vit.name} is not one matrix behind the last tokens, so its scores "
-        "cannot be taken apart."
+        "scores_not_separable",
+        "The classifier of {model} is not one matrix behind the last tokens, so its "
+        "scores cannot be taken apart.",
+        model=rec.vit.name,
     )
     if not isinstance(head, nn.Linear) or len(rec.logits) == 0:
         raise refused
-    tokens = module.forward_features(rec.pixels[None].to(float_type(module)))
-    found: Tensor = module.forward_head(tokens, pre_logits=True)
+    tokens = anatomy.last_tokens(rec.pixels[None].to(anatomy.float_type))
+    if tokens is None:
+        raise refused
+    found = anatomy.pooled(tokens)
     if not torch.allclose(head(found)[0], rec.logits, atol=1e-3, rtol=1e-3):
         raise refused
     return found[0].float()
@@ -73,8 +77,7 @@ def class_score(rec: Recording, features: Tensor, index: int) -> ClassScore:
     Raises:
         MethodError: if there is no such class.
     """
-    module: Any = rec.vit.module
-    head = module.get_classifier()
+    head: Any = rec.vit.anatomy.classifier
     index = check_class(rec, index)
     bias = 0.0 if head.bias is None else float(head.bias.detach()[index])
     return ClassScore(features, head.weight[index].detach().float(), bias)

@@ -15,7 +15,7 @@ from vitviz.errors import ModelError
 from vitviz.progress import Progress
 from vitviz.recording.calls import AttentionCall
 from vitviz.recording.record import record_pixels
-from vitviz.recording.recording import Recording, block_names
+from vitviz.recording.recording import Recording
 
 __all__ = [
     "RESNET50",
@@ -84,10 +84,13 @@ def block_weights(rec: Recording) -> int:
     Raises:
         ModelError: if the model does not say which its blocks are.
     """
-    names = block_names(rec.vit.module)
-    if not names:
-        raise ModelError(f"{rec.vit.name} does not say which its blocks are; choose another model.")
-    block = rec.vit.module.get_submodule(names[0])
+    if not rec.vit.anatomy.blocks:
+        raise ModelError(
+            "unknown_blocks",
+            "{model} does not say which its blocks are; choose another model.",
+            model=rec.vit.name,
+        )
+    block = rec.vit.anatomy.block(0)
     return sum(part.weight.numel() for part in block.modules() if isinstance(part, nn.Linear))
 
 
@@ -134,7 +137,9 @@ def measure_cost(rec: Recording, sides: Sequence[int], progress: Progress) -> li
                 found = record_pixels(rec.vit, pixels, rec.box)
             except AssertionError as error:  # timm's check of the input size
                 raise ModelError(
-                    f"{rec.vit.name} takes inputs of one size only, so nothing can be compared."
+                    "nothing_to_compare",
+                    "{model} takes inputs of one size only, so nothing can be compared.",
+                    model=rec.vit.name,
                 ) from error
             quickest = min(quickest, found.seconds)
             progress((PASSES * number + again + 1) / (PASSES * len(sides)))

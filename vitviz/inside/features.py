@@ -7,8 +7,6 @@ features as dense visual descriptors, arXiv 2112.05814 (clusters, correspondence
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import torch
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitviz.errors import ModelError, VitvizError
-from vitviz.recording.recording import Recording, float_type
+from vitviz.recording.recording import Recording
 
 __all__ = [
     "clusters",
@@ -37,11 +35,14 @@ def patch_features(rec: Recording) -> Tensor:
     Raises:
         ModelError: if the model does not give its tokens.
     """
-    module: Any = rec.vit.module
-    pixels = rec.pixels[None].to(float_type(module))
-    tokens = module.forward_features(pixels) if hasattr(module, "forward_features") else None
+    anatomy = rec.vit.anatomy
+    tokens = anatomy.last_tokens(rec.pixels[None].to(anatomy.float_type))
     if not isinstance(tokens, Tensor) or tokens.ndim != 3 or tokens.shape[1] != rec.num_tokens:
-        raise ModelError(f"{rec.vit.name} does not give its tokens after the last block.")
+        raise ModelError(
+            "no_last_tokens",
+            "{model} does not give its tokens after the last block.",
+            model=rec.vit.name,
+        )
     return tokens[0, rec.num_prefix_tokens :].float().unflatten(0, rec.grid)
 
 
@@ -88,7 +89,12 @@ def clusters(features: Tensor, count: int) -> NDArray[np.int64]:
     """
     rows, cols, _ = features.shape
     if not 1 <= count <= rows * cols:
-        raise VitvizError(f"{rows * cols} patches cannot be put into {count} groups.")
+        raise VitvizError(
+            "too_many_groups",
+            "{patches} patches cannot be put into {groups} groups.",
+            patches=rows * cols,
+            groups=count,
+        )
     unit = F.normalize(features.flatten(0, 1), dim=-1).numpy()
     cv2.setRNGSeed(0)
     rule = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 100, 1e-5)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitviz.errors import MethodError
 from vitviz.inside.attention_steps import head_steps
@@ -48,15 +48,14 @@ def head_outputs(rec: Recording, layer: int, query: Query = "cls") -> HeadOutput
             show them.
     """
     heads = [head_steps(rec, layer, head, query).output for head in range(rec.num_heads(layer))]
-    attention = rec.vit.module.get_submodule(rec.layers[layer].module)
-    projection = getattr(attention, "proj", None)
     joined = torch.cat(heads)
-    if (
-        not isinstance(projection, nn.Linear)
-        or projection.in_features != len(joined)
-        or not isinstance(getattr(attention, "norm", nn.Identity()), nn.Identity)
-    ):
-        raise MethodError(f"{rec.vit.name} does not join its heads by one linear projection.")
+    projection = rec.vit.anatomy.joining_projection(rec.layers[layer].module, len(joined))
+    if projection is None:
+        raise MethodError(
+            "heads_not_joined",
+            "{model} does not join its heads by one linear projection.",
+            model=rec.vit.name,
+        )
     weight = projection.weight.detach().float().unflatten(1, (len(heads), -1))
     parts = torch.einsum("whd,hd->hw", weight, torch.stack(heads))
     bias = torch.zeros(len(weight)) if projection.bias is None else projection.bias.detach().float()

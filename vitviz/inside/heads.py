@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from vitviz.errors import VitvizError
+from vitviz.errors import Phrase, VitvizError
 from vitviz.methods.gradients import Score, attention_gradient, gradients
 from vitviz.methods.target import target_class
 from vitviz.progress import Progress, batches
@@ -28,6 +28,8 @@ __all__ = [
     "head_statistics",
     "mean_statistics",
 ]
+
+IMPORTANCE = Phrase("importance", "the importance of heads")
 
 Head = tuple[int, int]
 """A head as (layer, head)."""
@@ -66,7 +68,7 @@ class Importance:
 
 def head_statistics(rec: Recording) -> HeadStatistics:
     """How far and how widely every head looks. A map exists a few rows at a time."""
-    rec.require_plain("head statistics")
+    rec.require_plain(Phrase("head_statistics", "head statistics"))
     places = _places(rec)
     layers = [_layer_statistics(rec, layer, places) for layer in range(rec.num_layers)]
     most = max(statistics.shape[1] for statistics in layers)
@@ -125,8 +127,8 @@ def ablate(rec: Recording, heads: Collection[Head]) -> list[Prediction]:
         VitvizError: if the model has no such head.
         MethodError: if the model has no classifier, or is not in float32.
     """
-    rec.require_plain("ablation")
-    target_class(rec, None, "ablation")
+    rec.require_plain(Phrase("ablation", "ablation"))
+    target_class(rec, None, Phrase("ablation", "ablation"))
     return rank_classes(rec.vit, _without(rec, [heads])[0])
 
 
@@ -144,8 +146,8 @@ def head_importance(
     Raises:
         MethodError: if the model has no classifier, is not in float32, or has no such class.
     """
-    rec.require_plain("the importance of heads")
-    index = target_class(rec, target, "importance")
+    rec.require_plain(IMPORTANCE)
+    index = target_class(rec, target, IMPORTANCE)
     counts = [rec.num_heads(layer) for layer in range(rec.num_layers)]
     single = [[(layer, head)] for layer, count in enumerate(counts) for head in range(count)]
     whole = [[(layer, head) for head in range(count)] for layer, count in enumerate(counts)]
@@ -173,8 +175,8 @@ def gradient_importance(rec: Recording, target: int | None = None) -> NDArray[np
     Raises:
         MethodError: if the model has no classifier, is not in float32, or has no such class.
     """
-    rec.require_plain("the importance of heads")
-    grads = gradients(rec, Score(target_class(rec, target, "importance")))
+    rec.require_plain(IMPORTANCE)
+    grads = gradients(rec, Score(target_class(rec, target, IMPORTANCE)))
     layers = [_gate_gradient(rec, layer, attended) for layer, attended in enumerate(grads.attended)]
     return pad_sequence(layers, batch_first=True, padding_value=np.nan).numpy()
 
@@ -196,7 +198,13 @@ def _without(rec: Recording, cases: Sequence[Collection[Head]]) -> Tensor:
     for number, heads in enumerate(cases):
         for layer, head in heads:
             if not (0 <= layer < rec.num_layers and 0 <= head < rec.num_heads(layer)):
-                raise VitvizError(f"There is no head {head} in layer {layer} of {rec.vit.name}.")
+                raise VitvizError(
+                    "no_such_head",
+                    "There is no head {head} in layer {layer} of {model}.",
+                    head=head,
+                    layer=layer,
+                    model=rec.vit.name,
+                )
             ones = torch.ones(len(cases), rec.num_heads(layer), 1, 1)
             gates.setdefault(layer, ones)[number, head] = 0
     pixels = rec.pixels.expand(len(cases), -1, -1, -1)

@@ -8,14 +8,13 @@ classifier applied after every layer (nostalgebraist 2020, "interpreting GPT: th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitviz.errors import ModelError
 from vitviz.recording.recorder import Recorder
-from vitviz.recording.recording import Recording, block_names, float_type
+from vitviz.recording.recording import Recording
 
 __all__ = ["NormSteps", "Stream", "logit_lens", "norm_steps", "residual_stream"]
 
@@ -61,36 +60,31 @@ def residual_stream(rec: Recording) -> Stream:
     Raises:
         ModelError: if the model's blocks are not of that kind.
     """
-    names = block_names(rec.vit.module)
-    blocks: list[Any] = [rec.vit.module.get_submodule(name) for name in names]
+    anatomy, names = rec.vit.anatomy, rec.vit.anatomy.blocks
     parts = [f"{name}.{part}" for name in names for part in ("attn", "mlp")]
     with Recorder(rec.vit.module, watch=[*names, *parts]) as recorder:
-        rec.vit.module(rec.pixels[None].to(float_type(rec.vit.module)))
+        rec.vit.module(rec.pixels[None].to(anatomy.float_type))
     refused = ModelError(
-        f"The blocks of {rec.vit.name} do not add attention and MLP one after the other; choose a "
-        "plain Vision Transformer (ViT, DeiT, DINO)."
+        "blocks_not_sequential",
+        "The blocks of {model} do not add attention and MLP one after the other; "
+        "choose a plain Vision Transformer (ViT, DeiT, DINO).",
+        model=rec.vit.name,
     )
     if not names or any(part not in recorder.outputs for part in parts):
         raise refused
     states = [recorder.inputs[names[0]], *(recorder.outputs[name] for name in names)]
     attention, mlp = (
         [
-            _scaled(block, scale, recorder.outputs[f"{name}.{part}"])
-            for name, block in zip(names, blocks, strict=True)
+            anatomy.scaled(layer, part, recorder.outputs[f"{name}.{part}"])
+            for layer, name in enumerate(names)
         ]
-        for part, scale in (("attn", "ls1"), ("mlp", "ls2"))
+        for part in ("attn", "mlp")
     )
     stream = Stream(*(torch.cat(found).float() for found in (states, attention, mlp)))
     added = stream.states[:-1] + stream.attention + stream.mlp
     if not torch.allclose(added, stream.states[1:], atol=TOLERANCE * float(added.abs().max())):
         raise refused
     return stream
-
-
-def _scaled(block: Any, name: str, added: Tensor) -> Tensor:
-    """What a block adds, after its layer scale where it has one."""
-    scale = getattr(block, name, None)
-    return added if scale is None else scale(added)
 
 
 @torch.no_grad()
@@ -102,13 +96,21 @@ def logit_lens(rec: Recording, stream: Stream) -> Tensor:
     Raises:
         ModelError: if the classifier does not read the tokens after the last block alone.
     """
-    module: Any = rec.vit.module
-    if len(rec.logits) == 0 or not isinstance(getattr(module, "norm", None), nn.Module):
-        raise ModelError(f"{rec.vit.name} has no classifier after a final norm to apply.")
-    states = stream.states.to(float_type(module))
-    logits: Tensor = module.forward_head(module.norm(states)).float()
+    anatomy = rec.vit.anatomy
+    if len(rec.logits) == 0 or anatomy.norm is None or not anatomy.can_classify:
+        raise ModelError(
+            "no_classifier_after_norm",
+            "{model} has no classifier after a final norm to apply.",
+            model=rec.vit.name,
+        )
+    states = stream.states.to(anatomy.float_type)
+    logits = anatomy.classify(anatomy.norm(states)).float()
     if not torch.allclose(logits[-1], rec.logits.float(), atol=1e-3, rtol=1e-3):
-        raise ModelError(f"The classifier of {rec.vit.name} reads more than its last tokens.")
+        raise ModelError(
+            "classifier_reads_more",
+            "The classifier of {model} reads more than its last tokens.",
+            model=rec.vit.name,
+        )
     return logits
 
 
@@ -120,11 +122,18 @@ def norm_steps(rec: Recording, stream: Stream, layer: int, token: int) -> NormSt
     Raises:
         ModelError: if there is none.
     """
-    norm = getattr(rec.vit.module.get_submodule(block_names(rec.vit.module)[layer]), "norm1", None)
-    if not isinstance(norm, nn.LayerNorm):
-        raise ModelError(f"{rec.vit.name} has no layer norm in front of its attention.")
+    anatomy = rec.vit.anatomy
+    norm = anatomy.attention_norm(layer)
+    if norm is None:
+        raise ModelError(
+            "no_norm_before_attention",
+            "{model} has no layer norm in front of its attention.",
+            model=rec.vit.name,
+        )
     state = stream.states[layer, token]
     mean, variance = state.mean(), state.var(correction=0)
     spread = (variance + norm.eps).sqrt()
     centred = (state - mean) / spread
-    return NormSteps(float(mean), float(spread), centred, norm(state.to(float_type(norm))).float())
+    return NormSteps(
+        float(mean), float(spread), centred, norm(state.to(anatomy.float_type)).float()
+    )

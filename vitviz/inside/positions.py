@@ -7,17 +7,16 @@ arXiv 1706.03762): without these vectors the patches are a set.
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitviz.errors import ModelError, VitvizError
+from vitviz.models.vit import shared_copy
 from vitviz.recording.record import record_pixels
-from vitviz.recording.recording import Recording, float_type
+from vitviz.recording.recording import Recording
 
 __all__ = [
     "permute_patches",
@@ -38,21 +37,23 @@ def position_embedding(rec: Recording) -> Tensor:
     Raises:
         ModelError: if the model does not add one learned vector for each place.
     """
-    module: Any = rec.vit.module
     _own_positions(rec)
-    embedded = module.get_submodule("patch_embed")(rec.pixels[None].to(float_type(module)))
-    added: Tensor = module._pos_embed(torch.zeros_like(embedded))
+    anatomy = rec.vit.anatomy
+    assert anatomy.patch_embed is not None
+    embedded = anatomy.patch_embed(rec.pixels[None].to(anatomy.float_type))
+    added = anatomy.with_positions(torch.zeros_like(embedded))
     return added[0, rec.num_prefix_tokens :].float().unflatten(0, rec.grid)
 
 
-def _own_positions(rec: Recording) -> Tensor:
+def _own_positions(rec: Recording) -> nn.Parameter:
     """The model's learned vectors, (1, places, width)."""
-    learned = getattr(rec.vit.module, "pos_embed", None)
-    rotary = getattr(rec.vit.module, "rope", None)
-    if not isinstance(learned, Tensor) or learned.ndim != 3 or rotary is not None:
+    learned = rec.vit.anatomy.learned_positions
+    if learned is None:
         raise ModelError(
-            f"{rec.vit.name} does not add one learned vector for each place; choose a model with "
-            "absolute position embeddings, such as ViT, DeiT or DINOv2."
+            "no_absolute_positions",
+            "{model} does not add one learned vector for each place; choose a model with "
+            "absolute position embeddings, such as ViT, DeiT or DINOv2.",
+            model=rec.vit.name,
         )
     return learned
 
@@ -67,6 +68,7 @@ def position_similarity(rec: Recording) -> Tensor:
     return (vectors @ vectors.T).unflatten(1, rec.grid).unflatten(0, rec.grid)
 
 
+@torch.no_grad()
 def without_positions(rec: Recording) -> Recording:
     """The same input through the model with every patch's position vector set to zero.
 
@@ -76,16 +78,13 @@ def without_positions(rec: Recording) -> Recording:
     Raises:
         ModelError: as `position_embedding`.
     """
-    learned = _own_positions(rec).detach().clone()
-    counts_prefix = not getattr(rec.vit.module, "no_embed_class", False)
-    learned[:, rec.num_prefix_tokens if counts_prefix else 0 :] = 0
-    bare = copy(rec.vit.module)
-    # A copied module shares the table of its parameters; this one gets a table of its own.
-    vars(bare)["_parameters"] = {
-        **dict(bare.named_parameters(recurse=False)),
-        "pos_embed": nn.Parameter(learned, requires_grad=False),
-    }
-    return record_pixels(replace(rec.vit, module=bare), rec.pixels, rec.box)
+    shared = _own_positions(rec)
+    bare = replace(rec.vit, module=shared_copy(rec.vit.module, own=[shared]))
+    learned, anatomy = bare.anatomy.learned_positions, bare.anatomy
+    assert learned is not None
+    learned.requires_grad_(False)
+    learned[:, rec.num_prefix_tokens if anatomy.positions_hold_prefix else 0 :] = 0
+    return record_pixels(bare, rec.pixels, rec.box)
 
 
 def permute_patches(rec: Recording, order: Tensor) -> Tensor:
@@ -100,7 +99,11 @@ def permute_patches(rec: Recording, order: Tensor) -> Tensor:
     """
     rows, cols = rec.grid
     if order.sort().values.tolist() != list(range(rows * cols)):
-        raise VitvizError(f"The order must name each of the {rows * cols} patches once.")
+        raise VitvizError(
+            "incomplete_order",
+            "The order must name each of the {patches} patches once.",
+            patches=rows * cols,
+        )
     height, width = rec.patch_size
     seen = rec.pixels[:, : rows * height, : cols * width]
     patches = seen.unflatten(2, (cols, width)).unflatten(1, (rows, height)).transpose(2, 3)

@@ -7,10 +7,10 @@ learned. timm computes it as a convolution whose stride is the patch size.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitviz.errors import ModelError, VitvizError
-from vitviz.recording.recording import Recording, float_type
+from vitviz.recording.recording import Recording
 from vitviz.zoo.load import Vit
 
 __all__ = ["patch_pixels", "patch_vectors", "projection", "smoothest", "token_count"]
@@ -22,9 +22,13 @@ def projection(vit: Vit) -> tuple[Tensor, Tensor]:
     Raises:
         ModelError: if the model does not cut its input with one convolution.
     """
-    layer = getattr(getattr(vit.module, "patch_embed", None), "proj", None)
-    if not isinstance(layer, nn.Conv2d) or layer.kernel_size != layer.stride:
-        raise ModelError(f"{vit.name} does not turn each patch into a vector with one matrix.")
+    layer = vit.anatomy.patch_projection
+    if layer is None or layer.kernel_size != layer.stride:
+        raise ModelError(
+            "patches_not_embedded",
+            "{model} does not turn each patch into a vector with one matrix.",
+            model=vit.name,
+        )
     weight = layer.weight.detach().float()
     bias = torch.zeros(len(weight)) if layer.bias is None else layer.bias.detach().float()
     return weight, bias
@@ -51,7 +55,14 @@ def patch_pixels(rec: Recording, patch: tuple[int, int]) -> Tensor:
     rows, cols = rec.grid
     row, col = patch
     if not (0 <= row < rows and 0 <= col < cols):
-        raise VitvizError(f"There is no patch {row},{col}; the grid has {rows} × {cols}.")
+        raise VitvizError(
+            "no_such_patch",
+            "There is no patch {row},{col}; the grid has {rows} × {cols}.",
+            row=row,
+            col=col,
+            rows=rows,
+            cols=cols,
+        )
     height, width = filters.shape[-2:]
     y, x = row * height, col * width
     return rec.pixels[:, y : y + height, x : x + width]
@@ -65,8 +76,9 @@ def patch_vectors(rec: Recording) -> Tensor:
         ModelError: as `projection`.
     """
     projection(rec.vit)
-    embed = rec.vit.module.get_submodule("patch_embed")
-    vectors: Tensor = embed(rec.pixels[None].to(float_type(rec.vit.module)))
+    anatomy = rec.vit.anatomy
+    assert anatomy.patch_embed is not None
+    vectors: Tensor = anatomy.patch_embed(rec.pixels[None].to(anatomy.float_type))
     return vectors.float().reshape(*rec.grid, -1)
 
 

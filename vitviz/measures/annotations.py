@@ -39,11 +39,25 @@ def read_boxes(file: str | Path) -> dict[str, Box]:
             name = row["file"]
         except (KeyError, TypeError, ValueError) as error:
             raise VitvizError(
-                f"Line {number} of {file} is not a box; give file,x0,y0,x1,y1 with numbers."
+                "line_is_no_box",
+                "Line {line} of {file} is not a box; give file,x0,y0,x1,y1 with numbers.",
+                line=number,
+                file=file,
             ) from error
-        if name in boxes or not (x0 < x1 and y0 < y1):
-            what = "a second box for its photo" if name in boxes else "an empty box"
-            raise VitvizError(f"Line {number} of {file} is {what}; give one box a photo.")
+        if name in boxes:
+            raise VitvizError(
+                "second_box",
+                "Line {line} of {file} is a second box for its photo; give one box a photo.",
+                line=number,
+                file=file,
+            )
+        if not (x0 < x1 and y0 < y1):
+            raise VitvizError(
+                "empty_box",
+                "Line {line} of {file} is an empty box; give one box a photo.",
+                line=number,
+                file=file,
+            )
         boxes[name] = (x0, y0, x1, y1)
     return boxes
 
@@ -60,12 +74,17 @@ def known_of(
     known: dict[str | None, Any] = {None: None}
     if "box" in needed and boxes is not None:
         if name not in boxes:
-            raise VitvizError("There is no box for this photo; add its line.")
+            raise VitvizError("no_box_for_photo", "There is no box for this photo; add its line.")
         known["box"] = boxes[name]
     if "mask" in needed and masks is not None:
         mask = _load_mask((Path(masks) / name).with_suffix(".png"))
         if mask.size != photo.size:
-            raise VitvizError(f"The mask is {mask.size} and the photo {photo.size} px; resize it.")
+            raise VitvizError(
+                "mask_size_differs",
+                "The mask is {mask} and the photo {photo} px; resize it.",
+                mask=mask.size,
+                photo=photo.size,
+            )
         known["mask"] = np.asarray(mask).any(axis=-1)
     return known
 
@@ -75,7 +94,9 @@ def _load_mask(file: Path) -> Image.Image:
     mask = load_image(file)
     with Image.open(file) as raw:
         if raw.has_transparency_data:
-            raise VitvizError("The mask has transparency; save it as black and white.")
+            raise VitvizError(
+                "transparent_mask", "The mask has transparency; save it as black and white."
+            )
     return mask
 
 

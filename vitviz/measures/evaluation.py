@@ -119,8 +119,20 @@ def _chosen(
         if name in offered:
             continue
         if name in known:
-            raise VitvizError(f"The {kind} “{name}” needs a {known[name].needs} for each photo.")
-        raise VitvizError(f"There is no {kind} “{name}”; choose from {', '.join(offered)}.")
+            raise VitvizError(
+                "annotation_needed",
+                "The {kind} “{name}” needs a {needed} for each photo.",
+                kind=kind,
+                name=name,
+                needed=known[name].needs,
+            )
+        raise VitvizError(
+            "not_offered",
+            "There is no {kind} “{name}”; choose from {offered}.",
+            kind=kind,
+            name=name,
+            offered=", ".join(offered),
+        )
     return list(dict.fromkeys(ids or offered))
 
 
@@ -133,10 +145,14 @@ def _measurable(boxes: Mapping[str, Box] | None, masks: str | Path | None) -> di
 def _photos(folder: Path, limit: int | None) -> list[str]:
     """Paths of the photos below the folder, by name."""
     if limit is not None and limit < 1:
-        raise VitvizError(f"The limit must be at least one photo, not {limit}.")
+        raise VitvizError(
+            "limit_too_low", "The limit must be at least one photo, not {limit}.", limit=limit
+        )
     found = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES]
     if not found:
-        raise VitvizError(f"There is no photo in {folder}; give a folder with photos.")
+        raise VitvizError(
+            "no_photos", "There is no photo in {folder}; give a folder with photos.", folder=folder
+        )
     return sorted(file.relative_to(folder).as_posix() for file in found)[:limit]
 
 

@@ -132,7 +132,11 @@ def masked_input(rec: Recording, heat: Heatmap, share: float, change: Change) ->
             change.
     """
     if not 0 <= share <= 1:
-        raise MethodError(f"The share of changed patches must be from 0 to 1, not {share!r}.")
+        raise MethodError(
+            "share_out_of_range",
+            "The share of changed patches must be from 0 to 1, not {share!r}.",
+            share=share,
+        )
     counts = np.rint([share * heat.values.size])
     return mask_patches(rec, *_changes(rec, heat, counts, change))[0]
 
@@ -206,7 +210,10 @@ def saco(
     patches = heat.values.size
     if type(groups) is not int or not 2 <= groups <= patches:
         raise MethodError(
-            f"The number of groups must be a whole number from 2 to {patches}, not {groups!r}."
+            "groups_out_of_range",
+            "The number of groups must be a whole number from 2 to {patches}, not {groups!r}.",
+            patches=patches,
+            groups=groups,
         )
     members = np.array_split(removal_order(heat), groups)
     sizes = [len(group) for group in members]
@@ -250,7 +257,11 @@ def _curve(
 ) -> Curve:
     index = target_class(rec, target, change)
     if type(steps) is not int or steps < 1:
-        raise MethodError(f"The number of steps must be a whole number from 1, not {steps!r}.")
+        raise MethodError(
+            "steps_out_of_range",
+            "The number of steps must be a whole number from 1, not {steps!r}.",
+            steps=steps,
+        )
     patches = heat.values.size
     counts = np.rint(np.linspace(0, patches, min(steps, patches) + 1))
     hidden, filling = _changes(rec, heat, counts, change)
@@ -265,7 +276,11 @@ def _changes(
     if change == "deletion":
         return changed, GREY
     if change != "insertion":
-        raise MethodError(f"There is no change “{change}”; choose deletion or insertion.")
+        raise MethodError(
+            "no_such_change",
+            "There is no change “{change}”; choose deletion or insertion.",
+            change=change,
+        )
     deviation = BLUR * min(rec.pixels.shape[-2:])
     size = 2 * round(2.5 * deviation) + 1
     return ~changed, gaussian_blur(rec.pixels, [size, size], [deviation, deviation])
@@ -276,8 +291,13 @@ def _top(rec: Recording, heat: Heatmap, counts: NDArray[np.number]) -> Tensor:
     if heat.values.shape != rec.grid:
         rows, cols = heat.values.shape
         raise MethodError(
-            f"The map has {rows} × {cols} patches and the recording {rec.grid[0]} × {rec.grid[1]}; "
-            "measure a map on the recording that it explains."
+            "map_of_other_grid",
+            "The map has {rows} × {cols} patches and the recording {rec_rows} × "
+            "{rec_cols}; measure a map on the recording that it explains.",
+            rows=rows,
+            cols=cols,
+            rec_rows=rec.grid[0],
+            rec_cols=rec.grid[1],
         )
     rank = removal_order(heat).argsort()
     return torch.from_numpy(rank < counts[:, None]).unflatten(1, rec.grid)

@@ -74,11 +74,16 @@ def segmentation(heat: Heatmap, mask: NDArray[np.bool_]) -> Segmentation:
         MethodError: if the mask is not a boolean picture, or has no object where the model looked.
     """
     if mask.dtype != np.bool_ or mask.ndim != 2:
-        raise MethodError("The mask must be a boolean array, (height, width) of the photo.")
+        raise MethodError(
+            "mask_not_boolean", "The mask must be a boolean array, (height, width) of the photo."
+        )
     values, (x0, y0, x1, y1) = on_photo(heat, mask.shape[::-1])
     truth = mask[y0:y1, x0:x1]
     if not truth.any():
-        raise MethodError("The mask has no object in the part of the photo that the model saw.")
+        raise MethodError(
+            "mask_out_of_sight",
+            "The mask has no object in the part of the photo that the model saw.",
+        )
     called = values > values.mean(dtype=np.float64)
     ious = [(a & b).sum() / (a | b).sum() for a, b in ((called, truth), (~called, ~truth))]
     return Segmentation(

@@ -89,13 +89,22 @@ class Results:
         if file is None:
             return
         if file.suffix in (".json", ".part"):
-            raise VitvizError(f"{file} would be overwritten by the summary; name it results.csv.")
+            raise VitvizError(
+                "summary_overwrites",
+                "{file} would be overwritten by the summary; name it results.csv.",
+                file=file,
+            )
         if file.exists():
             self._read(file)
         try:
             self._rewrite(file)
         except OSError as error:
-            raise VitvizError(f"{file} cannot be written: {error.strerror}.") from error
+            raise VitvizError(
+                "file_not_written",
+                "{file} cannot be written: {reason}.",
+                file=file,
+                reason=error.strerror,
+            ) from error
 
     def _read(self, file: Path) -> None:
         """Take up what an earlier run has measured."""
@@ -104,7 +113,9 @@ class Results:
         for row in csv.DictReader(io.StringIO(whole, newline="")):
             if list(row) != self.columns or row["model"] != self.model:
                 raise VitvizError(
-                    f"{file} is of another model or of other metrics; give another file."
+                    "results_of_others",
+                    "{file} is of another model or of other metrics; give another file.",
+                    file=file,
                 )
             values = {metric: float(row[metric]) for metric in self.metrics}
             self.rows[(row["photo"], row["sha256"]), row["method"]] = values
@@ -144,4 +155,6 @@ def read_text(file: Path) -> str:
     try:
         return file.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise VitvizError(f"{file} cannot be read as CSV; check the path and the file.") from error
+        raise VitvizError(
+            "csv_not_read", "{file} cannot be read as CSV; check the path and the file.", file=file
+        ) from error

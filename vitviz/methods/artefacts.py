@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vitviz.errors import MethodError
+from vitviz.errors import MethodError, Phrase
 from vitviz.recording.recording import Recording, sum_rows
 
 __all__ = ["artefact_patches", "attention_received", "outlying"]
@@ -32,11 +32,13 @@ def artefact_patches(rec: Recording) -> Tensor:
     Raises:
         MethodError: if the model does not say which its blocks are.
     """
-    rec.require_plain("the search for artefact tokens")
+    rec.require_plain(Phrase("artefact_search", "the search for artefact tokens"))
     if rec.norms is None:
         raise MethodError(
-            f"{rec.vit.name} does not say which its blocks are, so artefact tokens cannot be "
-            "told; keep them."
+            "artefacts_unknown",
+            "{model} does not say which its blocks are, so artefact tokens cannot be "
+            "told; keep them.",
+            model=rec.vit.name,
         )
     lengths = rec.patches(rec.norms)
 

@@ -28,7 +28,12 @@ def attention(rec: Recording, query: Query, *, layer: int, head: int | None) -> 
 def chosen_head(heads: Tensor, head: int | None) -> Tensor:
     """One head's values of (heads, tokens), or the mean over them."""
     if head is not None and head >= len(heads):
-        raise MethodError(f"Here the heads are 0 to {len(heads) - 1}, and there is no {head}.")
+        raise MethodError(
+            "head_out_of_range",
+            "Here the heads are 0 to {last}, and there is no {head}.",
+            last=len(heads) - 1,
+            head=head,
+        )
     return heads.mean(dim=0) if head is None else heads[head]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vitviz.errors import MethodError
+from vitviz.errors import MethodError, Phrase
 from vitviz.heatmap import Heatmap
 from vitviz.methods.gradients import Score
 from vitviz.methods.method import Method
@@ -58,7 +58,12 @@ def explain(
             versus where the method has none, or a method that does not apply to this model.
     """
     if method not in METHODS:
-        raise MethodError(f"There is no method “{method}”; choose one of {', '.join(METHODS)}.")
+        raise MethodError(
+            "no_such_method",
+            "There is no method “{method}”; choose one of {methods}.",
+            method=method,
+            methods=", ".join(METHODS),
+        )
     chosen = METHODS[method]
     if chosen.plain_only:
         rec.require_plain(chosen.title)
@@ -66,11 +71,19 @@ def explain(
     if chosen.has_query:
         given["query"] = query
     elif query != "cls":
-        raise MethodError(f"{chosen.title} does not start from a patch; leave the query at “cls”.")
+        raise MethodError(
+            "no_query",
+            "{method} does not start from a patch; leave the query at “cls”.",
+            method=chosen.title,
+        )
     if chosen.class_specific:
         given["score"] = _score(rec, chosen, target, versus)
     elif target is not None or versus is not None:
-        raise MethodError(f"{chosen.title} is the same for every class; leave the target out.")
+        raise MethodError(
+            "no_target",
+            "{method} is the same for every class; leave the target out.",
+            method=chosen.title,
+        )
     if chosen.slow:
         given["progress"] = progress or (lambda _: None)
     values = chosen.function(rec, **given)
@@ -82,13 +95,23 @@ def explain(
 def _score(rec: Recording, method: Method, target: int | None, versus: int | None) -> Score:
     """What a class-specific method explains."""
     others = ", ".join(m.id for m in METHODS.values() if not m.class_specific and m.suits(rec))
-    target = target_class(rec, target, method.title, f"use one of {others}")
+    target = target_class(
+        rec, target, method.title, Phrase("use_one_of", "use one of {methods}", methods=others)
+    )
     if versus is None:
         return Score(target)
     if not method.contrastive:
-        pairs = " or ".join(m.id for m in METHODS.values() if m.contrastive)
-        raise MethodError(f"{method.title} explains one class, not a pair; use {pairs}.")
+        pairs = ", ".join(m.id for m in METHODS.values() if m.contrastive)
+        raise MethodError(
+            "not_contrastive",
+            "{method} explains one class, not a pair; use one of {methods}.",
+            method=method.title,
+            methods=pairs,
+        )
     versus = check_class(rec, versus)
     if versus == target:
-        raise MethodError("A class cannot be explained against itself; choose two classes.")
+        raise MethodError(
+            "class_against_itself",
+            "A class cannot be explained against itself; choose two classes.",
+        )
     return Score(target, versus)

@@ -8,6 +8,7 @@ O(tokens × width) a layer: about 10 MB for a ViT-S with 257 tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from vitviz.recording.calls import AttentionCall, SoftmaxCall
 from vitviz.recording.recorder import Recorder
-from vitviz.recording.recording import Recording, block_names
+from vitviz.recording.recording import Recording
 
 __all__ = ["Gradients", "Score", "attention_gradient", "gradients", "map_gradient"]
 
@@ -78,7 +79,7 @@ def map_gradient(call: AttentionCall | SoftmaxCall, attended: Tensor) -> Tensor:
 
 def _differentiate(rec: Recording, score: Score) -> Gradients:
     module, last_input = rec.vit.module, rec.layers[-1].module
-    blocks = block_names(module)
+    blocks = rec.vit.anatomy.blocks
     with torch.inference_mode(False), torch.enable_grad():
         pixels = rec.pixels[None].clone().requires_grad_()
         with Recorder(module, watch=(*blocks, last_input)) as recorder:
@@ -105,9 +106,9 @@ def _own_gradients(
 
     Only block l lies between them, so all layers together cost less than one backward pass.
     """
-    module, blocks = rec.vit.module, block_names(rec.vit.module)
-    norm, classify = getattr(module, "norm", None), getattr(module, "forward_head", None)
-    if norm is None or classify is None or not _one_block_a_layer(rec, blocks):
+    anatomy = rec.vit.anatomy
+    norm, classify, blocks = anatomy.norm, anatomy.classify, anatomy.blocks
+    if norm is None or not (anatomy.can_classify and _one_block_a_layer(rec, blocks)):
         return None
     if not torch.allclose(classify(norm(recorder.outputs[blocks[-1]])), logits, atol=1e-4):
         return None
@@ -119,7 +120,7 @@ def _own_gradients(
     return tuple(gradient[0] for gradient in own)
 
 
-def _one_block_a_layer(rec: Recording, blocks: list[str]) -> bool:
+def _one_block_a_layer(rec: Recording, blocks: Sequence[str]) -> bool:
     return len(blocks) == rec.num_layers and all(
         f"{call.module}.".startswith(f"{block}.")
         for call, block in zip(rec.layers, blocks, strict=True)

@@ -28,8 +28,10 @@ def legrad(rec: Recording, score: Score) -> Tensor:
     own = gradients(rec, score).own
     if own is None:
         raise MethodError(
-            f"LeGrad asks the classifier about every block's tokens, and {rec.vit.name} has no "
-            "final norm and head that could be applied to them; use relevance."
+            "legrad_inapplicable",
+            "LeGrad asks the classifier about every block's tokens, and {model} has no "
+            "final norm and head that could be applied to them; use relevance.",
+            model=rec.vit.name,
         )
     total = torch.zeros(rec.num_tokens)
     for layer, attended in enumerate(own):

@@ -42,7 +42,14 @@ class NumberOption:
             and self.low <= value <= self.high
         ):
             return float(value)
-        raise MethodError(f"{self.title} must be from {self.low} to {self.high}, not {value!r}.")
+        raise MethodError(
+            "number_out_of_range",
+            "{option} must be from {low} to {high}, not {value!r}.",
+            option=self.title,
+            low=self.low,
+            high=self.high,
+            value=value,
+        )
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,12 @@ class WholeOption:
         if type(value) is int and self.low <= value <= self.high:
             return value
         raise MethodError(
-            f"{self.title} must be a whole number from {self.low} to {self.high}, not {value!r}."
+            "whole_number_out_of_range",
+            "{option} must be a whole number from {low} to {high}, not {value!r}.",
+            option=self.title,
+            low=self.low,
+            high=self.high,
+            value=value,
         )
 
 
@@ -75,7 +87,13 @@ class ChoiceOption:
         del rec
         if value in self.choices:
             return str(value)
-        raise MethodError(f"{self.title} must be {', '.join(self.choices)}, not {value!r}.")
+        raise MethodError(
+            "no_such_choice",
+            "{option} must be {choices}, not {value!r}.",
+            option=self.title,
+            choices=", ".join(self.choices),
+            value=value,
+        )
 
 
 @dataclass(frozen=True)
@@ -88,7 +106,13 @@ class LayerOption:
     def check(self, rec: Recording, value: Any) -> int:
         if type(value) is int and -rec.num_layers <= value < rec.num_layers:
             return value % rec.num_layers
-        raise MethodError(f"{self.title} must be from 0 to {rec.num_layers - 1}, not {value!r}.")
+        raise MethodError(
+            "layer_out_of_range",
+            "{option} must be from 0 to {last}, not {value!r}.",
+            option=self.title,
+            last=rec.num_layers - 1,
+            value=value,
+        )
 
 
 @dataclass(frozen=True)
@@ -102,7 +126,13 @@ class HeadOption:
         heads = max(rec.num_heads(layer) for layer in range(rec.num_layers))
         if value is None or (type(value) is int and 0 <= value < heads):
             return value
-        raise MethodError(f"{self.title} must be from 0 to {heads - 1} or None, not {value!r}.")
+        raise MethodError(
+            "head_option_out_of_range",
+            "{option} must be from 0 to {last} or None, not {value!r}.",
+            option=self.title,
+            last=heads - 1,
+            value=value,
+        )
 
 
 Option = NumberOption | WholeOption | ChoiceOption | LayerOption | HeadOption
@@ -158,7 +188,13 @@ class Method:
         """Every option with its given or default value; MethodError if one does not fit."""
         if unknown := values.keys() - self.options.keys():
             has = ", ".join(self.options) or "none"
-            raise MethodError(f"{self.title} has no option {min(unknown)}; its options: {has}.")
+            raise MethodError(
+                "no_such_option",
+                "{method} has no option {option}; its options: {options}.",
+                method=self.title,
+                option=min(unknown),
+                options=has,
+            )
         return {
             name: option.check(rec, values.get(name, option.default))
             for name, option in self.options.items()

@@ -40,8 +40,11 @@ def occlusion(
     """
     if stride > window:
         raise MethodError(
-            f"A stride of {stride} leaves patches out between windows of {window}; use a stride "
-            f"from 1 to {window}."
+            "stride_too_long",
+            "A stride of {stride} leaves patches out between windows of {window}; use a "
+            "stride from 1 to {window}.",
+            stride=stride,
+            window=window,
         )
     unit = 1 if rec.is_plain else max(1, min(rec.grid) // CELLS)
     hidden = _windows(rec.grid, window * unit, stride * unit)

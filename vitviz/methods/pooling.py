@@ -27,7 +27,9 @@ def pooling(rec: Recording, *, head: int | None) -> Tensor:
     """
     if rec.pool is None:
         raise MethodError(
-            f"{rec.vit.name} has no attention-pooling head; use attention or rollout."
+            "no_pooling_head",
+            "{model} has no attention-pooling head; use attention or rollout.",
+            model=rec.vit.name,
         )
     heads = rec.pool.rows(slice(None))[0].mean(dim=1)  # (heads, keys)
     looked = chosen_head(heads, head)

@@ -6,14 +6,16 @@ from numbers import Integral
 
 import torch
 
-from vitviz.errors import MethodError
-from vitviz.recording.recording import Recording, float_type
+from vitviz.errors import MethodError, Phrase
+from vitviz.recording.recording import Recording
 
 __all__ = ["check_class", "target_class"]
 
+OTHER_MODEL = Phrase("model_with_classifier", "choose a model that has one")
+
 
 def target_class(
-    rec: Recording, target: int | None, title: str, instead: str = "choose a model that has one"
+    rec: Recording, target: int | None, title: str | Phrase, instead: Phrase = OTHER_MODEL
 ) -> int:
     """Index of the class that `title` is about; the top prediction if `target` is None.
 
@@ -23,12 +25,19 @@ def target_class(
     """
     if not rec.predictions:
         raise MethodError(
-            f"{rec.vit.name} has no classifier, and {title} is about a class; {instead}."
+            "no_classifier",
+            "{model} has no classifier, and {title} is about a class; {instead}.",
+            model=rec.vit.name,
+            title=title,
+            instead=instead,
         )
-    if float_type(rec.vit.module) != torch.float32:
+    if rec.vit.anatomy.float_type != torch.float32:
         raise MethodError(
-            f"{rec.vit.name} is not in float32, and {title} runs it again with inputs that "
-            "are; convert it with module.float() first."
+            "not_in_float32",
+            "{model} is not in float32, and {title} runs it again with inputs that are; "
+            "convert it with module.float() first.",
+            model=rec.vit.name,
+            title=title,
         )
     return rec.predictions[0].index if target is None else check_class(rec, target)
 
@@ -38,5 +47,8 @@ def check_class(rec: Recording, index: int) -> int:
     if isinstance(index, Integral) and type(index) is not bool and 0 <= index < len(rec.logits):
         return int(index)
     raise MethodError(
-        f"There is no class {index!r}; this model's classes are 0 to {len(rec.logits) - 1}."
+        "no_such_class",
+        "There is no class {index!r}; this model's classes are 0 to {last}.",
+        index=index,
+        last=len(rec.logits) - 1,
     )

@@ -60,20 +60,14 @@ def value_products(rec: Recording, layer: int) -> Tensor:
 
 def _output_projection(rec: Recording, layer: int, width: int) -> nn.Linear:
     """W_O of a layer, if it is all that follows attention @ values."""
-    module = rec.vit.module.get_submodule(rec.layers[layer].module)
-    projection = getattr(module, "proj", None)
-    plain = (
-        isinstance(getattr(module, "norm", nn.Identity()), nn.Identity)
-        and getattr(module, "gate", None) is None
-        and isinstance(projection, nn.Linear)
-        and projection.in_features == width
-    )
-    if not plain:
+    projection = rec.vit.anatomy.joining_projection(rec.layers[layer].module, width)
+    if projection is None:
         raise MethodError(
-            f"Value-weighted rollout needs attention whose heads are joined by one linear "
-            f"projection, and {rec.vit.name} is not built so; use attention rollout."
+            "value_rollout_inapplicable",
+            "Value-weighted rollout needs attention whose heads are joined by one linear "
+            "projection, and {model} is not built so; use attention rollout.",
+            model=rec.vit.name,
         )
-    assert isinstance(projection, nn.Linear)
     return projection
 
 

@@ -1,151 +1,275 @@
-"""What a Vision Transformer says of its own tokens, for the libraries that people take them from.
+"""Where a Vision Transformer keeps what it is made of.
 
-timm's names are the vocabulary here. Models of torchvision, transformers and open_clip say the same
-in other words, and those of transformers return more than a tensor: `adapted` wraps them.
+This is the one place that knows the names under which timm's models (checked with timm 1.0.31),
+and those of other libraries, keep their parts. Everything else asks a model's `Anatomy`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import VisionTransformer
 
-__all__ = [
-    "Anatomy",
-    "adapted",
-    "anatomy_of",
-    "any_size_patch",
-    "block_names",
-    "float_type",
-    "is_timms",
-    "patch_size",
-]
+from vitviz.models.libraries import Grid, Logits, Tokens, is_timms, tokens_of
 
-Grid = tuple[int, int]
+__all__ = ["Anatomy", "float_type", "heads_of"]
 
 BLOCK_LISTS = ("blocks", "encoder.layers", "transformer.resblocks")  # timm, torchvision, open_clip
-
-
-@dataclass(frozen=True)
-class Anatomy:
-    """Which of a model's tokens are patches.
-
-    Attributes:
-        grid: (height, width) of an input in pixels → (rows, cols) of its patches.
-        num_prefix_tokens: class, distillation and register tokens in front of the patches.
-        has_class_token: whether the first of them is a class token.
-    """
-
-    grid: Callable[[Grid], Grid]
-    num_prefix_tokens: int = 1
-    has_class_token: bool = True
-
-
-class Logits(nn.Module):
-    """A model of transformers as timm's are: pixels (batch, 3, height, width) → logits, or the
-    first token's last vector where there is no classifier."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        config: Any = model.config
-        classifies = any("classifier" in name for name, _ in model.named_children())
-        self.num_classes = int(config.num_labels) if classifies else 0
-        # What it classifies: BEiT the mean of its patches, although it has a class token.
-        self.global_pool = "avg" if getattr(config, "use_mean_pooling", False) else ""
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        output = self.model(pixels)
-        found: Tensor = output.logits if self.num_classes else output.last_hidden_state[:, 0]
-        return found
-
-
-def adapted(module: nn.Module) -> nn.Module:
-    """The module itself if it returns a tensor; a model of transformers wrapped so that it does."""
-    return Logits(module) if type(module).__module__.startswith("transformers.") else module
-
-
-def is_timms(module: nn.Module) -> bool:
-    """Whether timm made the model."""
-    return type(module).__module__.startswith("timm.")
-
-
-def anatomy_of(module: nn.Module) -> Anatomy | None:
-    """What a model says of its tokens; None where it does not say so in a way known here."""
-    known: Any = module
-    if isinstance(module, Logits):
-        return _of_transformers(module.model)
-    if isinstance(module, VisionTransformer):
-        return Anatomy(_cut_by(module.patch_size))
-    if type(module).__module__.startswith("open_clip.") and hasattr(module, "class_embedding"):
-        return Anatomy(_cut_by(known.patch_size))
-    grid = getattr(getattr(module, "patch_embed", None), "dynamic_feat_size", None)
-    if grid is None or getattr(module, "num_prefix_tokens", None) is None:
-        return None
-    return Anatomy(grid, known.num_prefix_tokens, getattr(module, "cls_token", None) is not None)
-
-
-def _of_transformers(model: Any) -> Anatomy | None:
-    """Class token, distillation token and registers are parameters of its embedding."""
-    patch = getattr(model.config, "patch_size", None)
-    names = {name.rpartition(".")[2] for name, _ in model.named_parameters()}
-    if patch is None:
-        return None
-    has_class_token = bool(names & {"cls_token", "class_embedding"})
-    registers = getattr(model.config, "num_register_tokens", 0)
-    prefix = has_class_token + ("distillation_token" in names) + registers
-    return Anatomy(_cut_by(patch), prefix, has_class_token)
-
-
-def _cut_by(patch: int | tuple[int, int]) -> Callable[[Grid], Grid]:
-    """The grid that patches of this size, one number or (height, width), cut from an input."""
-    height, width = (patch, patch) if isinstance(patch, int) else patch
-    return lambda size: (size[0] // height, size[1] // width)
-
-
-def any_size_patch(module: nn.Module) -> Grid | None:
-    """(height, width) of the patches of a model that takes any number of them; None if its input
-    has one size. timm's models are told so when they are made, with dynamic_img_size=True."""
-    if not getattr(module, "dynamic_img_size", False):
-        return None
-    embed: Any = getattr(module, "patch_embed", None)
-    height, width = embed.patch_size
-    return height, width
-
-
-def block_names(module: nn.Module) -> list[str]:
-    """Names of the model's blocks in order; none if it does not keep them in a known place."""
-    for name, child in module.named_modules():
-        listed = isinstance(child, (nn.Sequential, nn.ModuleList)) and name in BLOCK_LISTS
-        if listed or (isinstance(module, Logits) and isinstance(child, nn.ModuleList)):
-            return [f"{name}.{block}" for block, _ in child.named_children()]
-    return []
+CLASS_TOKENS = ("cls", "class")  # how such a parameter's own name begins
 
 
 def float_type(module: nn.Module) -> torch.dtype:
-    """The float type of the module's weights."""
+    """The float type of a module's weights."""
     types = (p.dtype for p in module.parameters() if p.is_floating_point())
     return next(types, torch.float32)
 
 
-def patch_size(module: nn.Module, size: Grid, grid: Grid) -> Grid:
-    """(height, width) of a patch in pixels: the stride of the convolution that cuts the input, or,
-    behind a stem of other layers, the input's share.
+def heads_of(attention: nn.Module) -> int:
+    """How many heads an attention module says it has; 1 where it does not say."""
+    heads = getattr(attention, "num_heads", 0) or getattr(attention, "heads", 0)
+    return int(heads or 1)
 
-    Args:
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """The parts of one model, found once when it is loaded.
+
+    Attributes:
         module: the model.
-        size: (height, width) of its input.
-        grid: (rows, cols) of the patches.
+        tokens: which of its tokens are patches; None where neither the model nor its owner says.
     """
-    embed = getattr(module, "patch_embed", None)
-    cut = getattr(embed, "proj", None)
-    if isinstance(cut, nn.Conv2d) and not hasattr(embed, "backbone"):
-        height, width = cut.stride
+
+    module: nn.Module
+    tokens: Tokens | None = None
+
+    def __post_init__(self) -> None:
+        if self.tokens is None:
+            object.__setattr__(self, "tokens", tokens_of(self.module))
+
+    def _known(self, name: str, default: Any = None) -> Any:
+        return getattr(self.module, name, default)
+
+    @cached_property
+    def is_timms(self) -> bool:
+        """Whether timm made the model."""
+        return is_timms(self.module)
+
+    @property
+    def float_type(self) -> torch.dtype:
+        """The float type of the weights; the one thing that a model's owner may change later."""
+        return float_type(self.module)
+
+    # From pixels to tokens
+
+    @property
+    def patch_embed(self) -> nn.Module | None:
+        """What cuts the input: pixels (batch, 3, height, width) → (batch, patches, width)."""
+        return self._known("patch_embed")
+
+    @property
+    def patch_projection(self) -> nn.Conv2d | None:
+        """The one convolution that turns each patch into a vector, if that is all there is."""
+        layer = getattr(self.patch_embed, "proj", None)
+        return layer if isinstance(layer, nn.Conv2d) else None
+
+    def patch_size(self, size: Grid, grid: Grid) -> Grid:
+        """(height, width) of a patch in pixels: the stride of the convolution that cuts the input,
+        or, behind a stem of other layers, the input's share.
+
+        Args:
+            size: (height, width) of the input.
+            grid: (rows, cols) of the patches.
+        """
+        if (cut := self.patch_projection) is not None and not hasattr(self.patch_embed, "backbone"):
+            height, width = cut.stride
+            return height, width
+        sides = (math.ceil(side / n) for side, n in zip(size, grid, strict=True))
+        return next(sides), next(sides)
+
+    @property
+    def cut_patch(self) -> Grid | None:
+        """(height, width) in pixels of the patches that the model says it cuts its input into."""
+        if (patch := getattr(self.patch_embed, "patch_size", None)) is None:
+            return None
+        height, width = patch if isinstance(patch, (tuple, list)) else (patch, patch)
         return height, width
-    sides = (math.ceil(side / n) for side, n in zip(size, grid, strict=True))
-    return next(sides), next(sides)
+
+    @cached_property
+    def any_size_patch(self) -> Grid | None:
+        """(height, width) of the patches of a model that takes any number of them; None if its
+        input has one size. timm's models are told so when they are made, with
+        dynamic_img_size=True."""
+        if not self._known("dynamic_img_size", False):
+            return None
+        return self.cut_patch
+
+    @property
+    def num_patches(self) -> int:
+        """Patches of an input of the model's own size."""
+        embed: Any = self.patch_embed
+        return int(embed.num_patches)
+
+    @property
+    def num_prefix_tokens(self) -> int | None:
+        """Tokens in front of the patches, as the model declares them; None if it does not."""
+        return self._known("num_prefix_tokens")
+
+    @cached_property
+    def has_class_parameter(self) -> bool:
+        """Whether a parameter is called a class token."""
+        names = (name.rpartition(".")[2] for name, _ in self.module.named_parameters())
+        return any(name.startswith(CLASS_TOKENS) for name in names)
+
+    @property
+    def class_token(self) -> Tensor | None:
+        """The learned token that is put in front of the patches, (1, 1, width)."""
+        return self._known("cls_token")
+
+    @property
+    def learned_positions(self) -> nn.Parameter | None:
+        """A learned vector for each place, (1, places, width), that is added to its token; None
+        where positions enter in another way."""
+        learned = self._known("pos_embed")
+        if not isinstance(learned, nn.Parameter) or learned.ndim != 3:
+            return None
+        if self._known("rope") is not None:
+            return None
+        return learned
+
+    @property
+    def positions_hold_prefix(self) -> bool:
+        """Whether the learned positions begin with those of the prefix tokens."""
+        return not self._known("no_embed_class", False)
+
+    def with_positions(self, embedded: Tensor) -> Tensor:
+        """Patch vectors → all tokens, with what the model adds for their places."""
+        module: Any = self.module
+        placed: Tensor = module._pos_embed(embedded)
+        return placed
+
+    # Blocks
+
+    @cached_property
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the blocks in order; none if the model does not keep them in a known place."""
+        for name, child in self.module.named_modules():
+            listed = isinstance(child, (nn.Sequential, nn.ModuleList)) and name in BLOCK_LISTS
+            of_transformers = isinstance(self.module, Logits) and isinstance(child, nn.ModuleList)
+            if listed or of_transformers:
+                return tuple(f"{name}.{block}" for block, _ in child.named_children())
+        return ()
+
+    def block(self, layer: int) -> nn.Module:
+        """One of the blocks."""
+        return self.module.get_submodule(self.blocks[layer])
+
+    def attention_norm(self, layer: int) -> nn.LayerNorm | None:
+        """The layer norm in front of a block's attention."""
+        norm = getattr(self.block(layer), "norm1", None)
+        return norm if isinstance(norm, nn.LayerNorm) else None
+
+    def scaled(self, layer: int, part: str, added: Tensor) -> Tensor:
+        """What a block adds of its part “attn” or “mlp”, after its layer scale if it has one."""
+        scale = getattr(self.block(layer), {"attn": "ls1", "mlp": "ls2"}[part], None)
+        result: Tensor = added if scale is None else scale(added)
+        return result
+
+    def joining_projection(self, attention: str, width: int) -> nn.Linear | None:
+        """W_O of an attention module, if it is all that follows attention @ values: no norm and no
+        gate in between.
+
+        Args:
+            attention: the module's name.
+            width: of all heads' results together.
+        """
+        module = self.module.get_submodule(attention)
+        projection = getattr(module, "proj", None)
+        norm = getattr(module, "norm", nn.Identity())
+        if (
+            isinstance(projection, nn.Linear)
+            and projection.in_features == width
+            and isinstance(norm, nn.Identity)
+            and getattr(module, "gate", None) is None
+        ):
+            return projection
+        return None
+
+    @property
+    def reroll(self) -> Any:
+        """Hiera keeps the tokens of a window together; this says where they belong."""
+        return self._known("reroll")
+
+    # From tokens to classes
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many numbers the classifier gives, 0 without one; None if the model does not say."""
+        return self._known("num_classes")
+
+    @property
+    def pooling(self) -> str:
+        """What is classified: “token”, “avg” (the mean of the patches), “map” or what timm says."""
+        return self._known("global_pool", "") or ""
+
+    @property
+    def width(self) -> int:
+        """Numbers of a token."""
+        return int(self._known("num_features"))
+
+    @property
+    def norm(self) -> nn.Module | None:
+        """The norm after the last block."""
+        norm = self._known("norm")
+        return norm if isinstance(norm, nn.Module) else None
+
+    @property
+    def classifier(self) -> nn.Module | None:
+        """The classifier's own module, an identity in a model that has none."""
+        if (get := self._known("get_classifier")) is None:
+            return None
+        classifier: nn.Module = get()
+        return classifier
+
+    @property
+    def can_classify(self) -> bool:
+        """Whether `classify` can be asked."""
+        return self._known("forward_head") is not None
+
+    def last_tokens(self, pixels: Tensor) -> Tensor | None:
+        """The tokens after the last block and the final norm; None where they are not told."""
+        forward = self._known("forward_features")
+        return None if forward is None else forward(pixels)
+
+    def pooled(self, tokens: Tensor) -> Tensor:
+        """What the classifier reads of the last tokens: (batch, tokens, width) → (batch, width)."""
+        module: Any = self.module
+        features: Tensor = module.forward_head(tokens, pre_logits=True)
+        return features
+
+    def classify(self, tokens: Tensor) -> Tensor:
+        """The last tokens → logits, (batch, classes)."""
+        module: Any = self.module
+        logits: Tensor = module.forward_head(tokens)
+        return logits
+
+    def trainable_parts(self, blocks: int) -> list[nn.Module]:
+        """The last blocks and the norms behind them."""
+        norms = (self._known("norm"), self._known("fc_norm"))
+        last = [self.block(layer) for layer in range(len(self.blocks) - blocks, len(self.blocks))]
+        return [*last, *(norm for norm in norms if norm is not None)]
+
+    def reset_classifier(self, classes: int) -> None:
+        """Give the model a fresh classifier."""
+        module: Any = self.module
+        module.reset_classifier(classes)
+
+    def set_input_size(self, size: Grid) -> bool:
+        """Resample the learned positions for inputs of this (height, width); whether it can be."""
+        if (resize := self._known("set_input_size")) is None:
+            return False
+        resize(img_size=size)
+        return True

@@ -43,8 +43,10 @@ def input_box(transform: object, size: tuple[int, int]) -> Box:
             width, height = cols, rows
         elif not isinstance(step, KEEPS_GEOMETRY):
             raise ModelError(
-                f"The transform's step {type(step).__name__} is not known, so its maps could not "
-                "be placed on the photo; use Resize and CenterCrop."
+                "unknown_transform_step",
+                "The transform's step {step} is not known, so its maps could not be placed on "
+                "the photo; use Resize and CenterCrop.",
+                step=type(step).__name__,
             )
     return left, top, right, bottom
 
@@ -69,7 +71,8 @@ def whole_photo(transform: object, size: tuple[int, int], patch: tuple[int, int]
     fixed = [(s[0], s[1]) for s in sizes if not isinstance(s, int) and len(s) == 2]
     if not fixed:
         raise ModelError(
-            "The transform has no size of its own; add a CenterCrop of the input's size."
+            "transform_without_size",
+            "The transform has no size of its own; add a CenterCrop of the input's size.",
         )
     scale = math.sqrt(math.prod(fixed[0]) / math.prod(size))
     height, width = (

@@ -6,7 +6,8 @@ changed after loading, so one object serves every visitor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,9 +23,11 @@ from torch import Tensor, nn
 
 from vitviz.errors import ModelError
 from vitviz.memo import Memo
-from vitviz.models.anatomy import Anatomy, adapted
+from vitviz.models.anatomy import Anatomy
+from vitviz.models.hooks import register
+from vitviz.models.libraries import Tokens, adapted
 
-__all__ = ["Transform", "Vit", "create_pretrained", "from_module"]
+__all__ = ["Transform", "Vit", "create_pretrained", "from_module", "shared_copy"]
 
 Transform = Callable[[Image.Image], Tensor]
 
@@ -38,7 +41,8 @@ class Vit:
         name: what to call it on screen.
         labels: class names by index; empty when they are not known.
         transform: PIL RGB image → normalised tensor (3, height, width).
-        anatomy: which of its tokens are patches; None where the module itself says so.
+        tokens: which of its tokens are patches; None where the module itself says so.
+        anatomy: where it keeps what it is made of.
         layouts: where its queries and keys lie, by the size of the input, once found.
     """
 
@@ -46,8 +50,13 @@ class Vit:
     name: str
     labels: Sequence[str]
     transform: Transform
-    anatomy: Anatomy | None = None
+    tokens: Tokens | None = None
+    anatomy: Anatomy = field(init=False, repr=False)
     layouts: Memo = field(default_factory=Memo, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "anatomy", Anatomy(self.module, self.tokens))
+        register(self.module)
 
 
 def from_module(
@@ -55,12 +64,12 @@ def from_module(
     labels: Sequence[str] | None = None,
     transform: Transform | None = None,
     name: str | None = None,
-    anatomy: Anatomy | None = None,
+    tokens: Tokens | None = None,
 ) -> Vit:
-    """Use a model you already hold; it is put in eval mode.
+    """Use a model you already hold; it is put in eval mode and gets hooks that cost nothing.
 
     Models of timm, torchvision, transformers and open_clip say which of their tokens are patches;
-    for a plain ViT of your own, `anatomy` does.
+    for a plain ViT of your own, `tokens` does.
 
     Labels and transform default to what the module's `pretrained_cfg` says (timm's models have
     one): ImageNet names where the number of classes tells which, otherwise none.
@@ -71,12 +80,30 @@ def from_module(
     config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
     if transform is None:
         if not config:
-            raise ModelError("This module has no pretrained_cfg: pass transform= as well.")
+            raise ModelError(
+                "transform_needed", "This module has no pretrained_cfg: pass transform= as well."
+            )
         transform = create_transform(**_data_config(module))
     if labels is None:
         labels = _labels(module, config)
     architecture = config.get("architecture", type(module).__name__)
-    return Vit(adapted(module).eval(), name or architecture, tuple(labels), transform, anatomy)
+    return Vit(adapted(module).eval(), name or architecture, tuple(labels), transform, tokens)
+
+
+def shared_copy(module: nn.Module, own: Collection[nn.Parameter] = ()) -> nn.Module:
+    """A copy of a model that shares its weights, frozen, but for those it is to have for itself.
+
+    Args:
+        module: the model, left as it is.
+        own: the parameters of which the copy gets copies.
+    """
+    kept = {id(p) for p in own}
+    shared: dict[int, Any] = {
+        id(p): nn.Parameter(p.detach(), requires_grad=False)
+        for p in module.parameters()
+        if id(p) not in kept
+    }
+    return deepcopy(module, shared)
 
 
 def create_pretrained(name: str, **arguments: Any) -> nn.Module:
@@ -88,7 +115,10 @@ def create_pretrained(name: str, **arguments: Any) -> nn.Module:
     """
     try:
         return timm.create_model(name, pretrained=True, dynamic_img_size=True, **arguments)
-    except TypeError:  # the family does not know the argument
+    except TypeError as error:
+        if "dynamic_img_size" not in str(error):
+            raise
+        # The family does not know the argument.
         return timm.create_model(name, pretrained=True, **arguments)
 
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from PIL import Image
 
-from vitviz.errors import ImageError, VitvizError
+from vitviz.errors import ImageError, Phrase, VitvizError
 from vitviz.photos.load import SUFFIXES, load_image
 from vitviz.progress import Progress
 
@@ -85,14 +85,24 @@ def read_folder(folder: str | Path) -> PhotoFolder:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise VitvizError(f"{folder} is not a folder; give one with a sub-folder for each class.")
+        raise VitvizError(
+            "not_a_folder",
+            "{folder} is not a folder; give one with a sub-folder for each class.",
+            folder=folder,
+        )
     classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not classes:
-        raise VitvizError(f"{folder} has no sub-folders; put each class's photos into its own.")
+        raise VitvizError(
+            "no_sub_folders",
+            "{folder} has no sub-folders; put each class's photos into its own.",
+            folder=folder,
+        )
     if len(classes) == 1:
         raise VitvizError(
-            f"{folder} has only one class, “{_writable(classes[0].name)}”; a classifier needs at "
-            "least two sub-folders."
+            "one_class_folder",
+            "{folder} has only one class, “{label}”; a classifier needs at least two sub-folders.",
+            folder=folder,
+            label=_writable(classes[0].name),
         )
     photos = [_photos(sub_folder) for sub_folder in classes]
     found = PhotoFolder(
@@ -117,10 +127,16 @@ def _check(found: PhotoFolder) -> None:
     """A class with fewer than two photos can be trained or measured, not both."""
     for label, count in zip(found.labels, found.counts, strict=True):
         if count < LEAST:
-            cause = f" ({len(found.skipped)} files were skipped)" if found.skipped else ""
+            number = len(found.skipped)
+            skipped = Phrase("files_skipped", " ({count} files were skipped)", count=number)
             raise VitvizError(
-                f"The class “{label}” has {count} usable photos{cause}; each class needs at least "
-                f"{LEAST}."
+                "too_few_usable_photos",
+                "The class “{label}” has {count} usable photos{skipped}; each class needs at "
+                "least {least}.",
+                label=label,
+                count=count,
+                skipped=skipped if number else "",
+                least=LEAST,
             )
 
 

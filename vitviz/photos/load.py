@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from vitviz.errors import ImageError
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "MIN_SIDE", "SUFFIXES", "load_image"]
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "MIN_SIDE", "SUFFIXES", "load_image", "too_large"]
 
 MAX_BYTES = 25 * 2**20
 MAX_PIXELS = 50_000_000
@@ -44,15 +44,6 @@ PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # a colour profile
 
 Source = str | Path | bytes | bytearray | memoryview | BinaryIO
 
-NOT_AN_IMAGE = (
-    "This is not an image that can be opened here; "
-    "use JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC."
-)
-TEXT = "The file is open as text; open it as binary, with mode “rb”."
-BROKEN = "The image is broken or cut off; save or send it again."
-TOO_LARGE = f"The file is larger than {MAX_BYTES >> 20} MB; save a smaller copy."
-TOO_MANY_PIXELS = f"The image has more than {MAX_PIXELS // 10**6} megapixels; save a smaller copy."
-
 
 def load_image(source: Source) -> Image.Image:
     """Open a photo as an upright RGB image, without metadata.
@@ -75,11 +66,40 @@ def load_image(source: Source) -> Image.Image:
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(NOT_AN_IMAGE) from error
+        raise ImageError(
+            "not_an_image",
+            "This is not an image that can be opened here; use JPEG, PNG, WebP, "
+            "GIF, BMP, TIFF, AVIF or HEIC.",
+        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(TOO_MANY_PIXELS) from error
+        raise _too_many_pixels() from error
     except Exception as error:  # decoders raise almost anything, from struct.error to RuntimeError
-        raise ImageError(BROKEN) from error
+        raise ImageError(
+            "broken_image", "The image is broken or cut off; save or send it again."
+        ) from error
+
+
+def too_large() -> ImageError:
+    """The error for a file that is larger than MAX_BYTES."""
+    return ImageError(
+        "file_too_large",
+        "The file is larger than {size} MB; save a smaller copy.",
+        size=MAX_BYTES >> 20,
+    )
+
+
+def _too_many_pixels() -> ImageError:
+    return ImageError(
+        "too_many_pixels",
+        "The image has more than {count} megapixels; save a smaller copy.",
+        count=MAX_PIXELS // 10**6,
+    )
+
+
+def _open_as_text() -> ImageError:
+    return ImageError(
+        "open_as_text", "The file is open as text; open it as binary, with mode “rb”."
+    )
 
 
 def _read(source: Source) -> bytes:
@@ -88,36 +108,45 @@ def _read(source: Source) -> bytes:
             data = bytes(source)
         elif isinstance(source, (str, Path)):
             if Path(source).stat().st_size > MAX_BYTES:
-                raise ImageError(TOO_LARGE)
+                raise too_large()
             with Path(source).open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         else:
             data = source.read(MAX_BYTES + 1)
     except UnicodeDecodeError as error:
-        raise ImageError(TEXT) from error
+        raise _open_as_text() from error
     except (OSError, ValueError) as error:  # ValueError: an impossible path, a closed file
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        raise ImageError(f"The file cannot be read: {reason}.") from error
+        raise ImageError(
+            "file_not_read", "The file cannot be read: {reason}.", reason=reason
+        ) from error
     if isinstance(data, str):
-        raise ImageError(TEXT)
+        raise _open_as_text()
     if len(data) > MAX_BYTES:
-        raise ImageError(TOO_LARGE)
+        raise too_large()
     return data
 
 
 def _check_size(image: Image.Image) -> None:
     """Refuse by what the header says, before anything is decoded."""
     if image.width * image.height > MAX_PIXELS:
-        raise ImageError(TOO_MANY_PIXELS)
+        raise _too_many_pixels()
     if min(image.size) < MIN_SIDE:
         raise ImageError(
-            f"The image is {image.width} × {image.height} px, smaller than one patch; "
-            f"use at least {MIN_SIDE} × {MIN_SIDE} px."
+            "image_too_small",
+            "The image is {width} × {height} px, smaller than one patch; use at least "
+            "{least} × {least} px.",
+            width=image.width,
+            height=image.height,
+            least=MIN_SIDE,
         )
     if max(image.size) > MAX_RATIO * min(image.size):
         raise ImageError(
-            f"The image is {image.width} × {image.height} px, more than {MAX_RATIO} times as long "
-            "as wide; crop it."
+            "image_too_long",
+            "The image is {width} × {height} px, more than {ratio} times as long as wide; crop it.",
+            width=image.width,
+            height=image.height,
+            ratio=MAX_RATIO,
         )
 
 

@@ -15,7 +15,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from vitviz.errors import ImageError
-from vitviz.photos.load import MAX_BYTES, TOO_LARGE
+from vitviz.photos.load import MAX_BYTES, too_large
 
 __all__ = ["fetch_image"]
 
@@ -40,12 +40,6 @@ SPECIAL = [  # of which `ipaddress` calls some global, depending on its version
     )
 ]
 
-NO_ADDRESS = "This is not a web address; it starts with https://."
-NO_ANSWER = "The address does not answer; check it, or upload the photo."
-TOO_SLOW = "The address answers too slowly; upload the photo instead."
-PRIVATE = "This address is inside a private network; upload the photo instead."
-REDIRECTED = "The address redirects too often; use the photo’s own address."
-
 
 def fetch_image(url: str) -> bytes:
     """The bytes behind an http or https address, at most 25 MB within 10 seconds.
@@ -63,7 +57,7 @@ def fetch_image(url: str) -> bytes:
     try:
         return fetched.result(timeout=SECONDS)
     except TimeoutError as error:
-        raise ImageError(TOO_SLOW) from error
+        raise _too_slow() from error
     finally:
         for sock in opened:  # wakes a worker that still waits for it, and then closes it
             with suppress(OSError):
@@ -82,8 +76,10 @@ def _follow(url: str, deadline: float, opened: list[socket.socket]) -> bytes:
                 url = urljoin(url, location.encode("latin-1").decode("utf-8"))
         except (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
             _left(deadline)  # else this is only how the end of the time shows
-            raise ImageError(NO_ANSWER) from error
-    raise ImageError(REDIRECTED)
+            raise _no_answer() from error
+    raise ImageError(
+        "too_many_redirects", "The address redirects too often; use the photo’s own address."
+    )
 
 
 @contextmanager
@@ -106,9 +102,9 @@ def _connection(url: str, deadline: float) -> tuple[HTTPConnection, str, str]:
     try:
         parts = urllib3.util.parse_url(url.strip())
     except ValueError as error:
-        raise ImageError(NO_ADDRESS) from error
+        raise _no_address() from error
     if parts.scheme not in PORTS or not parts.host:
-        raise ImageError(NO_ADDRESS)
+        raise _no_address()
     host, port = parts.host.strip("[]"), parts.port or PORTS[parts.scheme]
     _left(deadline)
     address = public_address(host, port)
@@ -129,7 +125,7 @@ def _left(deadline: float) -> float:
     """Seconds until the deadline; after it, the address was too slow."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:
-        raise ImageError(TOO_SLOW)
+        raise _too_slow()
     return seconds
 
 
@@ -142,10 +138,12 @@ def public_address(host: str, port: int) -> str:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise ImageError(NO_ANSWER) from error
+        raise _no_answer() from error
     addresses = [str(entry[4][0]) for entry in found]
     if not all(is_public(address) for address in addresses):
-        raise ImageError(PRIVATE)
+        raise ImageError(
+            "private_address", "This address is inside a private network; upload the photo instead."
+        )
     return addresses[0]
 
 
@@ -171,12 +169,26 @@ def _wrapped(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 def _read(response: urllib3.HTTPResponse, deadline: float) -> bytes:
     if response.status != 200:
         raise ImageError(
-            f"The address answered with error {response.status}; check it, or upload the photo."
+            "address_error",
+            "The address answered with error {status}; check it, or upload the photo.",
+            status=response.status,
         )
     data = bytearray()
     while chunk := response.read(CHUNK, decode_content=False):
         _left(deadline)
         data += chunk
         if len(data) > MAX_BYTES:
-            raise ImageError(TOO_LARGE)
+            raise too_large()
     return bytes(data)
+
+
+def _no_address() -> ImageError:
+    return ImageError("no_web_address", "This is not a web address; it starts with https://.")
+
+
+def _no_answer() -> ImageError:
+    return ImageError("no_answer", "The address does not answer; check it, or upload the photo.")
+
+
+def _too_slow() -> ImageError:
+    return ImageError("too_slow", "The address answers too slowly; upload the photo instead.")

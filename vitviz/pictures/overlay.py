@@ -43,7 +43,9 @@ def overlay(
         RGB image of the photo's own size.
     """
     if not 0 <= alpha <= 1:
-        raise VitvizError(f"alpha must be from 0 to 1, not {alpha}.")
+        raise VitvizError(
+            "alpha_out_of_range", "alpha must be from 0 to 1, not {alpha}.", alpha=alpha
+        )
     values, (x0, y0, x1, y1) = on_photo(heat, photo.size, smooth=smooth)
     colours = colorize(values, colormap, scale or heat.range)
     result = photo.convert("RGB")
@@ -89,7 +91,12 @@ def colorize(
 ) -> NDArray[np.uint8]:
     """Values → RGB bytes (…, 3); below and above the scale the end colours are used."""
     if colormap not in matplotlib.colormaps:
-        raise VitvizError(f"There is no colour map “{colormap}”; try {', '.join(COLORMAPS)}.")
+        raise VitvizError(
+            "no_such_colormap",
+            "There is no colour map “{colormap}”; try {colormaps}.",
+            colormap=colormap,
+            colormaps=", ".join(COLORMAPS),
+        )
     low, high = scale
     position = np.clip((values - low) / ((high - low) or 1.0), 0, 1)
     rgba: NDArray[np.uint8] = matplotlib.colormaps[colormap](position, bytes=True)

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitviz.models.anatomy import float_type, is_timms
+from vitviz.models.anatomy import Anatomy, float_type
+from vitviz.models.libraries import is_timms
 from vitviz.recording.layout import NOWHERE, Call, Grid, Kind, Layout, grid_of
 from vitviz.recording.places import in_place, noise
 from vitviz.recording.recorder import Recorder, Source
@@ -198,7 +199,7 @@ def _middle(weights: Tensor, grid: Grid) -> Tensor:
 def _raster(module: nn.Module, name: str, slots: Tensor) -> Tensor:
     """Slots of tokens in the order of the model → in rows and columns. Hiera keeps the tokens of a
     window together and says where they belong."""
-    reroll: Any = getattr(module, "reroll", None)
+    reroll = Anatomy(module).reroll
     if reroll is None:
         return slots
     block = int(name.split(".")[1]) if name.startswith("blocks.") else 0

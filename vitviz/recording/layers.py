@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from vitviz.errors import ModelError
-from vitviz.models.anatomy import Anatomy, anatomy_of, is_timms
+from vitviz.models.libraries import Tokens
 from vitviz.models.vit import Vit
 from vitviz.recording.find import find_layouts
 from vitviz.recording.layout import Call, Layout
@@ -15,8 +15,6 @@ from vitviz.recording.places import in_place
 from vitviz.recording.recorder import Recorder
 
 __all__ = ["Layers", "sort_calls"]
-
-CLASS_TOKENS = ("cls", "class")  # how such a parameter's own name begins
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +36,11 @@ def sort_calls(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     Raises:
         ModelError: if none of the model's attention can be shown on the photo.
     """
-    anatomy = vit.anatomy or anatomy_of(vit.module)
-    plain = anatomy and _plain(recorder, anatomy, size)
-    if plain and (is_timms(vit.module) or _holds(vit, recorder, plain, size)):
+    tokens = vit.anatomy.tokens
+    plain = tokens and _plain(recorder, tokens, size)
+    if plain and (vit.anatomy.is_timms or _holds(vit, recorder, plain, size)):
         return plain
-    return _placed(vit, recorder, anatomy, size)
+    return _placed(vit, recorder, size)
 
 
 def _holds(vit: Vit, recorder: Recorder, plain: Layers, size: tuple[int, int]) -> bool:
@@ -54,10 +52,10 @@ def _holds(vit: Vit, recorder: Recorder, plain: Layers, size: tuple[int, int]) -
     return all(vit.layouts.get(("plain", size), lambda: in_place(vit.module, size, layouts)))
 
 
-def _plain(recorder: Recorder, anatomy: Anatomy, size: tuple[int, int]) -> Layers | None:
+def _plain(recorder: Recorder, declared: Tokens, size: tuple[int, int]) -> Layers | None:
     """Each layer's self-attention over all tokens, and the pooling head's call if there is one;
     None if there is other attention as well."""
-    grid, prefix = anatomy.grid(size), anatomy.num_prefix_tokens
+    grid, prefix = declared.grid(size), declared.num_prefix_tokens
     tokens = prefix + grid[0] * grid[1]
     calls, all_or_patches = recorder.calls, (tokens, tokens - prefix)
     layers = [call for call in calls if call.shape[0] == 1 and call.shape[2:] == (tokens, tokens)]
@@ -71,15 +69,15 @@ def _plain(recorder: Recorder, anatomy: Anatomy, size: tuple[int, int]) -> Layer
     ):
         return None
     pool = pools[0] if pools else None
-    return Layers(tuple(layers), (), (), pool, grid, prefix, anatomy.has_class_token)
+    return Layers(tuple(layers), (), (), pool, grid, prefix, declared.has_class_token)
 
 
-def _placed(vit: Vit, recorder: Recorder, anatomy: Anatomy | None, size: tuple[int, int]) -> Layers:
+def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     """The calls whose queries and keys can be placed, by asking the model once for this size."""
-    declared = getattr(vit.module, "num_prefix_tokens", None)
+    declared, tokens = vit.anatomy.num_prefix_tokens, vit.anatomy.tokens
     prefixes = {0, 1, 2} if declared is None else {0, declared}
-    if anatomy is not None:
-        prefixes.add(anatomy.num_prefix_tokens)
+    if tokens is not None:
+        prefixes.add(tokens.num_prefix_tokens)
     layouts = vit.layouts.get(size, lambda: find_layouts(vit.module, size, sorted(prefixes)))
     names = [call.module for call in recorder.calls]
     shown = [
@@ -92,15 +90,15 @@ def _placed(vit: Vit, recorder: Recorder, anatomy: Anatomy | None, size: tuple[i
     left_out = tuple(dict.fromkeys(name for name in [*names, *altered] if name not in seen))
     if not any(layout.kind != "channel" for _, layout in shown):
         raise ModelError(
-            f"The attention of {vit.name} is no map from token to token whose places are known, so "
-            "it cannot be shown on the photo; choose another Vision Transformer."
+            "attention_not_shown",
+            "The attention of {model} is no map from token to token whose places are "
+            "known, so it cannot be shown on the photo; choose another Vision "
+            "Transformer.",
+            model=vit.name,
         )
     finest = max(layout.grid for _, layout in shown)
     plain = not left_out and all(_is_plain(layout, declared, finest) for _, layout in shown)
-    has_class_token = any(layout.prefix for _, layout in shown) and any(
-        name.rpartition(".")[2].startswith(CLASS_TOKENS)
-        for name, _ in vit.module.named_parameters()
-    )
+    has_class_token = vit.anatomy.has_class_parameter and any(layout.prefix for _, layout in shown)
     return Layers(
         tuple(call for call, _ in shown),
         () if plain else tuple(layout for _, layout in shown),

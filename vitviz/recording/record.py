@@ -11,7 +11,6 @@ from torch import Tensor
 
 from vitviz.errors import ImageError, ModelError
 from vitviz.heatmap import Box
-from vitviz.models.anatomy import any_size_patch, block_names, float_type
 from vitviz.models.transform import input_box, whole_photo
 from vitviz.models.vit import Vit
 from vitviz.recording.layers import Layers, sort_calls
@@ -39,13 +38,19 @@ def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
         ImageError: if the photo is not RGB, as `load_image` makes it.
     """
     if photo.mode != "RGB":
-        raise ImageError(f"The photo is {photo.mode}, not RGB; open it with vitviz.load_image.")
+        raise ImageError(
+            "photo_not_rgb",
+            "The photo is {mode}, not RGB; open it with vitviz.load_image.",
+            mode=photo.mode,
+        )
     transform = vit.transform
     if whole:
-        if (patch := any_size_patch(vit.module)) is None:
+        if (patch := vit.anatomy.any_size_patch) is None:
             raise ModelError(
-                f"{vit.name} takes inputs of one size only, so it cannot be shown the whole photo; "
-                "record the part that its transform cuts out."
+                "whole_photo_impossible",
+                "{model} takes inputs of one size only, so it cannot be shown the whole "
+                "photo; record the part that its transform cuts out.",
+                model=vit.name,
             )
         transform = whole_photo(transform, photo.size, patch)
     pixels, box = transform(photo), input_box(transform, photo.size)
@@ -64,13 +69,13 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
     Raises:
         ModelError: as `record`.
     """
-    last_block = block_names(vit.module)[-1:]
+    last_block = vit.anatomy.blocks[-1:]
     with torch.no_grad(), Recorder(vit.module, watch=last_block) as recorder:
         start = time.perf_counter()
-        logits = vit.module(pixels[None].to(float_type(vit.module)))[0]
+        logits = vit.module(pixels[None].to(vit.anatomy.float_type))[0]
         seconds = time.perf_counter() - start
     found = sort_calls(vit, recorder, (pixels.shape[-2], pixels.shape[-1]))
-    if getattr(vit.module, "num_classes", 1) == 0:
+    if vit.anatomy.num_classes == 0:
         logits = logits.new_empty(0)
     norms = _norms(recorder.outputs.get("".join(last_block)), found)
     return Recording(

@@ -1,40 +1,32 @@
 """Watch one forward pass and keep what every attention call was given.
 
 The attention primitive itself is intercepted, so fused kernels stay on and rotary embeddings,
-relative position biases and query-key norms are already applied to what is kept. Forward hooks
-say which module is running. All state lives in the `Recorder` of one call and is bound to its
-thread: other threads may run the same model at the same time.
-
-`F.multi_head_attention_forward`, which `nn.MultiheadAttention` calls, hands itself to a mode as a
-whole and would hide the primitive inside; here torch's own body runs with the mode switched on.
+relative position biases and query-key norms are already applied to what is kept. The model's hooks
+say which module is running. All state lives in the `Recorder` of one call, which only its own
+thread knows: other threads may run the same model at the same time.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from types import FunctionType
+from collections.abc import Collection, Mapping
+from contextvars import Token
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.hooks import RemovableHandle
 
+from vitviz.models.anatomy import heads_of
+from vitviz.models.hooks import WATCHER, Watcher, register
 from vitviz.recording.calls import AttentionCall, SoftmaxCall
+from vitviz.recording.torch_private import multi_head_attention, num_heads
 
 __all__ = ["Recorder"]
 
 SOFTMAX = (Tensor.softmax, torch.softmax, F.softmax)
 MATMUL = (Tensor.__matmul__, Tensor.matmul, torch.matmul, Tensor.bmm, torch.bmm)
-MULTI_HEAD = FunctionType(
-    F.multi_head_attention_forward.__code__,
-    {**vars(F), "has_torch_function": lambda _: False},
-    argdefs=F.multi_head_attention_forward.__defaults__,
-)
-NUM_HEADS = 4  # the place of this argument
 PRODUCTS = 8  # matrix products in front of a softmax among which its scores are looked for
 SOURCES = 64  # tensors in front of a call among which its tokens are looked for
 
@@ -95,42 +87,42 @@ class Recorder(TorchFunctionMode):
         self._module = module
         self._running: list[str] = []
         self._recent: deque[Source] = deque(maxlen=SOURCES)
-        self._handles: list[RemovableHandle] = []
+        self._names: dict[int, str] = {}
+        self._outer: Token[Watcher | None]
         self._softmax: Tensor | None = None  # the last result, not yet multiplied with values
         self._products: deque[tuple[Tensor, torch.Size]] = deque(maxlen=PRODUCTS)
         self._query: Tensor | None = None  # of the softmax
         self._folded = 0  # heads that are folded into the batch, inside multi-head attention
-        self._thread = threading.get_ident()
 
     def __enter__(self) -> Recorder:
-        for name, module in self._module.named_modules():
-            if self._trace or next(module.children(), None) is not None:
-                self._handles.append(module.register_forward_pre_hook(self._entering(name)))
-                self._handles.append(module.register_forward_hook(self._leave))
+        register(self._module)  # a part may have been put in since the model was loaded
+        self._names = {
+            id(module): name
+            for name, module in self._module.named_modules()
+            if self._trace or next(module.children(), None) is not None
+        }
+        self._outer = WATCHER.set(self)
         super().__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
+        WATCHER.reset(self._outer)
         self._forget_softmax()
-        for handle in self._handles:
-            handle.remove()
 
-    def _entering(self, name: str) -> Callable[..., None]:
-        def enter(_: nn.Module, args: tuple[Any, ...]) -> None:
-            if threading.get_ident() == self._thread:
-                self._running.append(name)
-                given = next(iter(args), None)
-                self._see(name, given)
-                if name in self._watch:
-                    self.inputs[name] = given
+    def enter(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """A module begins."""
+        if (name := self._names.get(id(module))) is not None:
+            self._running.append(name)
+            given = next(iter(args), None)
+            self._see(name, given)
+            if name in self._watch:
+                self.inputs[name] = given
 
-        return enter
-
-    def _leave(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        del args
-        if threading.get_ident() == self._thread:
-            name = self._running.pop()
+    def leave(self, module: nn.Module, output: Any) -> None:
+        """It ends; `output` is None after an error."""
+        if (name := self._names.get(id(module))) is not None:
+            self._running.pop()
             self._see(name, output)
             if name in self._watch:
                 self.outputs[name] = output
@@ -152,6 +144,8 @@ class Recorder(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if WATCHER.get() is not self:  # a recording inside this one
+            return func(*args, **kwargs)
         if func is F.multi_head_attention_forward:
             return self._multi_head(args, kwargs)
         calls = len(self.calls)
@@ -176,10 +170,10 @@ class Recorder(TorchFunctionMode):
 
     def _multi_head(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """torch's own multi-head attention, with this mode on inside it."""
-        outer, self._folded = self._folded, kwargs.get("num_heads") or args[NUM_HEADS]
+        outer, self._folded = self._folded, num_heads(args, kwargs)
         super().__enter__()
         try:
-            return MULTI_HEAD(*args, **kwargs)
+            return multi_head_attention(*args, **kwargs)
         finally:
             super().__exit__(None, None, None)
             self._folded = outer
@@ -201,7 +195,7 @@ class Recorder(TorchFunctionMode):
         if x.ndim not in (3, 5):
             return x
         module = self._module.get_submodule(self._running[-1])
-        heads = self._folded or int(getattr(module, "num_heads", 0) or getattr(module, "heads", 1))
+        heads = self._folded or heads_of(module)
         if x.ndim == 3:
             return x.unflatten(0, (-1, heads if len(x) % heads == 0 else 1))
         return (x if x.shape[2] == heads else x.transpose(1, 2)).flatten(0, 1)

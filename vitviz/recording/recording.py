@@ -15,15 +15,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vitviz.errors import MethodError, VitvizError
+from vitviz.errors import MethodError, Phrase, VitvizError
 from vitviz.heatmap import Box
 from vitviz.memo import Memo
-from vitviz.models.anatomy import block_names, float_type, patch_size
 from vitviz.models.vit import Vit
 from vitviz.recording.layout import Call, Kind, Layout
 from vitviz.recording.predictions import Prediction, rank_classes
 
-__all__ = ["ROWS_AT_ONCE", "Memo", "Query", "Recording", "block_names", "float_type", "sum_rows"]
+__all__ = ["ROWS_AT_ONCE", "Query", "Recording", "sum_rows"]
 
 Query = Literal["cls"] | tuple[int, int]
 """The token that looks: "cls", or a patch as (row, column)."""
@@ -80,7 +79,7 @@ class Recording:
         where the model pads it.
         """
         height, width = self.pixels.shape[-2:]
-        return patch_size(self.vit.module, (height, width), self.grid)
+        return self.vit.anatomy.patch_size((height, width), self.grid)
 
     @property
     def num_layers(self) -> int:
@@ -159,8 +158,11 @@ class Recording:
         layout, has_own = self.layouts[layer], self.has_class_token
         if layout.kind == "channel":
             raise MethodError(
-                f"In layer {layer} of {self.vit.name} channels look at channels, not patches at "
-                "patches; choose another layer."
+                "channel_attention",
+                "In layer {layer} of {model} channels look at channels, not patches at "
+                "patches; choose another layer.",
+                layer=layer,
+                model=self.vit.name,
             )
         weights = torch.zeros(len(layout.queries))
         if query == "cls" and layout.prefix and has_own:
@@ -174,8 +176,11 @@ class Recording:
             weights[layout.prefix + row * layout.grid[1] + col] = 1.0
         if (layout.queries[weights > 0] < 0).all():
             raise MethodError(
-                f"In layer {layer} of {self.vit.name} this token does not look at others; choose "
-                "“cls” or another layer."
+                "token_sees_none",
+                "In layer {layer} of {model} this token does not look at others; choose “cls” "
+                "or another layer.",
+                layer=layer,
+                model=self.vit.name,
             )
         return weights
 
@@ -221,8 +226,12 @@ class Recording:
             and 0 <= query[1] < cols
         ):
             raise VitvizError(
-                f"The query {query!r} is not a patch; use “cls” or a row from 0 to {rows - 1} "
-                f"and a column from 0 to {cols - 1}."
+                "query_not_a_patch",
+                "The query {query!r} is not a patch; use “cls” or a row from 0 to {last_row} "
+                "and a column from 0 to {last_col}.",
+                query=query,
+                last_row=rows - 1,
+                last_col=cols - 1,
             )
         weights[self.num_prefix_tokens + query[0] * cols + query[1]] = 1.0
         return weights
@@ -233,7 +242,7 @@ class Recording:
         The two differ in a model that has a class token and yet classifies the average of its
         patches (BEiT, fine-tuned MAE): its class token's last row has no say in any class.
         """
-        if query != "cls" or getattr(self.vit.module, "global_pool", None) != "avg":
+        if query != "cls" or self.vit.anatomy.pooling != "avg":
             return self.query_weights(query)
         weights = torch.zeros(self.num_tokens)
         weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])
@@ -250,18 +259,24 @@ class Recording:
             return tokens[..., self.num_prefix_tokens :].unflatten(-1, self.grid)
         return tokens[..., self.layouts[layer].prefix :].unflatten(-1, self.layouts[layer].grid)
 
-    def require_plain(self, title: str) -> None:
+    def require_plain(self, title: str | Phrase) -> None:
         """MethodError if `title`, which needs one map over all tokens in each layer, cannot be."""
         if not self.is_plain:
             raise MethodError(
-                f"{self.vit.name} does not have one map over all tokens in each layer, as {title} "
-                "needs it; use attention, which shows each layer as it is, or occlusion."
+                "no_one_map",
+                "{model} does not have one map over all tokens in each layer, as {title} "
+                "needs it; use attention, which shows each layer as it is, or occlusion.",
+                model=self.vit.name,
+                title=title,
             )
 
     def _layer(self, layer: int) -> Call:
         if not -self.num_layers <= layer < self.num_layers:
             raise VitvizError(
-                f"There is no layer {layer}; this model's layers are 0 to {self.num_layers - 1}."
+                "no_such_layer",
+                "There is no layer {layer}; this model's layers are 0 to {last}.",
+                layer=layer,
+                last=self.num_layers - 1,
             )
         return self.layers[layer]
 

@@ -61,7 +61,12 @@ def schedule(optimizer: torch.optim.Optimizer, steps: int, warmup: int) -> LRSch
         VitvizError: if there is no step left after the warm-up.
     """
     if not 0 <= warmup < steps:
-        raise VitvizError(f"A warm-up of {warmup} steps does not fit into {steps} steps.")
+        raise VitvizError(
+            "warmup_too_long",
+            "A warm-up of {warmup} steps does not fit into {steps} steps.",
+            warmup=warmup,
+            steps=steps,
+        )
     cosine = CosineAnnealingLR(optimizer, steps - warmup)
     if warmup == 0:
         return cosine
@@ -104,9 +109,14 @@ def hold_out(
         VitvizError: if there is one class only, or a class has too few photos.
     """
     if len(counts) < 2:
-        raise VitvizError("There is only one class; a classifier needs at least two.")
+        raise VitvizError("one_class", "There is only one class; a classifier needs at least two.")
     if min(counts) < least:
-        raise VitvizError(f"A class has {min(counts)} photos; each needs at least {least}.")
+        raise VitvizError(
+            "too_few_photos",
+            "A class has {count} photos; each needs at least {least}.",
+            count=min(counts),
+            least=least,
+        )
     generator = None if seed is None else np.random.default_rng(seed)
     held_out: set[int] = set()
     for count, end in zip(counts, np.cumsum(counts).tolist(), strict=True):

@@ -104,7 +104,9 @@ def run(
         moment = training.step()
         if not math.isfinite(moment.loss):
             raise VitvizError(
-                f"The loss is no number any more after {training.done} steps; lower the rate."
+                "loss_not_finite",
+                "The loss is no number any more after {steps} steps; lower the rate.",
+                steps=training.done,
             )
         history.moments.append(moment)
         finished = training.done % an_epoch == 0
@@ -152,11 +154,15 @@ def _go_on(training: Training, file: Path, fingerprint: str) -> History:
         state: dict[str, Any] = torch.load(file, weights_only=True)
         same = state["fingerprint"] == fingerprint
     except Exception as error:  # whatever a damaged file makes of the unpickler
-        raise VitvizError(f"{file} cannot be read; delete it to start again.") from error
+        raise VitvizError(
+            "state_not_read", "{file} cannot be read; delete it to start again.", file=file
+        ) from error
     if not same:
         raise VitvizError(
-            f"{file} is from an interrupted training with another model, other photos or other "
-            "settings; repeat those, or delete the file to start again."
+            "state_of_others",
+            "{file} is from an interrupted training with another model, other photos or "
+            "other settings; repeat those, or delete the file to start again.",
+            file=file,
         )
     training.restore(state["training"])
     return History(

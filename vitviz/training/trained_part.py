@@ -7,19 +7,18 @@ the trained part gives the same result in every step; `frozen_part` computes it 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from copy import deepcopy
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from vitviz.errors import ModelError
+from vitviz.models.anatomy import Anatomy
+from vitviz.models.vit import Vit, shared_copy
 from vitviz.progress import Progress, batches
 from vitviz.recording.recorder import Recorder
-from vitviz.recording.recording import block_names
-from vitviz.zoo.load import Vit
 
 __all__ = [
     "Inputs",
@@ -33,8 +32,6 @@ __all__ = [
     "private_copy",
     "trainable_parameters",
 ]
-
-HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
 class Inputs(Protocol):
@@ -53,8 +50,7 @@ def trainable_parameters(vit: Vit, classes: int, blocks: int | None) -> int:
         ModelError: if the model's head is not one matrix, or it has not as many blocks.
     """
     head = _head(vit)
-    module: Any = vit.module
-    new_head = classes * (getattr(head, "in_features", module.num_features) + 1)
+    new_head = classes * (getattr(head, "in_features", vit.anatomy.width) + 1)
     if blocks is None:
         return new_head + _count(vit.module) - _count(head)
     return new_head + sum(_count(part) for part in _last_parts(vit, blocks))
@@ -75,17 +71,10 @@ def private_copy(vit: Vit, labels: Sequence[str], blocks: int | None = 0) -> Vit
             blocks.
     """
     _head(vit)
-    own = {id(p) for part in _last_parts(vit, blocks) for p in part.parameters()}
-    known: dict[int, Any] = {
-        id(p): nn.Parameter(p.detach(), requires_grad=False)
-        for p in vit.module.parameters()
-        if id(p) not in own
-    }
-    for module in vit.module.modules():  # others may be recording it just now
-        known |= {id(getattr(module, hooks)): OrderedDict() for hooks in HOOKS}
-    copy: Any = deepcopy(vit.module, known)
-    copy.reset_classifier(len(labels))
-    return Vit(copy.eval(), vit.name, tuple(labels), vit.transform)
+    own = [p for part in _last_parts(vit, blocks) for p in part.parameters()]
+    module = shared_copy(vit.module, own).eval()
+    Anatomy(module).reset_classifier(len(labels))
+    return replace(vit, module=module, labels=tuple(labels))
 
 
 def initialise(head: nn.Linear, *, zero: bool, seed: int) -> None:
@@ -103,9 +92,10 @@ def initialise(head: nn.Linear, *, zero: bool, seed: int) -> None:
 
 def features(vit: Vit, pixels: Tensor) -> Tensor:
     """What the classifier reads: (photos, 3, height, width) → (photos, width)."""
-    module: Any = vit.module
     with torch.no_grad():
-        return module.forward_head(module.forward_features(pixels), pre_logits=True)
+        tokens = vit.anatomy.last_tokens(pixels)
+        assert tokens is not None
+        return vit.anatomy.pooled(tokens)
 
 
 def frozen_part(
@@ -128,8 +118,7 @@ def frozen_part(
         ModelError: if these blocks, the final norm and the head alone do not give the model's
             logits from those tokens.
     """
-    module: Any = vit.module
-    tokens = module.patch_embed.num_patches
+    tokens = vit.anatomy.num_patches
     parts = []
     for part in batches(len(pixels), tokens, progress):
         photos = torch.stack([pixels[index] for index in range(part.start, part.stop)])
@@ -143,14 +132,18 @@ def frozen_part(
 def _tokens_before(vit: Vit, photos: Tensor, blocks: int) -> Tensor:
     """What enters the last `blocks` blocks: (photos, tokens, width)."""
     _last_parts(vit, blocks)
-    first = block_names(vit.module)[-blocks]
+    first = vit.anatomy.blocks[-blocks]
     with torch.no_grad(), Recorder(vit.module, watch=[first]) as recorder:
         logits = vit.module(photos)
     tokens: Tensor = recorder.inputs[first]
     with torch.no_grad():
         again = TrainedPart(vit, blocks)(tokens)
     if not torch.allclose(again, logits, atol=1e-4):
-        raise ModelError(f"The last blocks of {vit.name} cannot be trained on their own.")
+        raise ModelError(
+            "blocks_not_trainable",
+            "The last blocks of {model} cannot be trained on their own.",
+            model=vit.name,
+        )
     return tokens
 
 
@@ -192,7 +185,8 @@ class TrainedPart(nn.Module):
         bfloat16: bool = False,
     ) -> None:
         super().__init__()
-        self.module: Any = vit.module
+        self.module = vit.module
+        self.anatomy = vit.anatomy
         self.head: Any = _head(vit)
         self.dropout = SeededDropout(dropout, seed)
         self._blocks, self._bfloat16 = blocks, bfloat16
@@ -208,13 +202,14 @@ class TrainedPart(nn.Module):
         if inputs.ndim == 2:
             return inputs
         if inputs.ndim == 4:
-            tokens = self.module.forward_features(inputs)
+            tokens = self.anatomy.last_tokens(inputs)
         else:
-            blocks = list(self.module.blocks)
-            for block in blocks[len(blocks) - (self._blocks or 0) :]:
-                inputs = block(inputs)
-            tokens = self.module.norm(inputs)
-        return self.module.forward_head(tokens, pre_logits=True)
+            layers = len(self.anatomy.blocks)
+            for layer in range(layers - (self._blocks or 0), layers):
+                inputs = self.anatomy.block(layer)(inputs)
+            tokens = inputs if self.anatomy.norm is None else self.anatomy.norm(inputs)
+        assert tokens is not None
+        return self.anatomy.pooled(tokens)
 
 
 @torch.no_grad()
@@ -228,7 +223,7 @@ def predict(part: TrainedPart, inputs: Inputs, progress: Progress = lambda _: No
     """
     found = [
         part(torch.stack([inputs[index] for index in range(some.start, some.stop)]))
-        for some in batches(len(inputs), part.module.patch_embed.num_patches, progress)
+        for some in batches(len(inputs), part.anatomy.num_patches, progress)
     ]
     return torch.cat(found)
 
@@ -241,9 +236,13 @@ def bfloat16_is_fast() -> bool:
 
 def _head(vit: Vit) -> nn.Module:
     """The classifier: one matrix, or nothing in a model that has none."""
-    classifier = getattr(vit.module, "get_classifier", lambda: None)()
+    classifier = vit.anatomy.classifier
     if not isinstance(classifier, (nn.Linear, nn.Identity)):
-        raise ModelError(f"The classifier of {vit.name} is not one matrix; it cannot be replaced.")
+        raise ModelError(
+            "classifier_not_replaceable",
+            "The classifier of {model} is not one matrix; it cannot be replaced.",
+            model=vit.name,
+        )
     return classifier
 
 
@@ -253,12 +252,16 @@ def _last_parts(vit: Vit, blocks: int | None) -> list[nn.Module]:
         return [vit.module]
     if blocks == 0:
         return []
-    module: Any = vit.module
-    count = len(block_names(module))
+    count = len(vit.anatomy.blocks)
     if not 0 < blocks <= count:
-        raise ModelError(f"{vit.name} has {count} blocks that can be trained, not {blocks}.")
-    norms = [getattr(module, name, None) for name in ("norm", "fc_norm")]
-    return [*module.blocks[-blocks:], *(norm for norm in norms if norm is not None)]
+        raise ModelError(
+            "too_many_blocks",
+            "{model} has {count} blocks that can be trained, not {blocks}.",
+            model=vit.name,
+            count=count,
+            blocks=blocks,
+        )
+    return vit.anatomy.trainable_parts(blocks)
 
 
 def _count(module: nn.Module) -> int:

@@ -156,8 +156,11 @@ def check_plan(vit: Vit, plan: Plan) -> None:
     Raises:
         VitvizError: if the plan wants an entropy term and no block that could follow it.
     """
-    if plan.entropy and (plan.blocks == 0 or getattr(vit.module, "global_pool", "") != "token"):
-        raise VitvizError("The attention entropy needs a class token and a block to be trained.")
+    if plan.entropy and (plan.blocks == 0 or vit.anatomy.pooling != "token"):
+        raise VitvizError(
+            "entropy_impossible",
+            "The attention entropy needs a class token and a block to be trained.",
+        )
 
 
 def start(

@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import constants
 from timm.models import is_model_pretrained
 
-from vitviz.errors import ModelError
+from vitviz.errors import ModelError, Phrase, did_you_mean
 from vitviz.zoo.checkpoint import config_of, is_model, written
 from vitviz.zoo.hub import cached_weights
 from vitviz.zoo.settings import own_models
@@ -163,7 +163,12 @@ def offer(name: str) -> Offer:
         version = written(folder)
         return Offer(name, "", _counted(folder, version), licence, True, folder, version)
     if not (is_model_pretrained(name) if "." in name else timm.is_model(name)):
-        raise ModelError(f"There is no model called “{name[:80]}”: {_alike(name)}.")
+        raise ModelError(
+            "no_such_model",
+            "There is no model called “{model}”; {hint}",
+            model=name[:80],
+            hint=_alike(name),
+        )
     config = timm.get_pretrained_cfg(name)
     parameters, note = CURATED.get(name, (None, ""))
     here = cached_weights(config.hf_hub_id) is not None
@@ -203,9 +208,10 @@ def _counted(folder: Path, _: str) -> int | None:
     return count_parameters(folder)
 
 
-def _alike(name: str) -> str:
+def _alike(name: str) -> Phrase:
     """What somebody may have meant."""
     known = [*model_folders(), *timm.list_models(), *timm.list_pretrained()]
     close = difflib.get_close_matches(name[:80], known, n=3)
-    hint = " or ".join(f"“{found}”" for found in close)
-    return f"did you mean {hint}" if hint else "name a folder under models/ or a timm model"
+    if not close:
+        return Phrase("folder_or_timm", "name a folder under models/ or a timm model.")
+    return did_you_mean(close)

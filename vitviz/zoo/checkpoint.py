@@ -54,8 +54,10 @@ def load_folder(folder: Path) -> Vit:
     """
     if not (folder / CONFIG).is_file():
         raise ModelError(
-            f"{folder} has no config.json; a model folder needs it beside the weights. Of bare "
-            "weights, name the file and its architecture."
+            "no_config",
+            "{folder} has no config.json; a model folder needs it beside the weights. Of "
+            "bare weights, name the file and its architecture.",
+            folder=folder,
         )
     with reading(folder):
         config = config_of(folder)
@@ -83,14 +85,20 @@ def load_file(file: Path, architecture: str | None) -> Vit:
     """
     if architecture is None:
         raise ModelError(
-            f"{file.name} does not say which architecture it is for: pass architecture= "
-            "(--architecture), such as vit_base_patch16_224 or torchvision/vit_b_16."
+            "architecture_needed",
+            "{file} does not say which architecture it is for: pass architecture= "
+            "(--architecture), such as vit_base_patch16_224 or torchvision/vit_b_16.",
+            file=file.name,
         )
     with reading(file):
         if architecture.startswith(foreign.TORCHVISION):
             return foreign.load_torchvision(file, architecture)
         if not timm.is_model(architecture):
-            raise ModelError(f"There is no architecture “{architecture}” in timm or torchvision.")
+            raise ModelError(
+                "no_such_architecture",
+                "There is no architecture “{architecture}” in timm or torchvision.",
+                architecture=architecture,
+            )
         shapes = shapes_of(file)
         classifier = timm.get_pretrained_cfg(architecture).classifier
         first = classifier[0] if isinstance(classifier, tuple) else classifier

@@ -43,7 +43,11 @@ def load_torchvision(file: Path, architecture: str) -> Vit:
     offered = [m for m in models.list_models(module=models) if m.split("_")[0] in HEADS]
     if name not in offered:
         raise ModelError(
-            f"torchvision has no Vision Transformer “{name}”; choose one of {', '.join(offered)}."
+            "not_in_torchvision",
+            "torchvision has no Vision Transformer “{architecture}”; choose one of "
+            "{architectures}.",
+            architecture=name,
+            architectures=", ".join(offered),
         )
     state = load_state_dict(str(file))
     classes = len(state.get(HEADS[name.split("_")[0]], ()))
@@ -94,8 +98,10 @@ def load_transformers(folder: Path) -> Vit:
         import transformers
     except ImportError as error:
         raise ModelError(
-            f"The model {folder.name} was saved by transformers, which is not installed here: run "
-            "“pip install transformers”."
+            "transformers_needed",
+            "The model {model} was saved by transformers, which is not installed here: "
+            "run “pip install transformers”.",
+            model=folder.name,
         ) from error
     offline = {"local_files_only": True, "trust_remote_code": False}
     config = transformers.AutoConfig.from_pretrained(folder, **offline)
@@ -108,7 +114,12 @@ def load_transformers(folder: Path) -> Vit:
     if found := different_keys(
         sorted(report["missing_keys"]), (), sorted(report["mismatched_keys"])
     ):
-        raise ModelError(f"The model {folder.name} cannot be loaded: {found}")
+        raise ModelError(
+            "model_not_loaded",
+            "The model {model} cannot be loaded: {reason}",
+            model=folder.name,
+            reason=found,
+        )
     processor = transformers.AutoImageProcessor.from_pretrained(folder, **offline)
     classes = config.num_labels if is_classifier else 0
     labels = _transformers_labels(config, folder, classes)
@@ -138,7 +149,11 @@ def _processor_transform(settings: Mapping[str, Any]) -> Compose:
         steps.append(CenterCrop(_sides(settings["crop_size"])))
     factor = settings.get("rescale_factor", 1 / 255)
     if not settings.get("do_rescale", True) or not math.isclose(factor, 1 / 255, rel_tol=1e-6):
-        raise ModelError(f"Its image processor scales pixels by {factor}, not by 1/255.")
+        raise ModelError(
+            "processor_scales",
+            "Its image processor scales pixels by {factor}, not by 1/255.",
+            factor=factor,
+        )
     steps.append(ToTensor())
     if settings.get("do_normalize"):
         steps.append(Normalize(settings["image_mean"], settings["image_std"]))
@@ -156,4 +171,8 @@ def _sides(size: Mapping[str, int]) -> int | tuple[int, int]:
         return size["shortest_edge"]
     if set(size) == {"height", "width"}:
         return size["height"], size["width"]
-    raise ModelError(f"Its image processor resizes to {dict(size)}, which is not supported.")
+    raise ModelError(
+        "processor_resizes",
+        "Its image processor resizes to {size}, which is not supported.",
+        size=dict(size),
+    )

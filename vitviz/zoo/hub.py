@@ -17,7 +17,7 @@ from typing import IO, Any
 import huggingface_hub
 from huggingface_hub import constants
 
-from vitviz.errors import ModelUnavailable
+from vitviz.errors import ModelUnavailable, Phrase
 from vitviz.progress import Progress
 
 __all__ = ["cached_weights", "fetch_weights"]
@@ -26,22 +26,6 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 PATIENCE = 7.0  # seconds without a piece of the file, from the start or since the last one
 TICK = 0.2  # seconds between two calls of progress while nothing arrives
 SCRIPT = Path(__file__).with_name("hub_process.py")
-
-ELSEWHERE = (
-    "run “python -m vitviz fetch {name}” where there is a network and copy the folder it makes to "
-    "models/ here."
-)
-SENTENCES = {
-    "unreachable": "The weights of {name} are not on this machine and the model hub cannot be "
-    "reached; " + ELSEWHERE,
-    "stalled": "The weights of {name} stopped arriving; try again, or " + ELSEWHERE,
-    "missing": "The model hub has no weights of {name}; choose another model.",
-    "gated": "The model hub gives the weights of {name} only to those who accepted their terms: "
-    "accept them on its page, log in with “hf auth login” and try again.",
-    "damaged": "The weights of {name} arrived damaged and were removed; try again.",
-    "unwritable": "The weights of {name} cannot be stored in the hub’s cache; set HF_HOME to a "
-    "folder that can be written, or " + ELSEWHERE,
-}
 
 
 def cached_weights(repository: str | None) -> Path | None:
@@ -86,7 +70,55 @@ def fetch_weights(
                 news = {"failed": "stalled" if most else "unreachable"}
     if "file" in news:
         return Path(news["file"])
-    raise ModelUnavailable(SENTENCES[news["failed"]].format(name=name))
+    raise _unavailable(news["failed"], name)
+
+
+def _unavailable(why: str, name: str) -> ModelUnavailable:
+    """The error for what hub_process or the deadline said."""
+    elsewhere = Phrase(
+        "fetch_elsewhere",
+        "run “python -m vitviz fetch {model}” where there is a network and copy the "
+        "folder it makes to models/ here.",
+        model=name,
+    )
+    return {
+        "unreachable": ModelUnavailable(
+            "hub_unreachable",
+            "The weights of {model} are not on this machine and the model hub cannot be "
+            "reached; {elsewhere}",
+            model=name,
+            elsewhere=elsewhere,
+        ),
+        "stalled": ModelUnavailable(
+            "weights_stalled",
+            "The weights of {model} stopped arriving; try again, or {elsewhere}",
+            model=name,
+            elsewhere=elsewhere,
+        ),
+        "missing": ModelUnavailable(
+            "hub_without_weights",
+            "The model hub has no weights of {model}; choose another model.",
+            model=name,
+        ),
+        "gated": ModelUnavailable(
+            "weights_gated",
+            "The model hub gives the weights of {model} only to those who accepted "
+            "their terms: accept them on its page, log in with “hf auth login” and try again.",
+            model=name,
+        ),
+        "damaged": ModelUnavailable(
+            "weights_damaged",
+            "The weights of {model} arrived damaged and were removed; try again.",
+            model=name,
+        ),
+        "unwritable": ModelUnavailable(
+            "cache_unwritable",
+            "The weights of {model} cannot be stored in the hub’s cache; set HF_HOME "
+            "to a folder that can be written, or {elsewhere}",
+            model=name,
+            elsewhere=elsewhere,
+        ),
+    }[why]
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def load_model(
         if is_folder:
             return load_folder(path)
         if path.suffix in KINDS:
-            raise ModelError(f"There is no file {name}.")
+            raise ModelError("no_such_file", "There is no file {file}.", file=name)
     return load_offer(offer(str(name)), progress)
 
 
@@ -83,11 +83,18 @@ def fetch(name: str, progress: Progress | None = None, into: Path | None = None)
     """
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.has_weights:
-        raise ModelUnavailable(f"timm has no pretrained weights for {name}; choose another model.")
+        raise ModelUnavailable(
+            "no_pretrained_weights",
+            "timm has no pretrained weights for {model}; choose another model.",
+            model=name,
+        )
     if not config.hf_hub_id:
         raise ModelUnavailable(
-            f"The weights of {name} are not on the model hub: get them from {config.url} and load "
-            f"the file with architecture={name}."
+            "weights_not_on_hub",
+            "The weights of {model} are not on the model hub: get them from {url} and "
+            "load the file with architecture={model}.",
+            model=name,
+            url=config.url,
         )
     return fetch_weights(config.hf_hub_id, name, progress, into)
 
@@ -112,7 +119,12 @@ def save_pretrained(name: str, folder: Path, progress: Progress | None = None) -
             save_for_hf(vit.module, unfinished, safe_serialization=True)
             unfinished.rename(made)
     except OSError as error:
-        raise ModelError(f"{made} cannot be written: {error.strerror or error}.") from error
+        raise ModelError(
+            "file_not_written",
+            "{file} cannot be written: {reason}.",
+            file=made,
+            reason=error.strerror or error,
+        ) from error
     return made
 
 

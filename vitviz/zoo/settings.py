@@ -17,7 +17,11 @@ def allow_downloads() -> bool:
     """VITVIZ_ALLOW_DOWNLOADS: whether visitors may fetch weights from the model hub; default no."""
     text = os.environ.get("VITVIZ_ALLOW_DOWNLOADS", "0")
     if text not in ("0", "1"):
-        raise VitvizError(f"VITVIZ_ALLOW_DOWNLOADS is “{text}”; set it to 0 or 1.")
+        raise VitvizError(
+            "downloads_setting",
+            "VITVIZ_ALLOW_DOWNLOADS is “{value}”; set it to 0 or 1.",
+            value=text,
+        )
     return text == "1"
 
 
@@ -43,5 +47,10 @@ def _count(name: str, default: int) -> int:
     except ValueError:
         count = 0
     if count < 1:
-        raise VitvizError(f"{name} is “{text}”; set it to a whole number above 0.")
+        raise VitvizError(
+            "number_setting",
+            "{setting} is “{value}”; set it to a whole number above 0.",
+            setting=name,
+            value=text,
+        )
     return count

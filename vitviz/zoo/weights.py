@@ -12,7 +12,7 @@ from safetensors import safe_open
 from timm.models import clean_state_dict, load_state_dict
 from torch import Tensor
 
-from vitviz.errors import ModelError
+from vitviz.errors import ModelError, Phrase
 
 __all__ = [
     "count_parameters",
@@ -49,8 +49,13 @@ def shapes_of(file: Path) -> Mapping[str, Sequence[int]]:
     state = load_state_dict(str(file), device="meta")
     shapes = {key: value.shape for key, value in state.items() if isinstance(value, Tensor)}
     if not shapes:
-        held = ", ".join(str(key) for key in list(state)[:SHOWN]) or "nothing"
-        raise ModelError(f"{file.name} holds no weights, but {held}; save the state_dict alone.")
+        held = ", ".join(str(key) for key in list(state)[:SHOWN])
+        raise ModelError(
+            "no_weights_in_file",
+            "{file} holds no weights, but {held}; save the state_dict alone.",
+            file=file.name,
+            held=held or Phrase("nothing", "nothing"),
+        )
     return shapes
 
 
@@ -75,8 +80,12 @@ def labels_beside(folder: Path, classes: int) -> tuple[str, ...] | None:
     names = tuple(file.read_text(encoding="utf-8").splitlines())
     if len(names) != classes:
         raise ModelError(
-            f"{LABELS} has {len(names)} lines and the model {classes} classes; it needs one line "
-            "for each class, in their order."
+            "labels_differ_in_number",
+            "{file} has {lines} lines and the model {classes} classes; it needs one line "
+            "for each class, in their order.",
+            file=LABELS,
+            lines=len(names),
+            classes=classes,
         )
     return names
 
@@ -90,22 +99,31 @@ def reading(path: Path, name: str | None = None) -> Iterator[None]:
     except ModelError:
         raise
     except Exception as error:
-        reason = _reason(error).replace(str(path), path.name)
-        raise ModelError(f"The model {name or path.name} cannot be loaded: {reason}") from error
+        reason = _reason(error, path)
+        raise ModelError(
+            "model_not_loaded",
+            "The model {model} cannot be loaded: {reason}",
+            model=name or path.name,
+            reason=reason,
+        ) from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path) -> str | Phrase:
     """In one line."""
-    text = str(error)
-    if "Error(s) in loading state_dict" in text:
-        return _in_torchs_report(text)
+    text = str(error).replace(str(path), path.name)
+    if "Error(s) in loading state_dict" in text and (different := _in_torchs_report(text)):
+        return different
     if "weights_only=True blocked" in text:
         needed = _first(re.findall(r"\w+(?:\.\w+)+", text.partition("globals: ")[2]))
-        return f"it is more than weights and would run {needed}; save the state_dict alone."
+        return Phrase(
+            "more_than_weights",
+            "it is more than weights and would run {needed}; save the state_dict alone.",
+            needed=needed,
+        )
     return text.strip().splitlines()[0] if text.strip() else type(error).__name__
 
 
-def _in_torchs_report(text: str) -> str:
+def _in_torchs_report(text: str) -> Phrase | None:
     """Torch's report of weights that are another model's, with the first keys of each kind."""
     missing, unexpected = (
         re.findall(r'"([^"]+)"', "".join(re.findall(f"{kind} key.*", text)))
@@ -121,30 +139,34 @@ def different_keys(
     missing: Iterable[str],
     unexpected: Iterable[str],
     sizes: Iterable[tuple[str, Sequence[object], Sequence[object]]],
-) -> str:
-    """What the weights of another model differ in, the first keys of each kind; empty if nothing.
+) -> Phrase | None:
+    """What the weights of another model differ in, the first keys of each kind; None if nothing.
 
     Args:
         missing: keys that only the model has.
         unexpected: keys that only the file has.
         sizes: (key, shape in the file, shape in the model).
     """
-    kinds = {
-        "the file lacks": list(missing),
-        "the model has no place for": list(unexpected),
-        "sizes differ:": [
-            f"{key} is {_size(given)} in the file and {_size(built)} in the model"
-            for key, given, built in sizes
-        ],
-    }
-    found = [f"{words} {_first(keys)}" for words, keys in kinds.items() if keys]
-    return f"its weights are another model’s; {'; '.join(found)}." if found else ""
+    changes = [f"{key} {_size(given)} → {_size(built)}" for key, given, built in sizes]
+    lacking, spare, changed = (_first(list(keys)) for keys in (missing, unexpected, changes))
+    if not (lacking or spare or changed):
+        return None
+    return Phrase(
+        "weights_differ",
+        "its weights are another model’s{lacking}{spare}{changed}.",
+        lacking=lacking and Phrase("keys_lacking", "; the file lacks {keys}", keys=lacking),
+        spare=spare and Phrase("keys_spare", "; the model has no place for {keys}", keys=spare),
+        changed=changed
+        and Phrase("sizes_changed", "; sizes differ (file → model): {keys}", keys=changed),
+    )
 
 
 def _size(shape: Sequence[object]) -> str:
-    return " × ".join(map(str, shape)) or "a single number"
+    return " × ".join(map(str, shape)) or "1"
 
 
-def _first(keys: Sequence[str]) -> str:
-    more = len(keys) - SHOWN
-    return ", ".join(keys[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+def _first(keys: Sequence[str]) -> str | Phrase:
+    first, more = ", ".join(keys[:SHOWN]), len(keys) - SHOWN
+    if more <= 0:
+        return first
+    return Phrase("and_more", "{first} and {more} more", first=first, more=more)

@@ -139,8 +139,10 @@ def is_here(model: Offer) -> bool:
             check_size(model)
             if not allow_downloads():
                 raise ModelUnavailable(
-                    f"The weights of {model.name} are not on this server, and visitors may not "
-                    f"fetch any; its owner can: python -m vitviz fetch {model.name}"
+                    "weights_not_on_server",
+                    "The weights of {model} are not on this server, and visitors may not fetch "
+                    "any; its owner can: python -m vitviz fetch {model}",
+                    model=model.name,
                 )
             _offer_to_fetch(model)
         except VitvizError as error:

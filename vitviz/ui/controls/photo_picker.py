@@ -12,14 +12,14 @@ from PIL import Image
 from urllib3.util import parse_url
 
 from vitviz.errors import ImageError
-from vitviz.photos.load import MAX_BYTES, TOO_LARGE, load_image
+from vitviz.photos.load import MAX_BYTES, load_image, too_large
 from vitviz.photos.samples import samples
 from vitviz.photos.web import fetch_image
 from vitviz.ui.parts.browser import component, thumbnail
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import ENGLISH, LANG, explained, library_text, t
 from vitviz.ui.visit.session import Photo
-from vitviz.ui.visit.state import visit
+from vitviz.ui.visit.state import visit, without_frames
 from vitviz.ui.visit.turns import turn
 from vitviz.zoo.catalogue import BUNDLED
 
@@ -143,7 +143,7 @@ def take_brought() -> None:
     """What was pasted or dropped on the page."""
     file = st.session_state[keys.GALLERY].brought
     if file["data"] is None:
-        visit().refused = file["name"], TOO_LARGE
+        visit().refused = file["name"], too_large()
     else:
         take(b64decode(file["data"]), file["name"])
 
@@ -168,7 +168,7 @@ def take(data: bytes, name: str) -> None:
     try:
         visit().own = open_photo(data, name)
     except ImageError as error:
-        visit().refused = name, str(error)
+        visit().refused = name, without_frames(error)
         return
     visit().taken += 1
     pick(OWN)

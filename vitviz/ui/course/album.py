@@ -16,7 +16,7 @@ from vitviz.ui.controls.photo_picker import FILES, as_code
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.album import MOST_CLASSES, Album, ClassName
 from vitviz.ui.visit.language import explained, t
-from vitviz.ui.visit.state import visit
+from vitviz.ui.visit.state import visit, without_frames
 from vitviz.ui.visit.turns import turn
 
 MOST_PHOTOS, LEAST_PHOTOS = 20, 3
@@ -92,7 +92,7 @@ def _take_files(index: int, key: str) -> None:
             with turn():
                 album.photos[index].append(_small_file(load_image(file.getvalue())))
         except ImageError as error:
-            album.refused.append((file.name, error))
+            album.refused.append((file.name, without_frames(error)))
     album.emptied += 1
 
 

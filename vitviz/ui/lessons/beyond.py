@@ -34,7 +34,7 @@ from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse, model
 from vitviz.ui.visit.language import explained, label, t
 from vitviz.ui.visit.session import Photo, Session
-from vitviz.ui.visit.state import visit
+from vitviz.ui.visit.state import visit, without_frames
 from vitviz.ui.visit.turns import turn
 from vitviz.zoo.load import bundled_models
 
@@ -167,7 +167,7 @@ def _take_second(key: str) -> None:
     try:
         state.second = open_photo(file.getvalue(), file.name)
     except ImageError as error:
-        state.second_refused = file.name, error
+        state.second_refused = file.name, without_frames(error)
         return
     state.second_taken += 1
     st.query_params[keys.OTHER_PHOTO] = OWN

@@ -104,8 +104,9 @@ def prefix(session: Session) -> None:
     second.metric(t("tokens.prefix.patches"), patches)
     third.metric(t("tokens.prefix.tokens"), rec.num_tokens)
     vectors = patch_vectors(rec).flatten(0, 1)
-    learned = getattr(rec.vit.module, "cls_token", torch.zeros(1, 1, vectors.shape[-1]))
-    tokens = torch.cat([learned.detach()[0].float(), vectors])[:SHOWN]
+    learned = rec.vit.anatomy.class_token
+    in_front = vectors[:0] if learned is None else learned.detach()[0].float()
+    tokens = torch.cat([in_front, vectors])[:SHOWN]
     scale = float(tokens.abs().quantile(0.99))
     caption = t("tokens.prefix.caption", shown=len(tokens))
     rows = colours(tokens.numpy(), scale, 2)

@@ -286,8 +286,8 @@ def _show_run(found: Run, chart: Any) -> None:
     second.metric(t("training.run.accuracy"), f"{last.accuracy:.0%}")
     third.metric(t("training.run.held_out"), f"{found.accuracy:.0%}")
     with torch.no_grad():
-        head: Any = found.vit.module
-        shares = head.get_classifier()(found.inputs[found.held_out]).softmax(dim=-1)
+        classify: Any = found.vit.anatomy.classifier
+        shares = classify(found.inputs[found.held_out]).softmax(dim=-1)
     titles = [class_title(name) for name in found.names]
     names = [titles[index] for index in shares.argmax(dim=-1).tolist()]
     table = pd.DataFrame(

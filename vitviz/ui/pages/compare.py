@@ -57,7 +57,10 @@ def page() -> None:
     try:
         session = analyse(photo, model.name)
         if not session.rec.predictions:
-            raise MethodError(t("compare.no_classifier"))
+            raise MethodError(
+                "no_class_to_measure",
+                "This model has no classifier, so there is no class to measure.",
+            )
         comparison, second = comparison_controls(session, photo, model.name)
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")

@@ -20,7 +20,6 @@ from vitviz.methods.artefacts import artefact_patches
 from vitviz.methods.attention import all_head_maps
 from vitviz.methods.explain import METHODS, explain
 from vitviz.methods.method import Method
-from vitviz.models.anatomy import any_size_patch
 from vitviz.pictures.input import show_input
 from vitviz.pictures.overlay import COLORMAPS, colorize, shared_scale
 from vitviz.progress import Progress
@@ -70,7 +69,7 @@ def page() -> None:
         picture, note = st.container(key="picture"), st.empty()
         buttons = st.container(horizontal=True)
     with buttons:
-        if any_size_patch(session.rec.vit.module):
+        if session.rec.vit.anatomy.any_size_patch:
             st.toggle(t("explore.whole"), key=keys.WHOLE, bind=URL, help=t("explore.whole_help"))
         look, shared, marked = appearance_controls(question.method)
     maps = all_maps(session, question.query) if question.method == "attention" else []

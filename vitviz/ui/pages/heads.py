@@ -94,7 +94,9 @@ def numbers(session: Session, statistic: str, over: str) -> tuple[NDArray[np.flo
     """The number of every head, (layers, heads), and how it is written."""
     if statistic == IMPORTANCE:
         if over == GALLERY:
-            raise MethodError(t("heads.one_photo"))
+            raise MethodError(
+                "importance_of_samples", "Importance is measured on one photo; choose “This photo”."
+            )
         return 100 * importance(session), "{:+.1f}"
     return getattr(statistics(session, over), statistic), STATISTICS[statistic]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import streamlit as st
 from PIL import Image, ImageOps
 
-from vitviz.models.anatomy import any_size_patch
 from vitviz.photos.load import load_image
 from vitviz.recording.record import record
 from vitviz.ui.visit.language import t
@@ -54,7 +53,7 @@ def analyse(photo: Photo, model_name: str, side: Side = "main", *, whole: bool =
         vit = model(model_name)
     with st.spinner(t("photo.looking")), turn():
         decoded = _decoded(photo)
-        rec = record(vit, decoded, whole=whole and any_size_patch(vit.module) is not None)
+        rec = record(vit, decoded, whole=whole and vit.anatomy.any_size_patch is not None)
         least, most = PREVIEW_SIDES
         longer = min(max(*decoded.size, least), most)
         preview = ImageOps.contain(decoded, (longer, longer), Image.Resampling.LANCZOS)

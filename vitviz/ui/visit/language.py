@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 
+from vitviz.errors import Phrase
 from vitviz.methods.explain import METHODS
 from vitviz.photos.load import MAX_BYTES
 from vitviz.ui.visit import keys
@@ -62,20 +62,22 @@ def label(name: str) -> str:
     return name if language() == ENGLISH else entry("library.labels").get(name, name)
 
 
-def explained(error: Exception | str) -> str:
-    """An error's sentence in the visitor's language; its own where there is no translation."""
-    return str(error) if language() == ENGLISH else _translated(str(error))
+def explained(error: Phrase) -> str:
+    """An error's sentence in the visitor's language; in English where that has none for it."""
+    if language() == ENGLISH:
+        return str(error)
+    try:
+        template: str = entry("library.errors")[error.id]
+        return template.format(**{place: _said(value) for place, value in error.values.items()})
+    except (AttributeError, LookupError, TypeError, ValueError):  # none, or with other places
+        return str(error)
 
 
-def _translated(english: str) -> str:
-    """A sentence of the library, or what stands in one of its places."""
-    if english in (titles := _titles()):
-        return titles[english]
-    for sentence in entry("library.errors"):
-        if found := _pattern(sentence["english"]).fullmatch(english):
-            values = {place: _translated(value) for place, value in found.groupdict().items()}
-            return str(sentence["words"]).format(**values)
-    return english
+def _said(value: object) -> object:
+    """What stands in a sentence's place: words are translated, everything else is as it is."""
+    if isinstance(value, Phrase):
+        return explained(value)
+    return _titles().get(value, value) if isinstance(value, str) else value
 
 
 def _titles() -> dict[str, str]:
@@ -86,13 +88,6 @@ def _titles() -> dict[str, str]:
         for method in METHODS.values()
         for name, option in method.options.items()
     }
-
-
-@cache
-def _pattern(template: str) -> re.Pattern[str]:
-    """What matches a sentence with something in its {places}."""
-    places = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(template))
-    return re.compile(places, re.DOTALL)
 
 
 def widget_words() -> str:

@@ -59,8 +59,10 @@ class Shelf:
                 oldest = next((key for key in self._held if key[0] != BUNDLED), None)
                 if oldest is None:
                     raise ModelError(
-                        f"This server holds at most {most} models at once, and all are in use; try "
-                        "again in some minutes, or choose one of them."
+                        "shelf_full",
+                        "This server holds at most {most} models at once, and all are in use; try "
+                        "again in some minutes, or choose one of them.",
+                        most=most,
                     )
                 del self._held[oldest]
             gc.unfreeze()
@@ -76,6 +78,10 @@ def check_size(offered: Offer) -> None:
     size = offered.parameters or (count(offered.name) if offered.folder is None else 0)
     if offered.name != BUNDLED and size > max_parameters():
         raise ModelError(
-            f"{offered.name} has {size / 1e6:.4g} million parameters, and this server loads models "
-            f"of at most {max_parameters() / 1e6:.4g} million; choose a smaller one."
+            "model_too_large",
+            "{model} has {millions:.4g} million parameters, and this server loads models "
+            "of at most {most:.4g} million; choose a smaller one.",
+            model=offered.name,
+            millions=size / 1e6,
+            most=max_parameters() / 1e6,
         )

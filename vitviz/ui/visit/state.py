@@ -8,13 +8,13 @@ from typing import Literal
 import streamlit as st
 from PIL import Image
 
-from vitviz.errors import VitvizError
+from vitviz.errors import ImageError, VitvizError
 from vitviz.ui.visit.album import Album, Run
 from vitviz.ui.visit.session import Photo, Session
 
 VISIT = "visit"  # the only key of the session state that belongs to no widget
 Side = Literal["main", "second"]
-Refused = tuple[str, VitvizError | str]  # a file's name, and what is wrong with it
+Refused = tuple[str, VitvizError]  # a file's name, and what is wrong with it
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Visit:
     sample: str | None = None
     model: str | None = None
     written: dict[str, str | None] = field(default_factory=dict)
-    fetch_failed: VitvizError | str | None = None
+    fetch_failed: VitvizError | None = None
     own: Photo | None = None
     taken: int = 0
     refused: Refused | None = None
@@ -77,6 +77,12 @@ class Visit:
         """Keep nothing of the second one."""
         self.second = self.second_refused = self.decoded = None
         self.recorded.pop("second", None)
+
+
+def without_frames(error: ImageError) -> ImageError:
+    """An error to be kept: its traceback would keep the file that it is about."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
 
 
 def visit() -> Visit:

@@ -1,0 +1,53 @@
+"""Forward hooks that are registered on a model once and serve whoever watches it run.
+
+They hold nothing: the watcher of the present call is in a context variable, which each thread has
+for itself, so that several threads may run one model and only those who watch it see it run.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from threading import Lock
+from typing import Any, Protocol
+
+from torch import nn
+
+__all__ = ["WATCHER", "Watcher", "register"]
+
+
+class Watcher(Protocol):
+    """Whoever is told that a module begins and ends."""
+
+    def enter(self, module: nn.Module, args: tuple[Any, ...]) -> None: ...
+
+    def leave(self, module: nn.Module, output: Any) -> None: ...
+
+
+WATCHER: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+
+LOCK = Lock()
+REGISTERED = "_vitviz_hooks"  # an attribute of a module that has them; its copies have both
+
+
+def register(model: nn.Module) -> None:
+    """Give every module of a model its hooks, those that have them left out."""
+    if all(hasattr(module, REGISTERED) for module in model.modules()):
+        return
+    with LOCK:
+        for module in model.modules():
+            if hasattr(module, REGISTERED):
+                continue
+            module.register_forward_pre_hook(_enter)
+            module.register_forward_hook(_leave, always_call=True)  # also after an error
+            setattr(module, REGISTERED, True)
+
+
+def _enter(module: nn.Module, args: tuple[Any, ...]) -> None:
+    if (watcher := WATCHER.get()) is not None:
+        watcher.enter(module, args)
+
+
+def _leave(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    del args
+    if (watcher := WATCHER.get()) is not None:
+        watcher.leave(module, output)
