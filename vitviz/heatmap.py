@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Box", "Heatmap", "Scale"]
+__all__ = ["Box", "Heatmap", "MadeFrom", "Scale"]
 
 Box = tuple[float, float, float, float]
 """(left, top, right, bottom) in pixels of the photo; pixel centres lie at halves."""
 
 Scale = tuple[float, float]
 """The values that the lowest and the highest colour of a picture stand for."""
+
+
+@dataclass(frozen=True)
+class MadeFrom:
+    """What a heatmap was made from: enough to make it again, and to tell it from any other.
+
+    Attributes:
+        method: an id in `METHODS`.
+        options: of the method, those left at their defaults too.
+        query: the token that looks, "cls" or a patch as (row, column); None where the method has
+            none.
+        target, target_label: the class that the map explains, by index and name; None for a map
+            that is the same for every class.
+        versus, versus_label: the class that it is explained against; None without one.
+        model: the model's name.
+        weights: SHA-256 of its weights, see `weights_hash`.
+        input: SHA-256 of what the model was given, the photo as the transform made it.
+    """
+
+    method: str
+    options: Mapping[str, Any]
+    query: Literal["cls"] | tuple[int, int] | None
+    target: int | None
+    target_label: str | None
+    versus: int | None
+    versus_label: str | None
+    model: str
+    weights: str
+    input: str
+
+    @property
+    def layer(self) -> int | None:
+        """The layer whose attention it shows, from 0; None for a map of all layers."""
+        return self.options.get("layer")
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +60,7 @@ class Heatmap:
         values: float32 (rows, cols), finite and not negative, in the method's own units.
         box: the part of the photo that the grid covers.
         method: the id in `METHODS` that made it.
+        made_from: what it was made from; None for values that did not come from `explain`.
 
     Raises:
         ValueError: if a value is negative or not finite, which no method may return.
@@ -32,6 +69,7 @@ class Heatmap:
     values: NDArray[np.float32]
     box: Box
     method: str
+    made_from: MadeFrom | None = None
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or not np.isfinite(self.values).all() or self.values.min() < 0:

@@ -37,6 +37,52 @@ def test_explain_writes_what_the_library_computes(tmp_path: Path, capsys) -> Non
     np.testing.assert_array_equal(written, np.asarray(vitviz.overlay(photo, heat)))
 
 
+def test_the_readmes_rollout_is_the_command_lines(tmp_path: Path, capsys) -> None:
+    arguments = ["--method", "rollout", "--fusion", "max", "--discard", "0.5"]
+    assert main(["explain", str(CAT), "--out", str(tmp_path), "--json", *arguments]) == 0
+    [result] = json.loads(capsys.readouterr().out)
+    rec = vitviz.record(vitviz.load_model(), vitviz.load_image(CAT))
+    heat = vitviz.explain(rec, "rollout", fusion="max", discard=0.5)
+    assert heat.made_from is not None
+    assert result["options"] == heat.made_from.options
+    with np.load(result["values"]) as archive:
+        np.testing.assert_array_equal(archive["values"], heat.values)
+        assert archive["weights"] == heat.made_from.weights
+
+
+def test_every_option_of_every_method_is_an_argument(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with its smallest value or first choice, which the library then gets as such."""
+    asked: list[tuple[str, dict[str, object]]] = []
+
+    def explain(_: object, method: str, *__: object, versus: object, **options: object) -> None:
+        del versus
+        asked.append((method, options))
+        raise vitviz.MethodError("That is enough.")
+
+    monkeypatch.setattr("vitviz.commands.explain.explain", explain)
+    monkeypatch.setattr("vitviz.commands.explain.record", lambda *_, **__: None)
+    expected = []
+    for id, method in vitviz.METHODS.items():
+        options = {name: (o.range or [1])[0] for name, o in method.options.items()}
+        arguments = [part for name in options for part in (f"--{name}", str(options[name]))]
+        main(["explain", str(CAT), "--method", id, "--out", str(tmp_path), *arguments])
+        expected.append((id, options))
+    assert asked == expected
+    assert {name for _, options in asked for name in options} == {
+        "layer", "head", "fusion", "discard", "artefacts", "start", "residual", "window", "stride",
+        "seed",
+    }  # fmt: skip
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["explain", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "discard ratio from 0.0 to 0.95, default 0.0 (rollout, gradient_rollout)" in text
+    assert "heads fused by: mean, max, min, default mean (rollout)" in text
+    assert "head, default the mean of all (attention, pooling)" in text
+
+
 def test_several_photos_of_one_name_do_not_overwrite_each_other(tmp_path: Path, capsys) -> None:
     for folder, source in (("a", CAT), ("b", COFFEE)):
         (tmp_path / folder).mkdir()
@@ -69,6 +115,8 @@ def test_a_broken_photo_is_reported_and_the_others_go_on(tmp_path: Path, capsys)
         (["--versus", "egyptian cats"], "did you mean “Egyptian cat”"),
         (["--target", "246"], "no class “246”"),
         (["--out", str(CAT)], "cannot be made"),
+        (["--window", "3"], "Attention rollout has no option window; its options: fusion"),
+        (["--method", "gradcam", "--seed", "1"], "Grad-CAM has no option seed; its options: none."),
     ],
 )
 def test_bad_input_ends_with_two_and_one_sentence(
@@ -78,6 +126,21 @@ def test_bad_input_ends_with_two_and_one_sentence(
     captured = capsys.readouterr()
     assert says in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--fusion", "sum"], "must be mean, max, min, not 'sum'"),
+        (["--discard", "half"], "from 0.0 to 0.95, not 'half'"),
+        (["--start", "1.5"], "from 0 to 11, not '1.5'"),
+    ],
+)
+def test_values_that_an_option_does_not_take(
+    arguments: list[str], says: str, tmp_path: Path, capsys
+) -> None:
+    assert main(["explain", str(CAT), "--out", str(tmp_path), *arguments]) == 2
+    assert says in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["--query", "99,0"], ["--layer", "99"], ["--head", "99"]])
@@ -119,6 +182,15 @@ def test_models_and_methods_list_what_the_library_has(capsys) -> None:
     listed = json.loads(capsys.readouterr().out)
     assert [m["id"] for m in listed] == list(vitviz.METHODS)
     assert all(m["applies_to"].endswith(".") for m in listed)
+    described = {m["id"]: m["options"] for m in listed}
+    assert described["rollout"]["discard"] == {
+        "title": "Discard ratio", "kind": "number", "default": 0.0, "range": [0.0, 0.95],
+    }  # fmt: skip
+    assert described["rollout"]["fusion"]["range"] == ["mean", "max", "min"]
+    assert described["occlusion"]["window"]["kind"] == "whole number"
+    assert described["attention"]["layer"] == {
+        "title": "Layer", "kind": "layer", "default": -1, "range": None,
+    }  # fmt: skip
     assert main(["methods"]) == 0
     assert capsys.readouterr().out.count("\n") == len(vitviz.METHODS)
 

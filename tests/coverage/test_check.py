@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from families import make_photo
 
 import vitviz
-from vitviz.coverage.check import _are_in_place, _rows_sum_to_one, cover_family
+from vitviz.coverage.check import _are_in_place, _rows_sum_to_one, cover, cover_family
 from vitviz.coverage.families import FAMILIES, family_of, members, without_attention
 from vitviz.coverage.page import report
 
@@ -76,6 +77,20 @@ class TestEveryName:
         for name in ("resnet18", "efficientvit_b0", "repvit_m0_9", "mobilenetv3_small_050"):
             with pytest.raises(vitviz.ModelError, match="cannot be shown"):
                 vitviz.record(vitviz.from_module(timm.create_model(name)), make_photo())
+
+
+def test_a_check_leaves_random_numbers_and_the_callers_model_alone() -> None:
+    [family] = [f for f in FAMILIES if f.title == "CaiT"]
+    state = torch.get_rng_state()
+    cover_family(family)
+    assert torch.equal(torch.get_rng_state(), state)
+    module = timm.create_model("vit_tiny_patch16_224", img_size=64, depth=2).train()
+    torch.nn.init.zeros_(module.head.weight)  # models without weights begin so
+    state, before = torch.get_rng_state(), copy.deepcopy(module.state_dict())
+    assert cover(module).exact
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+    assert module.training
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from colour_photos import COLOURS, EACH, QUICK
+from colour_photos import COLOURS, EACH, QUICK, write_photo
 from families import FAMILIES, make_photo, random_classifier, random_module
 from PIL import Image
 from safetensors.torch import load_file
@@ -19,6 +19,7 @@ from timm.models import save_for_hf
 import vitviz
 from vitviz.commands.main import main
 from vitviz.finetuning import dataset as training_photos
+from vitviz.photos.folder import read_folder
 from vitviz.training import run as course
 from vitviz.training.augmentation import views
 from vitviz.training.plan import Plan, hold_out
@@ -170,6 +171,40 @@ def test_an_unfinished_training_is_not_mixed_with_another(
     (tmp_path / "training.pt").write_bytes(b"damaged")
     with pytest.raises(vitviz.VitvizError, match="cannot be read"):
         vitviz.finetune(colour_folder, tmp_path, QUICK, base=tiny_base)
+
+
+def test_a_photo_of_the_same_name_and_size_is_another_photo(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    generator = np.random.default_rng(0)
+    for name, colour in COLOURS.items():
+        for number in range(4):  # BMP: photos of one shape have files of one size
+            write_photo(tmp_path / "photos" / name / f"{number}.bmp", colour, generator)
+
+    def interrupt(stage: str, share: float) -> None:
+        if stage == "Training" and share > 0.5:
+            raise Stop
+
+    photos, out = tmp_path / "photos", tmp_path / "mine"
+    with pytest.raises(Stop):
+        vitviz.finetune(photos, out, QUICK, base=tiny_base, progress=interrupt)
+    file = photos / "red" / "0.bmp"
+    size = file.stat().st_size
+    write_photo(file, COLOURS["red"], generator)
+    assert file.stat().st_size == size
+    with pytest.raises(vitviz.VitvizError, match="other photos"):
+        vitviz.finetune(photos, out, QUICK, base=tiny_base)
+
+
+def test_a_base_in_bfloat16_has_a_fingerprint(colour_folder: Path) -> None:
+    """NumPy has no bfloat16."""
+    vit = vitviz.from_module(random_classifier("vit").bfloat16())
+    folder = read_folder(colour_folder)
+    marks = {
+        finetuning._fingerprint(one, folder, QUICK.plan(24), QUICK)
+        for one in (vit, vitviz.from_module(random_classifier("vit")))
+    }
+    assert len(marks) == 2
 
 
 def test_a_model_is_not_overwritten(colour_folder: Path, tiny_base: Path) -> None:

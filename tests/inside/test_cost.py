@@ -98,6 +98,30 @@ def test_a_model_of_one_size_is_refused() -> None:
         measure_cost(rec, [32, 64], lambda _: None)
 
 
+@pytest.mark.parametrize("error", [ValueError, RuntimeError])
+def test_whether_it_takes_one_size_is_asked_not_tried(error: type[Exception]) -> None:
+    """Other libraries' models say it with other errors."""
+    rec = vitviz.record(model(), vitviz.load_image(PHOTO))
+
+    def refuse(*_: object) -> None:
+        raise error("Input size does not match.")
+
+    rec.vit.module.patch_embed.register_forward_pre_hook(refuse)
+    with pytest.raises(ModelError, match="one size only"):
+        measure_cost(rec, [32, 64], lambda _: None)
+
+
+def test_another_failed_assertion_is_not_taken_for_the_size() -> None:
+    rec = vitviz.record(model(dynamic_img_size=True), vitviz.load_image(PHOTO))
+
+    def fail(*_: object) -> None:
+        raise AssertionError("A mistake elsewhere.")
+
+    rec.vit.module.blocks[1].register_forward_pre_hook(fail)
+    with pytest.raises(AssertionError, match="A mistake elsewhere"):
+        measure_cost(rec, [32], lambda _: None)
+
+
 def test_receptive_fields_by_hand() -> None:
     layers = [("a", 3, 1), ("b", 3, 2), ("c", 3, 1)]
     assert receptive_fields(layers) == [("a", 3), ("b", 5), ("c", 9)]

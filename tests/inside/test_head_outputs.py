@@ -42,3 +42,17 @@ def test_a_norm_between_heads_and_projection_is_refused() -> None:
     rec = recorded("eva02_small_patch14_224", img_size=56, scale_attn_inner=True)
     with pytest.raises(MethodError, match="one linear projection"):
         head_outputs(rec, 0)
+
+
+@pytest.mark.parametrize("between", ["gate", "norm"])
+def test_methods_and_insides_ask_the_same(between: str) -> None:
+    """A gate after the heads makes their parts add up to something else, as a norm does."""
+    rec = recorded("vit_tiny_patch16_224", img_size=64)
+    attention = rec.vit.module.blocks[0].attn
+    new = torch.nn.Linear(192, 192) if between == "gate" else torch.nn.LayerNorm(192)
+    setattr(attention, between, new)
+    rec = vitviz.record(rec.vit, vitviz.load_image(PHOTO))
+    with pytest.raises(MethodError, match="one linear projection"):
+        head_outputs(rec, 0)
+    with pytest.raises(MethodError, match="one linear projection"):
+        vitviz.explain(rec, "value_rollout")

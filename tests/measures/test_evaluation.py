@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from families import random_classifier
 from PIL import Image
 from scipy.stats import bootstrap
+from torchvision import transforms
 
 import vitviz
 from vitviz.commands.main import main
@@ -20,6 +24,7 @@ from vitviz.measures.annotations import read_boxes
 from vitviz.measures.evaluation import evaluate
 from vitviz.measures.faithfulness import deletion, saco, versus_random
 from vitviz.measures.localisation import energy_in_box, segmentation
+from vitviz.measures.metrics import METRICS
 
 BOX = (4.0, 6.0, 30.0, 28.0)
 
@@ -115,6 +120,74 @@ def test_a_photo_that_has_changed_is_measured_anew(
     after = evaluate(vit, folder, **chosen, out=out)
     assert after == evaluate(vit, folder, **chosen)
     assert after != before
+
+
+CHOSEN = {"methods": ["rollout"], "metrics": ["deletion"]}
+
+
+def test_other_weights_under_the_same_name_are_measured_anew(folder: Path, tmp_path: Path) -> None:
+    """One number of one buffer or of a model in bfloat16 is enough to be another model."""
+    out = tmp_path / "results.csv"
+    module = random_classifier("vit")
+    one = vitviz.from_module(copy.deepcopy(module), name="mine")
+    torch.nn.init.normal_(module.head.weight, std=3, generator=torch.Generator().manual_seed(1))
+    other = vitviz.from_module(module, name="mine")
+    before = evaluate(one, folder, **CHOSEN, out=out)
+    after = evaluate(other, folder, **CHOSEN, out=out)
+    assert after == evaluate(other, folder, **CHOSEN)
+    assert after != before
+    assert evaluate(one, folder, **CHOSEN, out=out) == before
+    assert len(rows_of(out)) == 1 + 2 * 3 * 2  # both models' rows are kept, each once
+
+
+def test_another_transform_of_the_same_model_is_measured_anew(
+    vit: vitviz.Vit, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.csv"
+    small = transforms.Compose([transforms.CenterCrop((20, 20)), *vit.transform.transforms])
+    other = replace(vit, transform=small)
+    before = evaluate(vit, folder, **CHOSEN, out=out)
+    after = evaluate(other, folder, **CHOSEN, out=out)
+    assert after == evaluate(other, folder, **CHOSEN) != before
+
+
+@pytest.mark.parametrize("change", ["option", "setting"])
+def test_other_defaults_are_measured_anew(
+    vit: vitviz.Vit,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+) -> None:
+    out = tmp_path / "results.csv"
+    before = evaluate(vit, folder, **CHOSEN, out=out)
+    if change == "option":
+        rollout = vitviz.METHODS["rollout"]
+        fusion = replace(rollout.options["fusion"], default="max")
+        options = {**rollout.options, "fusion": fusion}
+        monkeypatch.setitem(vitviz.METHODS, "rollout", replace(rollout, options=options))
+    else:
+        coarse = replace(
+            METRICS["deletion"],
+            measure=lambda rec, heat, _: deletion(rec, heat, steps=2).area,
+            settings={"steps": 2},
+        )
+        monkeypatch.setitem(METRICS, "deletion", coarse)
+    after = evaluate(vit, folder, **CHOSEN, out=out)
+    assert after == evaluate(vit, folder, **CHOSEN)
+    assert after != before
+
+
+def test_a_table_of_an_earlier_version_is_refused(
+    vit: vitviz.Vit, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.csv"
+    for rows in ("", f"a.png,0,{vit.name},rollout,0.5\n"):
+        out.write_text("photo,sha256,model,method,deletion\n" + rows)
+        before = out.read_text()
+        with pytest.raises(vitviz.VitvizError, match="also notes weights, options and settings"):
+            evaluate(vit, folder, **CHOSEN, out=out)
+        assert out.read_text() == before
 
 
 def test_results_of_something_else_are_not_continued(

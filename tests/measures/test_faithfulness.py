@@ -375,6 +375,54 @@ class TestRefusals:
             measure(rec, heatmap(np.arange(24).reshape(6, 4)))
 
 
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+class TestAMapIsMeasuredForWhatItExplains:
+    def test_its_own_class_is_the_measured_one(self, rec: Recording, measure: Measure) -> None:
+        last = rec.predictions[-1].index
+        heat = vitviz.explain(rec, "relevance", target=last)
+        own = numbers(measure(rec, heat))
+        assert np.array_equal(own, numbers(measure(rec, heat, last)))
+        unknown = replace(heat, made_from=None)
+        assert np.array_equal(own, numbers(measure(rec, unknown, last)))
+        if measure in CURVES.values():  # the others are a few numbers, which may be the same
+            assert not np.array_equal(own, numbers(measure(rec, unknown)))
+
+    def test_another_class_is_refused(self, rec: Recording, measure: Measure) -> None:
+        last = rec.predictions[-1]
+        heat = vitviz.explain(rec, "gradcam", target=last.index)
+        match = (
+            f"explains class {last.index}, {last.label}, and .* for class {(last.index + 1) % 5}"
+        )
+        with pytest.raises(vitviz.MethodError, match=match):
+            measure(rec, heat, (last.index + 1) % 5)
+        finer = replace(heat.shares, box=(0.0, 0.0, 2.0, 2.0))
+        with pytest.raises(vitviz.MethodError, match="explains class"):
+            measure(rec, finer, (last.index + 1) % 5)
+
+    def test_a_map_of_every_class_is_measured_for_any(
+        self, rec: Recording, measure: Measure
+    ) -> None:
+        heat = vitviz.explain(rec, "attention")
+        top = rec.predictions[0].index
+        assert np.array_equal(numbers(measure(rec, heat)), numbers(measure(rec, heat, top)))
+        measure(rec, heat, rec.predictions[-1].index)
+
+    def test_a_map_of_another_photo_or_model_is_refused(
+        self, rec: Recording, photo: Image.Image, measure: Measure
+    ) -> None:
+        turned = vitviz.record(rec.vit, photo.rotate(180))
+        module = random_classifier("vit")
+        nn.init.normal_(module.head.weight, generator=torch.Generator().manual_seed(9))
+        other = vitviz.record(vitviz.from_module(module), photo)
+        assert turned.grid == other.grid == rec.grid
+        for elsewhere in (turned, other):
+            heat = vitviz.explain(elsewhere, "attention")
+            with pytest.raises(vitviz.MethodError, match="another photo or another model"):
+                measure(rec, heat)
+            measure(rec, replace(heat, made_from=None))
+            measure(rec, vitviz.explain(elsewhere, "random"))  # it knows nothing of either
+
+
 @pytest.mark.parametrize(
     ("ask", "match"),
     [

@@ -15,6 +15,7 @@ from timm.models import save_for_hf
 
 import vitviz
 from vitviz.ui.visit import shelf as ui_shelf
+from vitviz.ui.visit.memory import leave_out_imports
 from vitviz.ui.visit.shelf import Shelf, check_size
 from vitviz.zoo.catalogue import BUNDLED, count, offer
 
@@ -80,6 +81,33 @@ def test_what_left_is_gone_from_memory_although_it_was_used(loads: list[str]) ->
     gc.collect()
     assert module() is None
     assert loads == ["a", "b", "c", "d"]
+
+
+class Visit:
+    """Something that holds itself, as a visitor's session does: only a collection frees it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_a_visit_during_a_load_is_freed_when_it_is_over(loads: list[str]) -> None:
+    shelf, visit = Shelf(), Visit()
+    gone = ref(visit)
+    shelf.take("a")
+    del visit
+    gc.collect()
+    assert gone() is None
+    assert loads == ["a"]
+
+
+def test_garbage_does_not_stay_for_good_when_the_server_starts() -> None:
+    gone = ref(Visit())
+    leave_out_imports()
+    try:
+        assert gc.get_freeze_count() > 1000
+        assert gone() is None
+    finally:
+        gc.unfreeze()
 
 
 def test_one_that_a_recording_needs_stays_and_counts(loads: list[str]) -> None:

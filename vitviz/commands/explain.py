@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from vitviz.commands.common import Answer, add_model_argument, chosen_model
+from vitviz.commands.options import add_options, chosen_options
 from vitviz.errors import MethodError, Phrase, VitvizError, did_you_mean
 from vitviz.methods.explain import METHODS, explain
 from vitviz.photos.load import load_image
@@ -30,8 +31,6 @@ def add(commands: Any) -> None:
     explaining.add_argument("photos", nargs="+", metavar="PHOTO")
     add_model_argument(explaining)
     explaining.add_argument("--method", default="rollout", help=f"one of {', '.join(METHODS)}")
-    explaining.add_argument("--layer", type=int, help="of method attention; default the last")
-    explaining.add_argument("--head", type=int, help="of method attention; default their mean")
     explaining.add_argument("--query", type=_query, default="cls", metavar="cls|ROW,COL")
     explaining.add_argument(
         "--target", metavar="CLASS", help="class name or index; default the top prediction"
@@ -43,6 +42,7 @@ def add(commands: Any) -> None:
         "--whole", action="store_true", help="the whole photo instead of the square in its middle"
     )
     explaining.add_argument("--out", type=Path, required=True, metavar="DIR")
+    add_options(explaining)
     explaining.set_defaults(command=_explain)
 
 
@@ -65,6 +65,7 @@ def _explain(args: argparse.Namespace) -> Answer:
             method=args.method,
             methods=", ".join(METHODS),
         )
+    args.options = chosen_options(METHODS[args.method], args)
     vit = chosen_model(args)
     args.target, args.versus = _class_index(vit, args.target), _class_index(vit, args.versus)
     try:
@@ -99,8 +100,7 @@ def _file_names(paths: Sequence[str]) -> list[str]:
 def _explain_one(vit: Vit, path: str, out: Path, args: argparse.Namespace) -> dict[str, Any]:
     photo = load_image(path)
     rec = record(vit, photo, whole=args.whole)
-    options = {k: v for k in ("layer", "head") if (v := getattr(args, k)) is not None}
-    heat = explain(rec, args.method, args.query, args.target, versus=args.versus, **options)
+    heat = explain(rec, args.method, args.query, args.target, versus=args.versus, **args.options)
     picture, numbers = Path(f"{out}.png"), Path(f"{out}.npz")
     try:
         write_png(overlay(photo, heat), picture)
@@ -116,6 +116,7 @@ def _explain_one(vit: Vit, path: str, out: Path, args: argparse.Namespace) -> di
         "photo": path,
         "model": vit.name,
         "method": args.method,
+        "options": heat.made_from.options if heat.made_from else {},
         "predictions": _top(rec),
         "grid": list(rec.grid),
         "box": list(heat.box),

@@ -7,6 +7,7 @@ from typing import Any
 
 from vitviz.commands.common import Answer
 from vitviz.methods.explain import METHODS
+from vitviz.methods.method import Option
 
 __all__ = ["add"]
 
@@ -29,9 +30,20 @@ def _methods(_: argparse.Namespace) -> Answer:
             "has_query": method.has_query,
             "needs_gradient": method.needs_gradient,
             "slow": method.slow,
-            "options": {name: option.title for name, option in method.options.items()},
+            "options": {name: _described(option) for name, option in method.options.items()},
             "reference": method.reference,
         }
         for method in METHODS.values()
     ]
     return rows, "\n".join(f"{r['id']:<17} {r['title']}: {r['question']}" for r in rows), False
+
+
+def _described(option: Option) -> dict[str, Any]:
+    """An option's title, kind and default, and what it may be: both ends or all choices, or null
+    where the model says."""
+    return {
+        "title": option.title,
+        "kind": option.kind,
+        "default": option.default,
+        "range": option.range,
+    }

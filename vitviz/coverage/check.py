@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,12 +56,13 @@ class Coverage:
 
 
 def cover(module: nn.Module) -> Coverage:
-    """Record a model of timm, with whatever weights it has, and check what is recorded."""
-    torch.manual_seed(0)
+    """Record a copy of a model of timm, with whatever weights it has, and check what is
+    recorded."""
+    module, generator = copy.deepcopy(module), torch.Generator().manual_seed(0)
     vit, photo = from_module(module), _photo()
     for layer in module.modules():
         if isinstance(layer, nn.Linear) and not layer.weight.any():  # a head that starts at zero
-            nn.init.normal_(layer.weight, std=0.1)
+            nn.init.normal_(layer.weight, std=0.1, generator=generator)
     try:
         rec = record(vit, photo)
     except ModelError as error:
@@ -82,8 +84,10 @@ def cover(module: nn.Module) -> Coverage:
 
 def cover_family(family: Family) -> Coverage:
     """The same for a family's representative, with random weights."""
-    torch.manual_seed(0)
-    return cover(representative(family))
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay his own
+        torch.manual_seed(0)
+        module = representative(family)
+    return cover(module)
 
 
 def _photo() -> Image.Image:
@@ -230,8 +234,7 @@ def _applies(rec: Recording, method: str) -> bool:
 
 def _cheap(rec: Recording, method: str) -> dict[str, Any]:
     """Options with which a method is quick: whether it applies does not depend on them."""
-    if method == "occlusion":
-        return {"window": 8, "stride": 8}
-    if method == "attention":
-        return {"layer": next(layer for layer in _token_layers(rec) if rec.looks(layer, "cls"))}
-    return {}
+    options = dict(METHODS[method].quick)
+    if METHODS[method].raw_attention:
+        options["layer"] = next(x for x in _token_layers(rec) if rec.looks(x, "cls"))
+    return options

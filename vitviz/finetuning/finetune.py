@@ -22,6 +22,7 @@ from vitviz.finetuning.dataset import Stages, TrainingPhotos, prepare
 from vitviz.finetuning.report import write_report
 from vitviz.finetuning.result import Finetuned
 from vitviz.finetuning.settings import FinetuneSettings
+from vitviz.models.weights import weights_hash
 from vitviz.photos.folder import Opened, PhotoFolder, read_folder
 from vitviz.recording.record import record
 from vitviz.training.plan import Plan
@@ -164,13 +165,16 @@ def _train(
 
 
 def _fingerprint(vit: Vit, photos: PhotoFolder, plan: Plan, settings: FinetuneSettings) -> str:
-    """The same for the same weights, photos (by name and size of the file) and settings only."""
-    found = hashlib.sha256()
-    files = [(photos.name(file), file.stat().st_size) for file in photos.files]
-    found.update(json.dumps([asdict(plan), asdict(settings), files]).encode())
-    for weight in vit.module.state_dict().values():
-        found.update(weight.contiguous().numpy().tobytes())
-    return found.hexdigest()
+    """The same for the same weights, photos (by name and content) and settings only."""
+    files = [(photos.name(file), _content(file)) for file in photos.files]
+    made_of = [asdict(plan), asdict(settings), files, weights_hash(vit.module)]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+
+
+def _content(file: Path) -> str:
+    """Hash of a file's bytes."""
+    with file.open("rb") as read:
+        return hashlib.file_digest(read, "sha256").hexdigest()
 
 
 def _save(vit: Vit, out: Path) -> None:

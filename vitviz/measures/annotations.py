@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from vitviz.errors import VitvizError
 from vitviz.heatmap import Box
 from vitviz.measures.metrics import METRICS
 from vitviz.measures.results import read_text
+from vitviz.models.weights import tensor_hash
 from vitviz.photos.load import load_image
 
 __all__ = ["read_boxes"]
@@ -100,10 +102,11 @@ def _load_mask(file: Path) -> Image.Image:
     return mask
 
 
-def digest(photo: Image.Image, known: Known) -> str:
-    """Hash of a photo's pixels and of what is known of it."""
+def digest(photo: Image.Image, pixels: Tensor, known: Known) -> str:
+    """Hash of a photo, of what the model's transform makes of it, and of what is known of it."""
     mask = known.get("mask")
     found = hashlib.sha256(f"{photo.size} {known.get('box')}".encode())
     found.update(photo.tobytes())
+    found.update(tensor_hash([("pixels", pixels)]).encode())
     found.update(b"" if mask is None else mask.tobytes())
     return found.hexdigest()

@@ -51,7 +51,7 @@ def measure(
 
     Args:
         rec: from `record`.
-        method: an id in `METHODS`. For “random” several maps are measured.
+        method: an id in `METHODS`. Of random maps several are measured.
         target: class index; None is the top prediction.
         progress: called with the finished share; whatever it raises ends the computation.
 
@@ -60,7 +60,7 @@ def measure(
     """
     report = progress or (lambda _: None)
     seeds: Sequence[dict[str, Any]] = (
-        [{"seed": seed} for seed in range(SEEDS)] if method == "random" else [{}]
+        [{"seed": seed} for seed in range(SEEDS)] if METHODS[method].baseline else [{}]
     )
     maps, curves = [], []
     for number, options in enumerate(seeds):

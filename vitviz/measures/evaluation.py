@@ -17,7 +17,8 @@ from vitviz.measures.annotations import Known, digest, known_of
 from vitviz.measures.faithfulness import versus_random
 from vitviz.measures.metrics import METRICS, Metric
 from vitviz.measures.results import RESAMPLES, Evaluation, Key, Results, Summary
-from vitviz.methods.explain import METHODS, explain
+from vitviz.methods.explain import BASELINE, METHODS, explain
+from vitviz.models.weights import weights_hash
 from vitviz.photos.load import SUFFIXES, load_image
 from vitviz.progress import Progress
 from vitviz.recording.record import record
@@ -25,7 +26,6 @@ from vitviz.recording.recording import Recording
 from vitviz.zoo.load import Vit
 
 __all__ = ["evaluate"]
-RANDOM = "random"
 
 
 def evaluate(
@@ -43,7 +43,8 @@ def evaluate(
     """Measure methods on every photo of a folder, each map explaining the photo's top class.
 
     Random maps, the mean of five a photo, are measured along with them. An interrupted run goes on
-    where it stopped if it is given the same `out`.
+    where it stopped if it is given the same `out`: rows of the same weights, options, photos and
+    annotations are taken up, and everything else is measured anew.
 
     Args:
         vit: the model.
@@ -60,14 +61,16 @@ def evaluate(
 
     Raises:
         VitvizError: if the folder has no photos, `limit` is less than 1, a method or metric is
-            unknown or lacks what it needs, or `out` cannot be written or is of another evaluation.
+            unknown or lacks what it needs, or `out` cannot be written or is of another model, of
+            other metrics, or of an earlier version, which did not note the weights.
     """
     methods = _chosen(methods, METHODS, "method")
     metrics = _chosen(metrics, _measurable(boxes, masks), "metric", METRICS)
-    if RANDOM not in methods:
-        methods.append(RANDOM)
+    if BASELINE not in methods:
+        methods.append(BASELINE)
     photos = _photos(Path(folder), limit)
-    results = Results(vit.name, metrics, None if out is None else Path(out))
+    file = None if out is None else Path(out)
+    results = Results(vit.name, weights_hash(vit.module), metrics, file)
     measured: list[Key] = []
     for number, name in enumerate(photos, start=1):
         try:
@@ -76,7 +79,7 @@ def evaluate(
         except VitvizError as error:
             results.fail(name, "", error)
         else:
-            measured.append((name, digest(photo, known)))
+            measured.append((name, digest(photo, vit.transform(photo), known)))
             _measure_photo(vit, photo, known, measured[-1], methods, results)
         if progress:
             progress(number / len(photos))
@@ -165,7 +168,7 @@ def _measure(rec: Recording, method: str, metrics: Sequence[str], known: Known) 
 
     values = (
         versus_random(rec, measure)[0].tolist()
-        if method == RANDOM
+        if method == BASELINE
         else measure(explain(rec, method).on_grid(rec.grid))
     )
     return dict(zip(metrics, values, strict=True))
@@ -179,10 +182,10 @@ def _summaries(
 ) -> Iterator[Summary]:
     """Means over those photos on which the method and random maps were measured."""
     for method in methods:
-        common = [p for p in photos if (p, method) in rows and (p, RANDOM) in rows]
+        common = [p for p in photos if (p, method) in rows and (p, BASELINE) in rows]
         for metric in metrics if common else ():
             values = np.array([rows[photo, method][metric] for photo in common])
-            gains = values - [rows[photo, RANDOM][metric] for photo in common]
+            gains = values - [rows[photo, BASELINE][metric] for photo in common]
             gains *= 1 if METRICS[metric].better == "high" else -1
             mean, gain = float(values.mean()), float(gains.mean())
             intervals = _interval(values), _interval(gains)

@@ -19,14 +19,19 @@ from torchvision.transforms.functional import gaussian_blur
 from vitviz.errors import MethodError
 from vitviz.heatmap import Heatmap
 from vitviz.interventions.masking import GREY, mask_patches, read_masked
-from vitviz.methods.explain import explain
+from vitviz.methods.explain import BASELINE, explain
+from vitviz.methods.made_from import same_recording
 from vitviz.methods.target import target_class
 from vitviz.models.transform import mean_and_std
 from vitviz.progress import Progress
 from vitviz.recording.recording import Recording
 
 __all__ = [
+    "BLUR",
+    "GROUPS",
+    "MAPS",
     "PERTURBED",
+    "STEPS",
     "Change",
     "Curve",
     "deletion",
@@ -43,6 +48,9 @@ Change = Literal["deletion", "insertion"]
 PERTURBED = np.arange(1, 10) / 10
 """Shares of the patches that `perturbation` removes."""
 
+STEPS = 32  # changes of a curve
+GROUPS = 10  # of patches, for SaCo
+MAPS = 5  # random ones
 BLUR = 0.045  # standard deviation as a share of the input's shorter side: 10 of 224 px
 
 
@@ -77,7 +85,7 @@ def deletion(
     heat: Heatmap,
     target: int | None = None,
     *,
-    steps: int = 32,
+    steps: int = STEPS,
     progress: Progress | None = None,
 ) -> Curve:
     """Probability of a class while patches turn grey, the most relevant first.
@@ -88,14 +96,17 @@ def deletion(
     Args:
         rec: from `record`.
         heat: a map of this recording; only the order of its values matters.
-        target: class index; None is the top prediction.
+        target: class index; None is the class that the map explains, and for a map that is the
+            same for every class the top prediction.
         steps: number of changes, as equal as whole patches allow; at most one a patch.
         progress: called with the finished share after every few forward passes; whatever it
             raises ends the computation and is passed on.
 
     Raises:
-        MethodError: if the map is not of this grid, there is no such class, the model has no
-            classifier or is not in float32, or `steps` is not a whole number from 1.
+        MethodError: if the map is not of this recording or explains another class, there is no such
+            class, the model has no classifier or is not in float32, or `steps` is not a whole
+            number from 1. A map of another recording or class is measured all the same without
+            its `made_from`: `dataclasses.replace(heat, made_from=None)`.
     """
     return _curve(rec, heat, "deletion", target, steps, progress)
 
@@ -105,7 +116,7 @@ def insertion(
     heat: Heatmap,
     target: int | None = None,
     *,
-    steps: int = 32,
+    steps: int = STEPS,
     progress: Progress | None = None,
 ) -> Curve:
     """Probability of a class while patches of a blurred photo turn sharp, the most relevant first.
@@ -128,8 +139,8 @@ def masked_input(rec: Recording, heat: Heatmap, share: float, change: Change) ->
         change: which curve: “deletion” or “insertion”.
 
     Raises:
-        MethodError: if the map is not of this grid, the share is out of range, or there is no such
-            change.
+        MethodError: if the map is not of this recording, the share is out of range, or there is no
+            such change.
     """
     if not 0 <= share <= 1:
         raise MethodError(
@@ -159,14 +170,14 @@ def perturbation(
     Args:
         rec: from `record`.
         heat: a map of this recording; only the order of its values matters.
-        target: class index; None is the top prediction.
+        target: as for `deletion`.
         positive: the order of removal.
         progress: as for `deletion`.
 
     Raises:
         MethodError: as `deletion`.
     """
-    index = target_class(rec, target, "perturbation")
+    index = _measured_class(rec, heat, target, "perturbation")
     patches = heat.values.size
     counts = np.rint(PERTURBED * patches)
     removed = _top(rec, heat, counts) if positive else ~_top(rec, heat, patches - counts)
@@ -184,7 +195,7 @@ def saco(
     heat: Heatmap,
     target: int | None = None,
     *,
-    groups: int = 10,
+    groups: int = GROUPS,
     progress: Progress | None = None,
 ) -> float:
     """Salience-guided faithfulness coefficient, -1 to 1; 1 is best.
@@ -199,14 +210,14 @@ def saco(
     Args:
         rec: from `record`.
         heat: a map of this recording.
-        target: class index; None is the top prediction.
+        target: as for `deletion`.
         groups: number of groups.
         progress: as for `deletion`.
 
     Raises:
         MethodError: as `deletion`; if `groups` is not from 2 to the number of patches.
     """
-    index = target_class(rec, target, "SaCo")
+    index = _measured_class(rec, heat, target, "SaCo")
     patches = heat.values.size
     if type(groups) is not int or not 2 <= groups <= patches:
         raise MethodError(
@@ -229,7 +240,7 @@ def saco(
 
 
 def versus_random(
-    rec: Recording, measure: Callable[[Heatmap], ArrayLike], seeds: int = 5
+    rec: Recording, measure: Callable[[Heatmap], ArrayLike], seeds: int = MAPS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and sample standard deviation of a measure over random maps of the same photo.
 
@@ -242,9 +253,28 @@ def versus_random(
     Returns:
         Both of the measure's shape.
     """
-    maps = (explain(rec, "random", seed=seed) for seed in range(seeds))
+    maps = (explain(rec, BASELINE, seed=seed) for seed in range(seeds))
     results = np.array([measure(heat) for heat in maps], np.float64)
     return results.mean(axis=0), results.std(axis=0, ddof=1)
+
+
+def _measured_class(rec: Recording, heat: Heatmap, target: int | None, title: str) -> int:
+    """The class that is asked for, by default the map's own, or else the top prediction.
+
+    A map of one class says nothing of another: measured for that, it would seem worse than it is.
+    """
+    own = heat.made_from.target if heat.made_from else None
+    index = target_class(rec, own if target is None else target, title)
+    if heat.made_from and own not in (None, index):
+        raise MethodError(
+            "map_of_other_class",
+            "This map explains class {own}, {label}, and cannot be measured for class {index}; "
+            "explain that class, or leave the target out.",
+            own=own,
+            label=heat.made_from.target_label,
+            index=index,
+        )
+    return index
 
 
 def _curve(
@@ -255,7 +285,7 @@ def _curve(
     steps: int,
     progress: Progress | None,
 ) -> Curve:
-    index = target_class(rec, target, change)
+    index = _measured_class(rec, heat, target, change)
     if type(steps) is not int or steps < 1:
         raise MethodError(
             "steps_out_of_range",
@@ -298,6 +328,13 @@ def _top(rec: Recording, heat: Heatmap, counts: NDArray[np.number]) -> Tensor:
             cols=cols,
             rec_rows=rec.grid[0],
             rec_cols=rec.grid[1],
+        )
+    made = heat.made_from
+    if made and made.method != BASELINE and not same_recording(rec, made):
+        raise MethodError(
+            "map_of_other_recording",
+            "The map was made from another photo or another model than the recording; measure a "
+            "map on the recording that it explains.",
         )
     rank = removal_order(heat).argsort()
     return torch.from_numpy(rank < counts[:, None]).unflatten(1, rec.grid)

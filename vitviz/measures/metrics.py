@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vitviz.heatmap import Heatmap
-from vitviz.measures.faithfulness import deletion, insertion, perturbation, saco
+from vitviz.measures.faithfulness import (
+    BLUR,
+    GROUPS,
+    PERTURBED,
+    STEPS,
+    deletion,
+    insertion,
+    perturbation,
+    saco,
+)
 from vitviz.measures.localisation import energy_in_box, pointing_game, segmentation
 from vitviz.recording.recording import Recording
 
@@ -23,28 +32,47 @@ class Metric:
         better: whether low or high values are good.
         measure: (recording, map, the photo's box or mask if it needs one) → the number.
         needs: what must be known of the photo.
+        settings: the numbers that it was measured with: values of other settings are not mixed.
     """
 
     title: str
     better: Literal["low", "high"]
     measure: Callable[[Recording, Heatmap, Any], float]
     needs: Literal["box", "mask"] | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+REMOVED = {"removed": PERTURBED.tolist()}
 
 
 METRICS = {
-    "deletion": Metric("Deletion", "low", lambda rec, heat, _: deletion(rec, heat).area),
-    "insertion": Metric("Insertion", "high", lambda rec, heat, _: insertion(rec, heat).area),
+    "deletion": Metric(
+        "Deletion",
+        "low",
+        lambda rec, heat, _: deletion(rec, heat).area,
+        settings={"steps": STEPS},
+    ),
+    "insertion": Metric(
+        "Insertion",
+        "high",
+        lambda rec, heat, _: insertion(rec, heat).area,
+        settings={"steps": STEPS, "blur": BLUR},
+    ),
     "positive": Metric(
         "Positive perturbation",
         "low",
         lambda rec, heat, _: float(perturbation(rec, heat, positive=True).mean()),
+        settings=REMOVED,
     ),
     "negative": Metric(
         "Negative perturbation",
         "high",
         lambda rec, heat, _: float(perturbation(rec, heat, positive=False).mean()),
+        settings=REMOVED,
     ),
-    "saco": Metric("SaCo", "high", lambda rec, heat, _: saco(rec, heat)),
+    "saco": Metric(
+        "SaCo", "high", lambda rec, heat, _: saco(rec, heat), settings={"groups": GROUPS}
+    ),
     "pointing": Metric(
         "Pointing game", "high", lambda _, heat, box: pointing_game(heat, box), "box"
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -11,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from vitviz.errors import VitvizError
+from vitviz.measures.faithfulness import MAPS
 from vitviz.measures.metrics import METRICS
 from vitviz.methods.explain import METHODS
 
 __all__ = ["Evaluation", "Summary"]
 
 RESAMPLES = 2000
+
+COLUMNS = ("photo", "sha256", "model", "weights", "method", "options", "settings")
 
 Key = tuple[str, str]
 """A photo: its path below the folder, and the hash of what it was measured on."""
@@ -77,14 +81,18 @@ def _cell(summary: Summary | None) -> str:
 class Results:
     """What was measured and what could not be, in memory and in a file if wanted.
 
-    A row is of a photo as it was: one whose pixels, box or mask have changed since an earlier run
-    is measured anew.
+    A row is of a photo, a model, a method and metrics as they were. What has changed since an
+    earlier run is measured anew: the photo's pixels, its box or mask, the model's weights, the
+    method's default options, the metrics' settings. Rows of what was before stay in the file.
     """
 
-    def __init__(self, model: str, metrics: Sequence[str], file: Path | None) -> None:
-        self.model, self.metrics, self.file = model, list(metrics), file
-        self.columns = ["photo", "sha256", "model", "method", *metrics]
+    def __init__(self, model: str, weights: str, metrics: Sequence[str], file: Path | None) -> None:
+        self.model, self.weights, self.metrics, self.file = model, weights, list(metrics), file
+        self.settings: dict[str, Any] = {name: dict(METRICS[name].settings) for name in metrics}
+        self.settings["random maps"] = MAPS
+        self.columns = [*COLUMNS, *metrics]
         self.rows: dict[tuple[Key, str], dict[str, float]] = {}
+        self.others: list[list[str]] = []
         self.errors: list[dict[str, str]] = []
         if file is None:
             return
@@ -110,26 +118,45 @@ class Results:
         """Take up what an earlier run has measured."""
         text = read_text(file)
         whole = text[: text.rfind("\n") + 1]  # the last line may be cut off, even within a number
-        for row in csv.DictReader(io.StringIO(whole, newline="")):
+        rows = csv.DictReader(io.StringIO(whole, newline=""))
+        if rows.fieldnames and tuple(rows.fieldnames[: len(COLUMNS)]) != COLUMNS:
+            raise VitvizError(
+                "results_of_other_version",
+                "{file} is no table of this version's, which also notes weights, options and "
+                "settings; give another file.",
+                file=file,
+            )
+        for row in rows:
             if list(row) != self.columns or row["model"] != self.model:
                 raise VitvizError(
                     "results_of_others",
                     "{file} is of another model or of other metrics; give another file.",
                     file=file,
                 )
-            values = {metric: float(row[metric]) for metric in self.metrics}
-            self.rows[(row["photo"], row["sha256"]), row["method"]] = values
+            key, method = (row["photo"], row["sha256"]), row["method"]
+            if list(row.values())[: len(COLUMNS)] == self._identity(key, method):
+                values = {metric: float(row[metric]) for metric in self.metrics}
+                self.rows[key, method] = values
+            else:
+                self.others.append(list(row.values()))
 
     def _rewrite(self, file: Path) -> None:
         complete = file.with_suffix(".part")  # a run that ends here loses nothing
         with complete.open("w", newline="", encoding="utf-8") as lines:
             writer = csv.writer(lines)
             writer.writerow(self.columns)
+            writer.writerows(self.others)
             writer.writerows(self._line(*key) for key in self.rows)
         complete.replace(file)
 
     def _line(self, key: Key, method: str) -> list[Any]:
-        return [*key, self.model, method, *self.rows[key, method].values()]
+        return [*self._identity(key, method), *self.rows[key, method].values()]
+
+    def _identity(self, key: Key, method: str) -> list[str]:
+        """What a row is of, in the order of the columns; settings as a hash, which is shorter."""
+        options = METHODS[method].defaults if method in METHODS else {}
+        settings = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+        return [*key, self.model, self.weights, method, json.dumps(options), settings[:16]]
 
     def add(self, key: Key, method: str, values: dict[str, float]) -> None:
         """Keep one row, at once."""
@@ -146,7 +173,8 @@ class Results:
         """The whole, also beside the file of the rows."""
         evaluation = Evaluation(summaries, self.errors)
         if self.file:
-            text = json.dumps({"model": self.model, **asdict(evaluation)}, indent=2)
+            made_of = {"model": self.model, "weights": self.weights, "settings": self.settings}
+            text = json.dumps({**made_of, **asdict(evaluation)}, indent=2)
             self.file.with_suffix(".json").write_text(text, encoding="utf-8")
         return evaluation
 

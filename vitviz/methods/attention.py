@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vitviz.errors import MethodError
 from vitviz.heatmap import Heatmap
+from vitviz.methods.made_from import made_from
 from vitviz.methods.method import (
     HeadOption,
     LayerOption,
@@ -42,9 +46,14 @@ def head_maps(rec: Recording, layer: int, query: Query) -> dict[int | None, Heat
     rows = rec.attention_row(layer, query)  # (heads, tokens)
     maps = rec.patches(rows, layer).numpy().astype(np.float32)
     mean = rec.patches(rows.mean(dim=0), layer).numpy().astype(np.float32)
-    return {
-        None: Heatmap(mean, rec.box, "attention"),
-        **{head: Heatmap(values, rec.box, "attention") for head, values in enumerate(maps)},
+    made = made_from(rec, METHOD.id, {"layer": layer % rec.num_layers, "head": None}, query)
+
+    def heatmap(values: NDArray[np.float32], head: int | None) -> Heatmap:
+        own = replace(made, options={**made.options, "head": head})
+        return Heatmap(values, rec.box, METHOD.id, own)
+
+    return {None: heatmap(mean, None)} | {
+        head: heatmap(values, head) for head, values in enumerate(maps)
     }
 
 
@@ -65,4 +74,5 @@ METHOD = Method(
     "Vaswani et al. 2017, arXiv 1706.03762; Dosovitskiy et al. 2021, arXiv 2010.11929",
     {"layer": LayerOption("Layer", -1), "head": HeadOption("Head")},
     plain_only=False,
+    raw_attention=True,
 )

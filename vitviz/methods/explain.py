@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
 
+from vitviz import methods
 from vitviz.errors import MethodError, Phrase
 from vitviz.heatmap import Heatmap
 from vitviz.methods.gradients import Score
+from vitviz.methods.made_from import made_from
 from vitviz.methods.method import Method
 from vitviz.methods.target import check_class, target_class
 from vitviz.progress import Progress
 from vitviz.recording.recording import Query, Recording
 
-__all__ = ["METHODS", "explain"]
+__all__ = ["BASELINE", "METHODS", "explain"]
 
 
 def _methods() -> list[Method]:
     """What each file of this package declares as METHOD, in the order of their numbers."""
-    names = [module.name for module in iter_modules([str(Path(__file__).parent)])]
+    names = [module.name for module in iter_modules(methods.__path__)]
     modules = [import_module(f"vitviz.methods.{name}") for name in names if name != "explain"]
     found = [module.METHOD for module in modules if hasattr(module, "METHOD")]
     return sorted(found, key=lambda method: method.number)
 
 
 METHODS = {method.id: method for method in _methods()}
+BASELINE = next(method.id for method in METHODS.values() if method.baseline)
 
 
 def explain(
@@ -67,7 +69,8 @@ def explain(
     chosen = METHODS[method]
     if chosen.plain_only:
         rec.require_plain(chosen.title)
-    given = chosen.check(rec, options)
+    options = chosen.check(rec, options)
+    given: dict[str, Any] = {}
     if chosen.has_query:
         given["query"] = query
     elif query != "cls":
@@ -86,10 +89,10 @@ def explain(
         )
     if chosen.slow:
         given["progress"] = progress or (lambda _: None)
-    values = chosen.function(rec, **given)
-    return Heatmap(
-        rec.patches(values, given.get("layer")).numpy().astype(np.float32), rec.box, method
-    )
+    values = chosen.function(rec, **given, **options)
+    patches = rec.patches(values, options.get("layer")).numpy().astype(np.float32)
+    made = made_from(rec, method, options, given.get("query"), given.get("score"))
+    return Heatmap(patches, rec.box, method, made)
 
 
 def _score(rec: Recording, method: Method, target: int | None, versus: int | None) -> Score:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -33,6 +33,12 @@ class NumberOption:
     default: float
     low: float
     high: float
+    kind: ClassVar[str] = "number"
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """What it may be: smallest and largest."""
+        return self.low, self.high
 
     def check(self, rec: Recording, value: Any) -> float:
         del rec
@@ -60,6 +66,12 @@ class WholeOption:
     default: int
     low: int
     high: int
+    kind: ClassVar[str] = "whole number"
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """What it may be: smallest and largest."""
+        return self.low, self.high
 
     def check(self, rec: Recording, value: Any) -> int:
         del rec
@@ -82,6 +94,12 @@ class ChoiceOption:
     title: str
     default: str
     choices: tuple[str, ...]
+    kind: ClassVar[str] = "choice"
+
+    @property
+    def range(self) -> tuple[str, ...]:
+        """What it may be."""
+        return self.choices
 
     def check(self, rec: Recording, value: Any) -> str:
         del rec
@@ -102,6 +120,9 @@ class LayerOption:
 
     title: str
     default: int
+    kind: ClassVar[str] = "layer"
+    range: ClassVar[None] = None
+    """The model says how many layers there are."""
 
     def check(self, rec: Recording, value: Any) -> int:
         if type(value) is int and -rec.num_layers <= value < rec.num_layers:
@@ -121,6 +142,9 @@ class HeadOption:
 
     title: str
     default: None = None
+    kind: ClassVar[str] = "head"
+    range: ClassVar[None] = None
+    """The model says how many heads there are."""
 
     def check(self, rec: Recording, value: Any) -> int | None:
         heads = max(rec.num_heads(layer) for layer in range(rec.num_layers))
@@ -160,6 +184,10 @@ class Method:
         applies_to: the models it can be used on.
         plain_only: whether it needs one map over all tokens in each layer.
         needs_pool: whether it is about an attention-pooling head.
+        raw_attention: whether it shows the recorded attention itself, one map a layer and head: all
+            of them are at hand, and so are the rows of all patches.
+        baseline: whether it knows nothing of the photo: what others are measured against.
+        quick: options with which it takes the least time, where that differs.
     """
 
     id: str
@@ -177,6 +205,9 @@ class Method:
     applies_to: str = "Every model that can be recorded."
     plain_only: bool = True
     needs_pool: bool = False
+    raw_attention: bool = False
+    baseline: bool = False
+    quick: Mapping[str, Any] = field(default_factory=dict)
 
     def suits(self, rec: Recording) -> bool:
         """Whether the model's attention is of the kind that the method is about."""
@@ -184,9 +215,14 @@ class Method:
             rec.pool is not None or not self.needs_pool
         )
 
-    def check(self, rec: Recording, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Every option with its given or default value; MethodError if one does not fit."""
-        if unknown := values.keys() - self.options.keys():
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Every option with its default value; the layer -1 is the last, the head None all."""
+        return {name: option.default for name, option in self.options.items()}
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """MethodError if the method has no option of one of these names."""
+        if unknown := set(names) - self.options.keys():
             has = ", ".join(self.options) or "none"
             raise MethodError(
                 "no_such_option",
@@ -195,6 +231,10 @@ class Method:
                 option=min(unknown),
                 options=has,
             )
+
+    def check(self, rec: Recording, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Every option with its given or default value; MethodError if one does not fit."""
+        self.check_names(values)
         return {
             name: option.check(rec, values.get(name, option.default))
             for name, option in self.options.items()

@@ -83,6 +83,7 @@ METHOD = Method(
     class_specific=True,
     has_query=False,
     slow=True,
+    quick={"window": 8, "stride": 8},
     applies_to=CLASSIFIERS,
     plain_only=False,
 )

@@ -31,5 +31,6 @@ METHOD = Method(
     "Baseline, see Adebayo et al. 2018, arXiv 1810.03292",
     {"seed": WholeOption("Seed", 0, 0, 9999)},
     has_query=False,
+    baseline=True,
     plain_only=False,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,7 +18,16 @@ __all__ = ["as_jpeg", "write_attention", "write_npz", "write_png"]
 
 AXES = """values: heatmap, float32 (rows, cols), one value a patch, row 0 at the top.
 box: (left, top, right, bottom) of the photo, in its pixels, that the grid covers.
-method: the explanation's id."""
+method: the explanation's id.
+What it was made from; what there is not, such as the class of a map without one, is left out:
+options: the method's options and their values, as JSON.
+layer: the layer whose attention it shows, from 0; left out for a map of all layers.
+query: the token that looks: cls, or a patch as row,column.
+target, target_label: the class that it explains, by index and name.
+versus, versus_label: the class that it is explained against.
+model: its name.
+weights: SHA-256 of the model's weights.
+input: SHA-256 of what the model was given, the photo as its transform made it."""
 
 ATTENTION_AXES = """attention_<layer>: attention after the softmax, float32 (heads, queries, keys).
     Rows sum to 1. Queries and keys are the tokens: first num_prefix_tokens that are no patches
@@ -42,9 +53,19 @@ def write_png(picture: Image.Image, file: Path | BinaryIO) -> None:
 
 def write_npz(heat: Heatmap, file: Path | BinaryIO) -> None:
     """Write a heatmap's numbers as a NumPy archive that explains itself in its entry `readme`."""
-    np.savez_compressed(
-        file, values=heat.values, box=np.array(heat.box), method=heat.method, readme=AXES
-    )
+    entries = {"method": heat.method, **_made_from(heat), "readme": AXES}
+    np.savez_compressed(file, values=heat.values, box=np.array(heat.box), **entries)
+
+
+def _made_from(heat: Heatmap) -> dict[str, Any]:
+    """What the map was made from, each as text or a number; nothing where it is not known."""
+    made = heat.made_from
+    if made is None:
+        return {}
+    query = made.query if isinstance(made.query, str | None) else ",".join(map(str, made.query))
+    options = json.dumps(made.options)
+    entries = {**asdict(made), "options": options, "layer": made.layer, "query": query}
+    return {name: value for name, value in entries.items() if value is not None}
 
 
 def write_attention(rec: Recording, file: Path | BinaryIO) -> None:

@@ -19,6 +19,7 @@ from vitviz.errors import MethodError, Phrase, VitvizError
 from vitviz.heatmap import Box
 from vitviz.memo import Memo
 from vitviz.models.vit import Vit
+from vitviz.models.weights import tensor_hash
 from vitviz.recording.layout import Call, Kind, Layout
 from vitviz.recording.predictions import Prediction, rank_classes
 
@@ -112,6 +113,11 @@ class Recording:
     def predictions(self) -> list[Prediction]:
         """Every class, most probable first; empty for a model without a classifier."""
         return rank_classes(self.vit, self.logits)
+
+    @cached_property
+    def input_hash(self) -> str:
+        """SHA-256 of the model's input, as 64 hexadecimal digits."""
+        return tensor_hash([("pixels", self.pixels)])
 
     def attention(self, layer: int) -> Tensor:
         """Post-softmax attention of a layer, float32 (heads, tokens, tokens); rows sum to 1.

@@ -18,7 +18,7 @@ from vitviz.ui.parts.browser import URL
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, library_text, t
 
-ATTENTION, MEAN = "attention", "mean"
+FIRST, MEAN = next(iter(METHODS)), "mean"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def map_controls(rec: Recording) -> Question:
     """Method, class, the method's options and the query."""
     st.subheader(t("ask.heading"), anchor=False)
     method: str = choice(
-        st.selectbox, t("ask.method"), methods_for(rec), "attention", keys.METHOD, method_title
+        st.selectbox, t("ask.method"), methods_for(rec), FIRST, keys.METHOD, method_title
     )
     chosen = METHODS[method]
     st.caption(library_text(f"methods.{method}.question", chosen.question), help=chosen.reference)
@@ -108,7 +108,7 @@ def control(rec: Recording, method: str, name: str, layer: int) -> Any:
         last = rec.num_layers - 1
         first = option.default % rec.num_layers  # always the same: the link leaves it out
         chosen: int = st.slider(title, 0, last, first, key=key, bind=URL) if last else 0
-        if method == ATTENTION and not rec.is_plain:
+        if METHODS[method].raw_attention and not rec.is_plain:
             rows, cols = rec.layer_grid(chosen)
             st.caption(t(f"ask.kinds.{rec.kind(chosen).replace(' ', '_')}", rows=rows, cols=cols))
         return chosen
@@ -168,7 +168,7 @@ def click_hint(rec: Recording, question: Question) -> str:
         return t(f"how.{kind}", method=method_title(method.id))
     if not rec.has_class_token:
         return t("how.no_class_token", meaning=cls_means(rec))
-    return t("how.hover" if question.method == "attention" else "how.click")
+    return t("how.hover" if method.raw_attention else "how.click")
 
 
 def cls_means(rec: Recording) -> str:

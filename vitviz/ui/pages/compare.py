@@ -13,7 +13,7 @@ import streamlit as st
 from vitviz.errors import MethodError, VitvizError
 from vitviz.measures.comparison import STEPS, Measured, measure, ranked, supported
 from vitviz.measures.faithfulness import Change, masked_input
-from vitviz.methods.explain import METHODS
+from vitviz.methods.explain import BASELINE, METHODS
 from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import shared_scale
 from vitviz.recording.recording import Recording
@@ -32,7 +32,6 @@ from vitviz.ui.visit.turns import many_turns
 from vitviz.zoo.catalogue import offers
 
 FIRST = ["attention", "rollout", "relevance", "gradcam"]
-RANDOM = "random"
 MOST_KEPT = 8 * len(METHODS)  # measurements: of eight classes
 CHANGES: tuple[Change, ...] = ("deletion", "insertion")
 LOOK = Look("inferno", 0.6, True)
@@ -82,7 +81,7 @@ def comparison_controls(
     methods = choice(
         st.pills,
         t("compare.methods"),
-        [method for method in methods_for(session.rec) if method != RANDOM],
+        [method for method in methods_for(session.rec) if method != BASELINE],
         FIRST,
         keys.METHODS,
         method_title,
@@ -165,7 +164,7 @@ def measurements(session: Session, comparison: Comparison) -> tuple[list[Measure
     index = {p.label: p.index for p in rec.predictions}
     target = index.get(comparison.target or "", rec.predictions[0].index)
     found = []
-    for method in [*comparison.methods, RANDOM] if comparison.methods else []:
+    for method in [*comparison.methods, BASELINE] if comparison.methods else []:
         try:
             found.append(
                 rec.derived.get(
@@ -217,8 +216,8 @@ def pick_panel(session: Session, order: list[Measured], alt_text: str, key: str)
 
 def verdict(order: list[Measured], name: str) -> str:
     """Which method the model's behaviour supports here, in a sentence."""
-    baseline = next(m for m in order if m.method == RANDOM)
-    best = next(m for m in order if m.method != RANDOM)
+    baseline = next(m for m in order if m.method == BASELINE)
+    best = next(m for m in order if m.method != BASELINE)
     return t(
         "compare.supported" if supported(best, baseline) else "compare.none",
         method=method_title(best.method),
@@ -243,7 +242,7 @@ def chart(order: Sequence[Measured], comparison: Comparison) -> alt.LayerChart:
             "method": method_title(m.method),
             "share": share,
             "probability": probability,
-            "order": "random" if m.method == RANDOM else "method",
+            "order": "random" if m.method == BASELINE else "method",
         }
         for m, curve in curves
         for share, probability in zip(curve.shares, curve.probabilities, strict=True)
@@ -274,7 +273,7 @@ def chart(order: Sequence[Measured], comparison: Comparison) -> alt.LayerChart:
 
 def scores(order: Sequence[Measured]) -> None:
     """Ranks and areas as a table that sorts."""
-    baseline = next(m for m in order if m.method == RANDOM)
+    baseline = next(m for m in order if m.method == BASELINE)
     table = pd.DataFrame(
         {
             t("compare.rank"): rank,
@@ -309,7 +308,7 @@ def changed_photo(session: Session, chosen: Measured, comparison: Comparison, na
         label=as_code(name),
         probability=f"{curve.probabilities[point]:.1%}",
     )
-    if chosen.method == RANDOM:
+    if chosen.method == BASELINE:
         text += t("compare.random_mean")
     st.image(input_picture(session.rec.vit, pixels), width="stretch", alt=text.replace("`", ""))
     st.caption(text)

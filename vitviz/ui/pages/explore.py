@@ -27,7 +27,7 @@ from vitviz.recording.recording import Query, Recording
 from vitviz.ui.controls.model_picker import is_here, page_head
 from vitviz.ui.controls.photo_picker import as_code, choose_photo
 from vitviz.ui.controls.question import (
-    ATTENTION,
+    FIRST,
     Question,
     click_hint,
     map_controls,
@@ -72,7 +72,8 @@ def page() -> None:
         if session.rec.vit.anatomy.any_size_patch:
             st.toggle(t("explore.whole"), key=keys.WHOLE, bind=URL, help=t("explore.whole_help"))
         look, shared, marked = appearance_controls(question.method)
-    maps = all_maps(session, question.query) if question.method == "attention" else []
+    is_raw = METHODS[question.method].raw_attention
+    maps = all_maps(session, question.query) if is_raw else []
     of_all = [heat for of_layer in maps for heat in of_layer.values()]
     scale = shared_scale(of_all) if shared and of_all else None
     heat = explanation(session, question, note)
@@ -130,11 +131,11 @@ def appearance_controls(method: str) -> tuple[Look, bool, bool]:
             t("explore.shared"),
             key=keys.SHARED_SCALE,
             bind=URL,
-            disabled=method != "attention",
+            disabled=not METHODS[method].raw_attention,
             help=t("explore.shared_help"),
         )
         marked = st.toggle(t("explore.artefacts"), key=keys.ARTEFACTS, bind=URL)
-    return Look(colormap, alpha, smooth), shared and method == "attention", marked
+    return Look(colormap, alpha, smooth), shared and METHODS[method].raw_attention, marked
 
 
 def artefacts(rec: Recording) -> list[list[int]]:
@@ -179,7 +180,7 @@ def show_map(
 def patch_rows(rec: Recording, question: Question) -> NDArray[np.float32] | None:
     """Where each patch looks in the chosen layer and head, (patches, patches); None for a method
     that would have to compute it, or a layer with too many patches or none that look at all."""
-    if question.method != "attention":
+    if not METHODS[question.method].raw_attention:
         return None
     layer, head = question.options["layer"], question.options["head"]
     if rec.kind(layer) != "global" or math.prod(rec.layer_grid(layer)) > MOST_PATCHES:
@@ -217,8 +218,7 @@ def method_turn(method: Method, note: DeltaGenerator) -> Iterator[Progress | Non
     if method.slow:
         with note.container(horizontal=True, vertical_alignment="center"):
             st.button(
-                t("explore.stop"),
-                on_click=lambda: st.session_state.update({keys.METHOD: "attention"}),
+                t("explore.stop"), on_click=lambda: st.session_state.update({keys.METHOD: FIRST})
             )
             with many_turns(t("explore.asking")) as progress:
                 yield progress
@@ -231,17 +231,18 @@ def method_turn(method: Method, note: DeltaGenerator) -> Iterator[Progress | Non
 
 def takes_query(rec: Recording, question: Question) -> bool:
     """Whether a click on a patch can start from it."""
-    by_class_token = question.method == ATTENTION and (
+    method = METHODS[question.method]
+    by_class_token = method.raw_attention and (
         rec.kind(question.options["layer"]) == "class attention"
     )
-    return METHODS[question.method].has_query and not by_class_token
+    return method.has_query and not by_class_token
 
 
 def show_without_map(session: Session, photo: Photo, question: Question) -> None:
     """What is shown where a method does not apply: the photo alone, or the matrices of a layer
     whose channels look at channels."""
     rec, layer = session.rec, question.options.get("layer", 0)
-    if question.method != ATTENTION or rec.kind(layer) != "channel":
+    if not METHODS[question.method].raw_attention or rec.kind(layer) != "channel":
         st.image(session.preview, width="stretch", alt=photo.alt)
         return
     heads = rec.attention(layer).numpy()

@@ -53,8 +53,12 @@ def t(key: str, **values: object) -> str:
 
 
 def library_text(key: str, english: str) -> str:
-    """Words that the library has in English, in the visitor's language."""
-    return english if language() == ENGLISH else t(f"library.{key}")
+    """Words that the library has in English, in the visitor's language; in English where they have
+    no translation."""
+    try:
+        return english if language() == ENGLISH else t(f"library.{key}")
+    except KeyError:
+        return english
 
 
 def label(name: str) -> str:
@@ -82,9 +86,12 @@ def _said(value: object) -> object:
 
 def _titles() -> dict[str, str]:
     """The visitor's words for the library's titles of methods and options."""
-    methods, options = entry("library.methods"), entry("library.options")
-    return {method.title: methods[method.id]["title"] for method in METHODS.values()} | {
-        option.title: options[name]
+    titles = {
+        method.title: library_text(f"methods.{method.id}.title", method.title)
+        for method in METHODS.values()
+    }
+    return titles | {
+        option.title: library_text(f"options.{name}", option.title)
         for method in METHODS.values()
         for name, option in method.options.items()
     }

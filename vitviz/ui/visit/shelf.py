@@ -45,10 +45,6 @@ class Shelf:
         if offered.name != BUNDLED:
             self._make_room()
         vit = load_offer(offered)
-        # What is alive by now stays for good, or until the next model. Left out of the garbage
-        # collector's searches, it makes them quick, and so frequent enough for visitors' recordings
-        # not to pile up.
-        gc.freeze()
         return self._alive.setdefault(key, vit)
 
     def _make_room(self) -> None:
@@ -65,7 +61,6 @@ class Shelf:
                         most=most,
                     )
                 del self._held[oldest]
-            gc.unfreeze()
             gc.collect()
 
 

@@ -1,0 +1,52 @@
+"""Which weights a model has, as one hash: results of some are never taken for those of others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from itertools import chain
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["cached_weights_hash", "tensor_hash", "weights_hash"]
+
+Changes = list[tuple[int, int]]
+
+_known: WeakKeyDictionary[nn.Module, tuple[Changes, str]] = WeakKeyDictionary()
+
+
+def weights_hash(module: nn.Module) -> str:
+    """SHA-256 of a model's parameters and buffers, as 64 hexadecimal digits.
+
+    The name, float type, shape and bits of each count, and nothing else: the same weights on
+    another device or in another file have the same hash. About 0.2 seconds for a ViT-S.
+    """
+    return tensor_hash(_tensors(module))
+
+
+def cached_weights_hash(module: nn.Module) -> str:
+    """The same, computed again only when a tensor was replaced or changed in place since.
+
+    Changes through `Tensor.data`, which PyTorch itself does not count, go unnoticed here.
+    """
+    changes = [(t.data_ptr(), 0 if t.is_inference() else t._version) for _, t in _tensors(module)]
+    known = _known.get(module)
+    if known is None or known[0] != changes:
+        known = _known[module] = changes, weights_hash(module)
+    return known[1]
+
+
+def tensor_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256 of named tensors of any type, as 64 hexadecimal digits."""
+    found = hashlib.sha256()
+    for name, tensor in tensors:
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        # NumPy has no bfloat16, but its bytes.
+        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _tensors(module: nn.Module) -> Iterable[tuple[str, Tensor]]:
+    return chain(module.named_parameters(), module.named_buffers())
