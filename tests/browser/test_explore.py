@@ -338,9 +338,11 @@ def test_arrow_keys_walk_over_the_sheet(page: Page, server: str) -> None:
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_every_method_runs(page: Page, server: str, own: bool, tmp_path: Path) -> None:
-    """On the photo with two subjects, and on one that was uploaded."""
-    open_page(page, f"{server}/?sample=cat-and-coffee")
+def test_every_method_runs(
+    page: Page, server: str, flowers: str, own: bool, tmp_path: Path
+) -> None:
+    """On the photo with two subjects, and in a smaller model on one that was uploaded."""
+    open_page(page, f"{server}/?sample=cat-and-coffee" + (f"&model={flowers}" if own else ""))
     if own:
         photo = tmp_path / "mine.jpg"
         photo.write_bytes(coffee())
