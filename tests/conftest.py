@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,20 @@ import torch
 from colour_photos import COLOURS, EACH, write_photo
 from families import FAMILIES, make_photo, random_module
 from PIL import Image
+from streamlit.components.v2 import manifest_scanner
 from timm.models import save_for_hf
 
 import vitviz
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _components_are_sought_once() -> Iterator[None]:
+    """Every AppTest reads the metadata of all installed packages for Streamlit components, most of
+    the time that it takes; they stay the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        seek = manifest_scanner.scan_component_manifests
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(seek))
+        yield
 
 
 @pytest.fixture(params=FAMILIES)

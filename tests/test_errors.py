@@ -23,6 +23,12 @@ def test_a_phrase_is_written_out_with_a_value_for_each_place(said: Said) -> None
     assert {name for name, _, _ in places(said.english)} == said.given
 
 
+def test_phrases_are_read_from_every_package() -> None:
+    read = {Path(said.where).parts[0] for said in phrases()}
+    library = {"photos", "models", "zoo", "recording", "methods", "pictures", "measures", "inside"}
+    assert library | {"training", "finetuning", "commands", "ui"} <= read
+
+
 def test_one_id_has_one_english_text_and_one_text_one_id() -> None:
     texts, ids = defaultdict(set), defaultdict(set)
     for said in phrases():

@@ -15,12 +15,13 @@ from vitviz.heatmap import Heatmap
 from vitviz.measures import faithfulness
 from vitviz.measures.evaluation import evaluate
 from vitviz.methods.artefacts import artefact_patches
+from vitviz.methods.cnn_gradcam import cnn_gradcam
 from vitviz.methods.explain import METHODS, explain
 from vitviz.models.libraries import Tokens
 from vitviz.photos.load import load_image
 from vitviz.photos.samples import samples
 from vitviz.pictures.overlay import overlay
-from vitviz.recording.predictions import Prediction
+from vitviz.recording.predictions import Prediction, predict
 from vitviz.recording.record import record
 from vitviz.recording.recording import Recording
 from vitviz.zoo.load import Vit, bundled_models, from_module, load_model
@@ -44,6 +45,7 @@ __all__ = [
     "__version__",
     "artefact_patches",
     "bundled_models",
+    "cnn_gradcam",
     "evaluate",
     "explain",
     "faithfulness",
@@ -52,6 +54,7 @@ __all__ = [
     "load_image",
     "load_model",
     "overlay",
+    "predict",
     "record",
     "samples",
 ]

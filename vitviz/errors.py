@@ -45,7 +45,11 @@ def did_you_mean(names: Iterable[str]) -> Phrase:
 
 
 class VitvizError(Phrase, Exception):
-    """Base of every error that Vitviz raises on purpose, made as a Phrase is."""
+    """Base of every error that Vitviz raises on purpose, made as a Phrase is.
+
+    A copy, by `copy` or `pickle`, keeps id and values, but nothing of where it was raised: neither
+    traceback nor cause.
+    """
 
 
 class ImageError(VitvizError):

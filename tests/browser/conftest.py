@@ -14,8 +14,11 @@ from pathlib import Path
 
 import fake_hub
 import pytest
+import timm
+import torch
 from fake_hub import Hub
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from timm.models import save_for_hf
 
 ROOT = Path(__file__).parent.parent.parent
 CHROMIUM_FLAGS = [
@@ -45,6 +48,16 @@ def hub() -> Iterator[Hub]:
 def own_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder where the server looks for models besides its own, empty at first."""
     return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture
+def flowers(own_models: Path) -> str:
+    """A model that is put into the folder while the server runs; its name."""
+    torch.manual_seed(0)
+    module = timm.create_model("vit_tiny_patch16_224", depth=2, num_classes=2)
+    names = {"label_names": ["rose", "tulip"]}
+    save_for_hf(module, own_models / "flowers", safe_serialization=True, model_config=names)
+    return "flowers"
 
 
 @pytest.fixture(scope="session")

@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-import pytest
-import timm
-import torch
 from fake_hub import NAME, Handler, Hub
 from playwright.sync_api import Page, expect
-from timm.models import save_for_hf
 from waiting import wait_until_idle
 
 from vitviz.zoo.catalogue import BUNDLED, CURATED
-
-
-@pytest.fixture
-def flowers(own_models: Path) -> str:
-    """A model that is put into the folder while the server runs; its name."""
-    torch.manual_seed(0)
-    module = timm.create_model("vit_tiny_patch16_224", depth=2, num_classes=2)
-    names = {"label_names": ["rose", "tulip"]}
-    save_for_hf(module, own_models / "flowers", safe_serialization=True, model_config=names)
-    return "flowers"
 
 
 def open_list(page: Page) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
+
 import numpy as np
 import timm
 import torch
@@ -25,7 +28,15 @@ FAMILIES: dict[str, tuple[str, dict[str, object]]] = {
 
 
 def random_module(family: str, depth: int = 3) -> nn.Module:
-    """A random model whose attention is far from uniform, so that a wrong map shows."""
+    """A random model whose attention is far from uniform, so that a wrong map shows. Each call
+    gives another copy, and leaves torch's generator at the same place."""
+    module, state = _built(family, depth)
+    torch.set_rng_state(state)
+    return deepcopy(module)
+
+
+@cache
+def _built(family: str, depth: int) -> tuple[nn.Module, torch.Tensor]:
     torch.manual_seed(0)
     name, arguments = FAMILIES[family]
     module = timm.create_model(name, depth=depth, **arguments).eval()
@@ -37,7 +48,7 @@ def random_module(family: str, depth: int = 3) -> nn.Module:
                 parameter.normal_(std=0.5)
             elif "gamma" in key:
                 parameter.fill_(1.0)
-    return module
+    return module, torch.get_rng_state()
 
 
 def set_fused(module: nn.Module, fused: bool) -> None:

@@ -27,6 +27,29 @@ def test_planted_lengths_are_found_whatever_their_unit(
     assert set(outlying(unit * lengths).nonzero().flatten().tolist()) == planted
 
 
+@pytest.mark.parametrize(
+    ("around", "bound"),
+    [
+        (10.0, 100 + 6 * 1.4826 * 10),  # half of the patches lie 10 above the median, half below
+        (0.0, 100 + 6 * 5),  # no spread at all: 5 % of the median stand for it
+    ],
+)
+def test_an_artefact_is_six_deviations_above_the_median(around: float, bound: float) -> None:
+    lengths = torch.cat([torch.full((50,), 100 - around), torch.full((51,), 100 + around)])
+    lengths[50] = 100
+    for length, found in ((bound - 0.1, []), (bound + 0.1, [100])):
+        lengths[100] = length
+        assert outlying(lengths).nonzero().flatten().tolist() == found
+
+
+@pytest.mark.parametrize(("share", "found"), [(9.9 / 25, []), (10.1 / 25, [[1, 2]])])
+def test_ten_times_an_equal_share_is_too_much(share: float, found: list[list[int]]) -> None:
+    attention = torch.full((26, 26), (1 - share) / 25)
+    attention[:, 8] = share  # of a class token and 5 × 5 patches, given by 25 others
+    rec = dataclasses.replace(by_hand([[attention.tolist()]], (5, 5), 1), norms=torch.ones(26))
+    assert vitviz.artefact_patches(rec).nonzero().tolist() == found
+
+
 def test_patches_that_differ_by_rounding_are_no_artefacts() -> None:
     lengths = torch.full((100,), 50.0)
     lengths[7] += 0.01

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -82,9 +83,14 @@ class TestMemo:
     def test_threads_that_ask_together_wait_for_one(self) -> None:
         memo, computed, barrier = Memo(), [], threading.Barrier(8)
 
+        def compute() -> int:
+            computed.append(1)
+            time.sleep(0.1)  # long enough for the others to come as well, if they may
+            return 7
+
         def ask(_: int) -> int:
             barrier.wait()
-            return memo.get("key", lambda: computed.append(1) or 7)
+            return memo.get("key", compute)
 
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(ask, range(8))) == [7] * 8

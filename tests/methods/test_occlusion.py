@@ -23,42 +23,53 @@ def rec(photo: Image.Image) -> Recording:
     return vitviz.record(vitviz.from_module(random_classifier("vit")), photo)
 
 
-def reference_occlusion(rec: Recording, target: int, window: int, stride: int) -> np.ndarray:
-    """One forward pass a window, its pixels set one patch at a time."""
+def reference_occlusion(
+    rec: Recording, targets: list[int], window: int, stride: int
+) -> list[np.ndarray]:
+    """For each target; one forward pass a window, its pixels set one patch at a time."""
     module = copy.deepcopy(rec.vit.module).double()
     rows, cols = rec.grid
     height, width = rec.pixels.shape[1] // rows, rec.pixels.shape[2] // cols
 
-    def probability(pixels: torch.Tensor) -> float:
+    def probabilities(pixels: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            return float(module(pixels[None])[0].softmax(-1)[target])
+            return module(pixels[None])[0].softmax(-1)
 
     def starts(length: int) -> list[int]:
         return sorted({min(s, length - window) for s in range(0, length, stride)})
 
-    drops: dict[tuple[int, int], list[float]] = {
+    drops: dict[tuple[int, int], list[torch.Tensor]] = {
         (r, c): [] for r in range(rows) for c in range(cols)
     }
+    whole = probabilities(rec.pixels.double())
     for top in starts(rows):
         for left in starts(cols):
             inside = [(top + i, left + j) for i in range(window) for j in range(window)]
             pixels = rec.pixels.double().clone()
             for r, c in inside:
                 pixels[:, r * height : (r + 1) * height, c * width : (c + 1) * width] = 0.0
+            drop = whole - probabilities(pixels)
             for patch in inside:
-                drops[patch].append(probability(rec.pixels.double()) - probability(pixels))
-    return np.array(
-        [[max(0.0, float(np.mean(drops[r, c]))) for c in range(cols)] for r in range(rows)]
-    )
+                drops[patch].append(drop)
+
+    def mean_drop(patch: tuple[int, int], target: int) -> float:
+        return max(0.0, float(np.mean([float(drop[target]) for drop in drops[patch]])))
+
+    return [
+        np.array([[mean_drop((r, c), target) for c in range(cols)] for r in range(rows)])
+        for target in targets
+    ]
 
 
 @pytest.mark.parametrize(("window", "stride"), [(1, 1), (2, 1), (2, 2), (3, 2), (4, 3)])
 def test_occlusion(photo: Image.Image, family: str, window: int, stride: int) -> None:
     vit = vitviz.from_module(random_classifier(family))
     rec = vitviz.record(vit, photo)
-    for target in (0, 3):
+    targets = [0, 3]
+    for target, expected in zip(
+        targets, reference_occlusion(rec, targets, window, stride), strict=True
+    ):
         heat = vitviz.explain(rec, "occlusion", target=target, window=window, stride=stride)
-        expected = reference_occlusion(rec, target, window, stride)
         np.testing.assert_allclose(heat.values, expected, atol=1e-5)
 
 

@@ -16,6 +16,7 @@ from torchvision import transforms
 import vitviz
 from vitviz.methods.attention import all_head_maps
 from vitviz.recording.layout import grid_of
+from vitviz.recording.record import record_pixels
 
 SIDE = 96
 
@@ -114,7 +115,7 @@ def test_another_visitors_size_is_placed_anew(photo: Image.Image) -> None:
     module = sharpened("pvt_v2_b0")
     vit = vitviz.from_module(module)
     rec = vitviz.record(vit, photo)
-    smaller = vitviz.recording.record_pixels(vit, rec.pixels[:, :128, :192], rec.box)
+    smaller = record_pixels(vit, rec.pixels[:, :128, :192], rec.box)
     assert (rec.grid, smaller.grid) == ((56, 56), (32, 48))
 
 

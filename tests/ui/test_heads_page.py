@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from light_model import light_model, light_pages
 from streamlit.testing.v1 import AppTest
 
 import vitviz
@@ -13,6 +16,12 @@ def run_page() -> None:
     from vitviz.ui.pages import heads
 
     heads.page()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _light() -> Iterator[None]:
+    with light_pages():
+        yield
 
 
 def opened(**params: str) -> AppTest:
@@ -43,8 +52,9 @@ def test_every_number_over_one_photo_and_over_all(statistic: str) -> None:
     app = opened(statistic=statistic)
     app.segmented_control(key="over").set_value("samples").run()
     assert not app.exception
-    recs = [vitviz.record(vitviz.load_model(), vitviz.load_image(s.path)) for s in vitviz.samples()]
-    mean = sum(head_statistics(rec).entropy[2, 4] for rec in recs) / len(recs)
+    photos = [vitviz.load_image(sample.path) for sample in vitviz.samples()]
+    found = [head_statistics(vitviz.record(light_model(), photo)) for photo in photos]
+    mean = sum(each.entropy[2, 4] for each in found) / len(found)
     table = app.dataframe[-1].value.set_index(["Layer", "Head"])
     assert table.loc[(2, 4), "Entropy"] == pytest.approx(mean, rel=1e-5)
 

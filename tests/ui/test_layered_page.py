@@ -107,7 +107,7 @@ def test_the_pooling_heads_method_is_offered_where_there_is_one() -> None:
 
 def test_a_model_without_maps_is_refused_in_one_sentence() -> None:
     app = opened(model="resnet")
-    assert "cannot be shown on the photo" in app.error[0].value
+    assert "resnet18 has no attention map" in app.error[0].value
 
 
 def test_the_whole_photo_can_be_shown_to_a_model_that_takes_any_size() -> None:
@@ -120,6 +120,7 @@ def test_the_whole_photo_can_be_shown_to_a_model_that_takes_any_size() -> None:
     assert not any(toggle.key == "whole" for toggle in opened(model="cait").toggle)
 
 
+@pytest.mark.usefixtures("light")
 def test_maps_of_coarser_layers_are_compared_on_the_finest_grid() -> None:
     app = AppTest.from_string(
         "from vitviz.ui.pages import compare\ncompare.page()", default_timeout=300

@@ -14,7 +14,8 @@ from vitviz.inside.heads import ablate
 from vitviz.inside.lens import residual_stream
 from vitviz.inside.positions import with_patches, without_positions
 from vitviz.inside.tokens import patch_vectors
-from vitviz.measures.comparison import measure
+from vitviz.measures.comparison import STEPS
+from vitviz.measures.faithfulness import deletion
 from vitviz.methods.artefacts import artefact_patches
 from vitviz.training.augmentation import random_crops
 from vitviz.training.plan import hold_out
@@ -24,6 +25,7 @@ from vitviz.ui.course.album import READY_MADE
 from vitviz.ui.course.training_run import HEAD_PLAN
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.visit.language import LANGUAGES, texts
+from vitviz.zoo.catalogue import COUNTERPART
 
 
 def test_lesson_1_shows_the_models_own_numbers() -> None:
@@ -47,6 +49,7 @@ def test_the_answers_of_lesson_3_print_the_results_of_its_example(language: str)
         assert shown not in blanks
 
 
+@pytest.mark.usefixtures("light")
 def test_lesson_7_shows_what_the_library_trained() -> None:
     app = opened("training", step="5", sample="cat")
     app.button(key="train").click().run()
@@ -72,7 +75,10 @@ def test_lesson_7_shows_what_the_library_trained() -> None:
     app.button(key="next").click().run()
     answer(app, right=True)
     assert app.metric[0].value == "0"  # the head alone leaves attention exactly as it was
-    assert any(as_shown in md.value for md in app.markdown for as_shown in ("Cat ·",))
+    run = app.session_state["run"]
+    best = vitviz.record(run.vit, photos["cat"]).predictions[0]
+    shown_best = f"{run.names[best.index]} · {best.probability:.1%}"
+    assert any(shown_best in text.value for text in app.markdown)
     app.button(key="next").click().run()
     app.slider(key="lambda").set_value(3.0).run()
     app.button(key="narrow").click().run()
@@ -99,6 +105,7 @@ def test_lesson_7_keeps_what_is_right_when_a_file_is_broken() -> None:
     assert [len(photos) for photos in album.photos[:2]] == [1, 3]
 
 
+@pytest.mark.usefixtures("light")
 def test_lesson_7_speaks_the_language_of_the_moment() -> None:
     app = opened("training", step="5", sample="cat", lang="en")
     app.button(key="take").click().run()
@@ -254,12 +261,14 @@ def test_lesson_6_judges_by_deletion() -> None:
     button.click().run()
     rec = app.session_state["session"].rec
     index = next(p.index for p in rec.predictions if p.label == "Persian cat")
-    areas = [measure(rec, m, index).deletion.area for m in ("attention", "relevance")]
+    maps = [vitviz.explain(rec, "attention"), vitviz.explain(rec, "relevance", target=index)]
+    areas = [deletion(rec, heat, index, steps=STEPS).area for heat in maps]
     assert [metric.value for metric in app.metric] == [f"{area:.3f}" for area in areas]
     assert areas[0] > 2 * areas[1]  # as the task says
     assert "**Relevance**" in app.markdown[-1].value
 
 
+@pytest.mark.usefixtures("light")
 def test_lesson_8_measures_this_machine() -> None:
     app = opened("cost", step="1")
     answer(app, right=True)
@@ -310,3 +319,15 @@ def test_lesson_8_rings_the_artefact_tokens() -> None:
     rings = json.loads(photo.proto.json)["marks"]
     assert rings == [[int(row), int(col)] for row, col in marked.nonzero()]
     assert len(rings) == int(app.metric[0].value) > 0
+
+
+def test_lesson_8_shows_a_cnn_beside_the_vit() -> None:
+    app = opened("cost", step="7", sample="coffee")
+    assert not app.exception
+    photo = vitviz.load_image(next(s.path for s in vitviz.samples() if s.id == "coffee"))
+    best = vitviz.predict(vitviz.load_model(COUNTERPART), photo)[0]
+    shown = "".join(str(picture.proto) for picture in app.get("image"))
+    assert best.label == "espresso"
+    assert f"CNN, Grad-CAM for “{best.label}”" in shown
+    bars = [part.proto.body for part in app.get("html") if "predictions" in part.proto.body]
+    assert f"<b>{best.probability:.1%}</b>" in bars[-1]

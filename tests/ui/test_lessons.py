@@ -9,11 +9,30 @@ from collections.abc import Iterator
 
 import pytest
 from lesson_pages import LESSONS, SCREENS, answer, opened
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from vitviz import Recording, Vit, record
 from vitviz.ui.course.lesson import CHECK, Lesson
 from vitviz.ui.course.worksheet import worksheet
+from vitviz.ui.visit import session as ui_session
 from vitviz.ui.visit.language import LANGUAGES, texts
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _recorded_once() -> Iterator[None]:
+    """Every screen is opened anew; what the model does with its photo is the same each time."""
+    held: dict[object, Recording] = {}
+
+    def shared(vit: Vit, photo: Image.Image, *, whole: bool) -> Recording:
+        key = (id(vit), photo.tobytes(), whole)
+        if key not in held:
+            held[key] = record(vit, photo, whole=whole)
+        return held[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ui_session, "record", shared)
+        yield
 
 
 def titles(spec: object) -> Iterator[str | None]:
@@ -40,6 +59,7 @@ def assert_charts_are_chinese(app: AppTest) -> int:
     return len(charts)
 
 
+@pytest.mark.usefixtures("light")
 @pytest.mark.parametrize(
     ("name", "step", "keys", "count"),
     [
@@ -84,6 +104,7 @@ def test_every_step_opens(name: str, step: int, language: str) -> None:
         assert_charts_are_chinese(app)
 
 
+@pytest.mark.usefixtures("light")
 def test_no_lesson_misreads_what_another_kept_with_the_photo() -> None:
     def run_pages() -> None:
         import streamlit as st

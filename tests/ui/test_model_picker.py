@@ -53,7 +53,7 @@ def opened(page: str = "explore", **params: str) -> AppTest:
 
 def listed(**params: str) -> AppTest:
     """What the dialog shows."""
-    script = f"from vitviz.ui.model_picker import model_list\nmodel_list({BUNDLED!r})"
+    script = f"from vitviz.ui.controls.model_picker import model_list\nmodel_list({BUNDLED!r})"
     return run(script, **params)
 
 
@@ -77,14 +77,16 @@ def labels(app: AppTest) -> list[str]:
     return [button.label for button in app.button]
 
 
+@pytest.mark.usefixtures("light")
 @pytest.mark.parametrize("page", PAGES)
 def test_the_page_says_which_model_it_shows(page: str) -> None:
-    app = opened(page)
+    app = opened(page, methods="attention")
     assert not app.exception
     assert f"`{BUNDLED}`" in app.button(key="choose_model").label
     assert recording(app).vit.name == BUNDLED
 
 
+@pytest.mark.usefixtures("light")
 @pytest.mark.parametrize("page", PAGES)
 def test_a_link_opens_a_model_of_ones_own(page: str) -> None:
     app = opened(page, model="flowers", methods="attention")
@@ -231,6 +233,7 @@ def test_a_broken_model_is_one_sentence_without_a_path(own: Path) -> None:
     assert str(own) not in app.error[0].value
 
 
+@pytest.mark.usefixtures("light")
 def test_another_model_can_stand_beside_it_on_compare() -> None:
     app = opened("compare", methods="attention", beside="flowers", sample="coffee")
     assert not app.exception
@@ -240,6 +243,7 @@ def test_another_model_can_stand_beside_it_on_compare() -> None:
     assert len(app.dataframe) == 2
 
 
+@pytest.mark.usefixtures("light")
 def test_classes_without_names_can_be_compared(own: Path) -> None:
     config = own / "flowers" / "config.json"
     config.write_text(config.read_text().replace('"label_names"', '"ignored"'))

@@ -16,11 +16,12 @@ import vitviz
 from vitviz.errors import Phrase
 from vitviz.methods.explain import METHODS
 from vitviz.methods.method import ChoiceOption
+from vitviz.models.labels import imagenet_names
 from vitviz.photos.samples import samples
 from vitviz.ui.course.page import lessons
 from vitviz.ui.visit import language as ui_language
-from vitviz.ui.visit.language import LANGUAGES, explained, label, texts
-from vitviz.zoo.catalogue import CURATED
+from vitviz.ui.visit.language import LANGUAGES, class_names, explained, label, texts
+from vitviz.zoo.catalogue import CURATED, bundled_models
 
 OTHERS = sorted(LANGUAGES.keys() - {"en"})
 
@@ -54,7 +55,6 @@ def english() -> dict[str, Any]:
         "choices": {value: value for value in values},
         "models": {name: note for name, (_, note) in CURATED.items()},
         "samples": {s.id: {"title": s.title, "alt": s.alt} for s in samples()},
-        "labels": {label: label for label in vitviz.load_model().labels},
     }
     return {**texts("en"), "library": library}
 
@@ -67,9 +67,17 @@ def test_no_text_is_missing(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_no_two_classes_have_one_name(language: str) -> None:
-    labels = texts(language)["library"]["labels"]
-    assert len(set(labels.values())) == len(labels)
+def test_every_imagenet_class_has_a_name_of_its_own(language: str) -> None:
+    names = class_names(language)
+    assert tuple(names) == imagenet_names()
+    assert len(set(names.values())) == 1000
+    assert all(name == name.strip() != "" for name in names.values())
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_class_of_a_bundled_model_has_a_name(language: str) -> None:
+    for model in bundled_models():
+        assert set(vitviz.load_model(model).labels) <= class_names(language).keys()
 
 
 def test_another_models_class_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,10 +169,10 @@ def _are_in_place(rec: Recording) -> bool:
     before; where a layer is reached through attention alone, this cannot be asked.
     """
     layers = list(_token_layers(rec))
+    before = _calls(rec, rec.pixels)
     for grid in {rec.layer_grid(layer) for layer in layers}:
         of_grid = [layer for layer in layers if rec.layer_grid(layer) == grid]
         patches = _patches(rec, of_grid[0])
-        before = _calls(rec, rec.pixels)
         after = [_calls(rec, _changed(rec, grid, patch)) for patch in patches]
         for layer in of_grid:
             name = rec.layers[layer].module

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import timm
@@ -25,6 +26,7 @@ from vitviz.errors import ModelError
 from vitviz.memo import Memo
 from vitviz.models.anatomy import Anatomy
 from vitviz.models.hooks import register
+from vitviz.models.labels import imagenet_names
 from vitviz.models.libraries import Tokens, adapted
 
 __all__ = ["Transform", "Vit", "create_pretrained", "from_module", "shared_copy"]
@@ -151,5 +153,12 @@ def _labels(module: nn.Module, config: Mapping[str, Any]) -> list[str]:
     subset = infer_imagenet_subset(module)
     if subset is None or getattr(module, "num_classes", None) == 0:
         return []
+    if subset == "imagenet-1k":
+        return list(imagenet_names())
+    return list(_imagenet_names(subset))
+
+
+@cache  # timm reads the names of all 21,843 classes to tell those of one subset
+def _imagenet_names(subset: str) -> tuple[str, ...]:
     info = ImageNetInfo(subset)
-    return [info.index_to_description(i) for i in range(info.num_classes())]
+    return tuple(info.index_to_description(i) for i in range(info.num_classes()))

@@ -74,6 +74,13 @@ def _plain(recorder: Recorder, declared: Tokens, size: tuple[int, int]) -> Layer
 
 def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     """The calls whose queries and keys can be placed, by asking the model once for this size."""
+    if not recorder.calls:
+        raise ModelError(
+            "no_attention",
+            "{model} has no attention map: like a convolutional network, it holds no attention "
+            "from token to token; choose a Vision Transformer, or use predict and cnn_gradcam.",
+            model=vit.name,
+        )
     declared, tokens = vit.anatomy.num_prefix_tokens, vit.anatomy.tokens
     prefixes = {0, 1, 2} if declared is None else {0, declared}
     if tokens is not None:

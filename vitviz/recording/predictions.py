@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from PIL import Image
 from torch import Tensor
 
 from vitviz.models.vit import Vit
 
-__all__ = ["Prediction", "rank_classes"]
+__all__ = ["Prediction", "predict", "rank_classes"]
 
 
 @dataclass(frozen=True)
@@ -37,3 +39,15 @@ def rank_classes(vit: Vit, logits: Tensor) -> list[Prediction]:
         Prediction(labels[i] if i < len(labels) else f"class {i}", i, float(probabilities[i]))
         for i in order
     ]
+
+
+@torch.no_grad()
+def predict(vit: Vit, photo: Image.Image) -> list[Prediction]:
+    """Every class, most probable first, without a recording: of models without attention too.
+
+    Args:
+        vit: the model.
+        photo: as `load_image` gives it.
+    """
+    pixels = vit.transform(photo)[None].to(vit.anatomy.float_type)
+    return rank_classes(vit, vit.module(pixels)[0])

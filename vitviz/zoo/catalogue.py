@@ -20,6 +20,7 @@ from vitviz.zoo.weights import count_parameters
 
 __all__ = [
     "BUNDLED",
+    "COUNTERPART",
     "CURATED",
     "MODELS_DIR",
     "Offer",
@@ -33,6 +34,7 @@ __all__ = [
 
 MODELS_DIR = Path(__file__).resolve().parents[1] / "data" / "models"
 BUNDLED = "vit_small_patch14_photos246"
+COUNTERPART = "efficientnet_lite2_in1k"  # a convolutional network: loads, but is not offered
 FREE = {"apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0"}
 CACHED = "models--timm--"  # how the hub's cache begins the name of a folder
 
@@ -133,19 +135,20 @@ class Offer:
 
 
 def bundled_models() -> list[str]:
-    """Names of the models that come with Vitviz, the default first.
+    """Names of the Vision Transformers that come with Vitviz, the default first.
 
     Examples:
         >>> "vit_small_patch14_photos246" in bundled_models()
         True
     """
-    return [name for name, folder in model_folders().items() if folder.parent == MODELS_DIR]
+    found = model_folders().items()
+    return [name for name, at in found if at.parent == MODELS_DIR and name != COUNTERPART]
 
 
 def offers() -> list[Offer]:
     """Every model on this machine, the bundled one first, then the curated ones of timm."""
-    names = [*model_folders(), *_cached_names()]
-    return [offer(name) for name in dict.fromkeys([*names, *CURATED])]
+    names = dict.fromkeys([*model_folders(), *_cached_names(), *CURATED])
+    return [offer(name) for name in names if name != COUNTERPART]
 
 
 def search(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -27,12 +28,14 @@ _component = component("photo_gallery")
 
 @dataclass(frozen=True)
 class Photo:
-    """The chosen photo: its file, its name and a description for those who do not see it."""
+    """The chosen photo: its file, its name, a description for those who do not see it, and of a
+    sample ImageNet's classes that fit."""
 
     data: bytes
     name: str
     alt: str
     thumb: str
+    classes: tuple[str, ...] | None = None
 
 
 def sample_photos() -> dict[str, tuple[str, Photo]]:
@@ -56,6 +59,7 @@ def _opened_samples() -> dict[str, tuple[str, Photo]]:
                 sample.id,
                 sample.alt,
                 thumbnail(load_image(sample.path), THUMB),
+                sample.classes,
             ),
         )
         for sample in samples()
@@ -168,7 +172,7 @@ def take(data: bytes, name: str) -> None:
         with turn():
             thumb = thumbnail(load_image(data), THUMB)
     except ImageError as error:
-        st.session_state["photo_error"] = name, error
+        st.session_state["photo_error"] = name, copy(error)  # its traceback holds the file
         return
     st.session_state[OWN] = Photo(data, name, "", thumb)
     st.session_state["taken"] = st.session_state.get("taken", 0) + 1

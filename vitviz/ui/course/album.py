@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 
@@ -125,7 +126,7 @@ def _take_files(index: int, key: str) -> None:
             with turn():
                 album.photos[index].append(_small_file(load_image(file.getvalue())))
         except ImageError as error:
-            album.refused.append((file.name, error))
+            album.refused.append((file.name, copy(error)))  # its traceback holds the file
     album.emptied += 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -165,7 +167,7 @@ def _take_second(key: str) -> None:
         with turn():
             load_image(file.getvalue())
     except ImageError as error:
-        st.session_state["second_problem"] = file.name, error
+        st.session_state["second_problem"] = file.name, copy(error)  # its traceback holds the file
         return
     st.session_state[SECOND] = file.getvalue()
     st.session_state["second_taken"] = st.session_state.get("second_taken", 0) + 1

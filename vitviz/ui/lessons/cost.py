@@ -23,17 +23,25 @@ from vitviz.inside.cost import (
 from vitviz.inside.heads import head_statistics
 from vitviz.inside.tokens import token_count
 from vitviz.methods.artefacts import artefact_patches
+from vitviz.methods.cnn_gradcam import cnn_gradcam
+from vitviz.methods.explain import explain
+from vitviz.photos.load import load_image
+from vitviz.pictures.overlay import overlay
+from vitviz.recording.predictions import Prediction, predict
 from vitviz.recording.recording import Recording
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import UPRIGHT, pick_patch
+from vitviz.ui.course.widgets import UPRIGHT, pick_patch, run_once
 from vitviz.ui.parts.browser import URL
-from vitviz.ui.visit.language import language, t
-from vitviz.ui.visit.session import Session
+from vitviz.ui.parts.prediction_bars import prediction_bars
+from vitviz.ui.visit.language import label, language, t
+from vitviz.ui.visit.session import Session, model
 from vitviz.ui.visit.turns import many_turns
+from vitviz.zoo.catalogue import COUNTERPART
 
 PATCHES_ACROSS = (8, 12, 16, 24, 32, 40)  # of the measured inputs
 MEGABYTE = 1e6
 CHART = 230  # px, of two side by side
+SIDE, ANSWERS = 320, 3  # px of a photo, and classes below it
 FEW = alt.Axis(tickCount=4)
 INSIDE = alt.Legend(orient="top-left", columns=1, labelLimit=300, offset=0, padding=0, rowPadding=0)
 FACTS = ("global", "assumptions", "data", "cost", "places")
@@ -234,6 +242,28 @@ def artefacts(session: Session) -> None:
         st.metric(t("cost.artefacts.here", row=patch[0], col=patch[1]), f"{lengths[patch]:.1f}")
 
 
+def counterpart(session: Session) -> None:
+    """The photo in this model and in a convolutional network."""
+    for column, (key, said, heat) in zip(st.columns(2), _both(session), strict=True):
+        with column:
+            text = t(f"cost.counterpart.{key}", label=label(said[0].label))
+            picture = overlay(session.preview, heat.scaled(session.factor))
+            st.image(picture, caption=text, alt=text, width=SIDE)
+            prediction_bars(said)
+
+
+def _both(session: Session) -> list[tuple[str, list[Prediction], Heatmap]]:
+    """First answers of this model and of the convolutional one, and Grad-CAM of the very first."""
+
+    def look() -> tuple[list[Prediction], Heatmap, Heatmap]:
+        cnn, photo = model(COUNTERPART), load_image(session.data)
+        maps = explain(session.rec, "gradcam"), cnn_gradcam(cnn, photo)
+        return predict(cnn, photo)[:ANSWERS], *maps
+
+    said, own, other = run_once(session, "convolutional", None, look)
+    return [("vit", session.rec.predictions[:ANSWERS], own), ("cnn", said, other)]
+
+
 def task(session: Session) -> None:
     """How many tokens and how large maps an input of one's own would need."""
     side = st.number_input(t("cost.task.side"), 112, 8192, 4032, key="own_side", bind=URL)
@@ -254,6 +284,7 @@ LESSON = Lesson(
         Step("convolution", convolution, guess=True),
         Step("facts", facts),
         Step("artefacts", artefacts),
+        Step("counterpart", counterpart),
     ),
     task,
     {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from vitviz.methods.artefacts import artefact_patches
 from vitviz.methods.attention import all_head_maps
 from vitviz.methods.explain import METHODS, explain
 from vitviz.methods.method import Method
+from vitviz.models.labels import imagenet_names
 from vitviz.pictures.input import show_input
 from vitviz.pictures.overlay import COLORMAPS, colorize, shared_scale
 from vitviz.progress import Progress
@@ -61,7 +62,7 @@ def page() -> None:
         return
     show, ask = st.columns([3, 2], gap="large")
     with ask:
-        predictions(session.rec)
+        predictions(session.rec, photo)
         question = map_controls(session.rec)
     with show:
         picture, note = st.container(key="picture"), st.empty()
@@ -108,17 +109,25 @@ def all_maps(session: Session, query: Query) -> list[dict[int | None, Heatmap]]:
     return maps
 
 
-def predictions(rec: Recording) -> None:
+def predictions(rec: Recording, photo: Photo) -> None:
     """The five most probable classes with bars."""
     st.subheader(t("explore.sees"), anchor=False)
     if not rec.predictions:
         st.info(t("explore.no_classifier"))
         return
     prediction_bars(rec.predictions[:5])
+    if none_fits(rec.vit.labels, photo.classes):
+        st.caption(t("explore.none_fits"))
     if rec.left_out:
         st.caption(t("explore.left_out", shown=rec.num_layers, hidden=len(rec.left_out)))
     count, seconds = len(rec.predictions), f"{rec.seconds:.2f}"
     st.caption(t("explore.model", name=rec.vit.name, count=count, seconds=seconds))
+
+
+def none_fits(labels: Sequence[str], classes: Sequence[str] | None) -> bool:
+    """Whether a model of ImageNet's classes knows none that fits what a sample shows."""
+    known = set(labels)
+    return classes is not None and known <= set(imagenet_names()) and known.isdisjoint(classes)
 
 
 def appearance(method: str) -> tuple[Look, bool, bool]:
@@ -174,7 +183,7 @@ def show_map(
         meaning=meaning,
         alt=t("map.alt", photo=photo.alt, method=title, meaning=meaning),
         key="patch_map",
-        on_query=partial(pin_query, rec, (rows, cols)) if takes_query(rec, question) else None,
+        on_query=partial(pin_query, (rows, cols)) if takes_query(rec, question) else None,
     )
 
 
@@ -254,8 +263,10 @@ def no_map(session: Session, photo: Photo, question: Question) -> None:
     st.image(enlarged, caption=names, width=MATRIX[0], alt=names)
 
 
-def pin_query(rec: Recording, grid: tuple[int, int]) -> None:
-    """A click on the photo, under a map of this grid, becomes the query."""
+def pin_query(grid: tuple[int, int]) -> None:
+    """A click on the photo, under a map of this grid, becomes the query. Streamlit keeps what it
+    calls until the next page is complete, so this holds no recording."""
+    rec: Recording = st.session_state["session"].rec
     query = st.session_state["patch_map"].query
     if query != "cls":
         row, col = map(int, query.split(","))

@@ -25,6 +25,12 @@ def texts(language: str) -> dict[str, Any]:
     return tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
 
 
+@cache
+def class_names(language: str) -> dict[str, str]:
+    """ImageNet's classes in one language by their English names, in the order of their indices."""
+    return tomllib.loads((FOLDER / f"{language}.labels.toml").read_text(encoding="utf-8"))
+
+
 def language() -> str:
     """The visitor's choice: in the address, or made earlier in this visit."""
     chosen = st.query_params.get(LANG) or st.session_state.get(LANG)
@@ -61,7 +67,7 @@ def library_text(key: str, english: str) -> str:
 
 def label(name: str) -> str:
     """A class's name in the visitor's language; its own where there is no translation."""
-    return name if language() == ENGLISH else entry("library.labels").get(name, name)
+    return name if language() == ENGLISH else class_names(language()).get(name, name)
 
 
 def explained(error: Phrase) -> str:

@@ -1,0 +1,311 @@
+"""Teach a Vision Transformer what a convolutional network answers (knowledge distillation).
+
+    python -m models.distil train.parquet more.parquet --val val.parquet \
+        --teacher vitviz/data/models/efficientnet_lite2_in1k \
+        --student vitviz/data/models/vit_small_patch14_photos246 --minutes 10 --out runs/distilled
+
+Teacher and student see the same random crops, and the loss is the divergence of their answers
+(Beyer et al. 2022, arXiv 2106.05237); labels are not used. A new head is fitted to frozen class
+tokens first. On a GPU every crop is new, and half of them are mixed with another. With --pool, for
+a processor, where the teacher costs as much as the student, its answers about that many crops are
+kept and replayed. The run ends a minute before its time is up; the best weights so far are kept,
+and the same command goes on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import timm
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from timm.optim import create_optimizer_v2
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+
+import vitviz
+from models.crops import PhotoStore
+from models.evaluate import CLASSES, top_k
+from models.photos import MEAN, STD, decode, eval_transform, read_table
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+FITTING = 60  # passes over the frozen class tokens
+
+
+def autocast() -> torch.autocast:
+    """bfloat16 on a GPU; most processors are slower in it."""
+    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=DEVICE.type == "cuda")
+
+
+def new_student(folder: Path, frozen: int, drop_path: float) -> nn.Module:
+    """A model folder's ViT with a head of zeros; what lies before block `frozen` stays fixed."""
+    model: Any = timm.create_model(
+        f"local-dir:{folder}", pretrained=True, dynamic_img_size=True, drop_path_rate=drop_path
+    ).float()
+    model.reset_classifier(CLASSES)
+    nn.init.zeros_(model.head.weight)
+    model.requires_grad_(False)
+    for part in (*model.blocks[frozen:], model.norm, model.head):
+        part.requires_grad_(True)
+    return model.to(DEVICE)
+
+
+def divergence(logits: Tensor, answers: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the student's answers from the teacher's, in nats a crop."""
+    return F.kl_div(logits.float().log_softmax(dim=1), answers, reduction="batchmean")
+
+
+def resized(pixels: Tensor, size: int) -> Tensor:
+    if pixels.shape[-1] == size:
+        return pixels
+    return F.interpolate(pixels, size, mode="bilinear", antialias=True)
+
+
+class Lessons:
+    """Crops with the teacher's answers about them.
+
+    Attributes:
+        seen: how many crops have been given; with a pool it says which come next.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.seen = args, 0
+        table = pd.concat([read_table(path) for path in args.train], ignore_index=True)
+        self.photos = PhotoStore(table, DEVICE)
+        self.teacher = vitviz.load_model(args.teacher).module
+        self.teacher.to(DEVICE).to(memory_format=torch.channels_last)
+        self.generator = torch.Generator().manual_seed(0)
+        self.mean, self.std = (torch.tensor(v, device=DEVICE)[:, None, None] for v in (MEAN, STD))
+        if args.pool:
+            self.pool = self.photos.draw(args.pool, args.least, self.generator)
+            file = args.out / "answers.npy"
+            mode = "r+" if file.exists() else "w+"
+            shape = (args.pool, CLASSES)
+            self.answers = np.lib.format.open_memmap(file, mode, np.float16, shape)
+
+    def batch(self, size: int, count: int) -> tuple[Tensor, Tensor]:
+        """The student's input at `size` px, (n, 3, size, size), and answers, (n, 1000)."""
+        pixels, answers = self._replayed(size, count) if self.args.pool else self._new(size, count)
+        self.seen += len(pixels)
+        flipped = self._random(len(pixels)) < 0.5
+        pixels = torch.where(flipped, pixels.flip(-1), pixels)
+        return (resized(pixels, size) - self.mean) / self.std, answers
+
+    def _random(self, count: int) -> Tensor:
+        return torch.rand(count, 1, 1, 1, generator=self.generator).to(DEVICE)
+
+    def _new(self, size: int, count: int) -> tuple[Tensor, Tensor]:
+        """New crops, of which a share is mixed with another (mixup, arXiv 1710.09412)."""
+        crops = self.photos.draw(count, self.args.least, self.generator)
+        pixels = self.photos.pixels(crops, max(size, self.args.teacher_size))
+        drawn = self._random(count)
+        other = torch.where(drawn < self.args.mix, drawn / self.args.mix / 2, 0.0)
+        pixels = (1 - other) * pixels + other * pixels.flip(0)
+        return pixels, self._ask(pixels)
+
+    def _replayed(self, size: int, count: int) -> tuple[Tensor, Tensor]:
+        """The pool's next crops in this pass's order; the teacher is asked about each only once."""
+        passes, first = divmod(self.seen, self.args.pool)
+        order = np.random.default_rng(passes).permutation(self.args.pool)
+        numbers = order[first : first + count]
+        answers = torch.from_numpy(self.answers[numbers])
+        new = answers.sum(dim=1) < 0.5
+        seen = max(size, self.args.teacher_size) if new.any() else size
+        pixels = self.photos.pixels(self.pool[torch.from_numpy(numbers)], seen)
+        if new.any():
+            answers[new] = self._ask(pixels[new.to(DEVICE)]).half().cpu()
+            self.answers[numbers] = answers.numpy()
+        return pixels, answers.to(DEVICE).float()
+
+    @torch.no_grad()
+    def _ask(self, pixels: Tensor) -> Tensor:
+        inputs = (resized(pixels, self.args.teacher_size) - 0.5) / 0.5
+        with autocast():
+            logits = self.teacher(inputs.contiguous(memory_format=torch.channels_last))
+        return logits.float().softmax(dim=1)
+
+
+class Distillation:
+    """One run: lessons, student, its average, and how long it has been going."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.started = time.monotonic()
+        self.args = args
+        self.lessons = Lessons(args)
+        self.val = read_table(args.val)[: args.val_photos]
+        self.model: Any = new_student(args.student, args.frozen, args.drop_path)
+        self.ema = ModelEmaV3(self.model, decay=args.ema, use_warmup=True)
+        self.optimizer = create_optimizer_v2(
+            self.model, "adamw", args.rate, 0.05, layer_decay=args.layer_decay, betas=(0.9, 0.98)
+        )
+        self.elapsed, self.steps = 0.0, 0
+        self.best = (0, 0.0)  # px and top-1: what a larger size gives counts more
+
+    def spent(self) -> float:
+        """Seconds this run has taken so far, in all its parts."""
+        return self.elapsed + time.monotonic() - self.started
+
+    def done(self) -> float:
+        """Which share of its time is over; 1 a minute before the limit."""
+        return self.spent() / (60 * (self.args.minutes - 1))
+
+    def size(self) -> int:
+        """The student's size now, in px: each stage is a size and a share of the time."""
+        end = np.cumsum([share for _, share in self.args.stages])
+        stage = min(int(np.searchsorted(end, self.done(), "right")), len(end) - 1)
+        return self.args.stages[stage][0]
+
+    def fit_head(self) -> None:
+        """The head on frozen class tokens, many passes over the same crops."""
+        tokens, answers = [], []
+        while self.lessons.seen < self.args.head_crops:
+            pixels, found = self.lessons.batch(self.size(), self.args.batch)
+            with torch.no_grad(), autocast():
+                last = self.model.forward_features(pixels)
+                tokens.append(self.model.forward_head(last, pre_logits=True).float())
+            answers.append(found)
+        x, y = torch.cat(tokens), torch.cat(answers)
+        batch = min(256, len(x))
+        head = self.model.head
+        optimizer = torch.optim.AdamW(head.parameters(), weight_decay=0.05)
+        steps = FITTING * math.ceil(len(x) / batch)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, steps)
+        for _ in range(FITTING):
+            for rows in torch.randperm(len(x)).to(DEVICE).split(batch):
+                loss = divergence(head(x[rows]), y[rows])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+        self.ema.set(self.model)
+        self.say(f"head fitted, loss {loss.detach():.3f}")
+
+    def step(self) -> float:
+        """One batch; returns its loss."""
+        pixels, answers = self.lessons.batch(self.size(), self.args.batch)
+        rise = min(1.0, (self.steps + 1) / self.args.warmup)
+        cosine = 0.01 + 0.99 * (1 + math.cos(math.pi * min(self.done(), 1.0))) / 2
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.args.rate * group["lr_scale"] * rise * cosine
+        self.model.train()
+        with autocast():
+            logits = self.model(pixels)
+        loss = divergence(logits, answers)
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.ema.update(self.model)
+        self.steps += 1
+        return float(loss.detach())
+
+    @torch.inference_mode()
+    def evaluate(self) -> None:
+        """Top-1 and top-5 of the average on validation photos; the best weights are kept."""
+        transform = eval_transform(self.size())
+        logits = []
+        for start in range(0, len(self.val), 64):
+            photos = [transform(decode(data)) for data in self.val.image[start : start + 64]]
+            with autocast():
+                logits.append(self.ema.module(torch.stack(photos).to(DEVICE)).float().cpu())
+        targets = torch.tensor(self.val.label.to_numpy())
+        first, five = (float(top_k(torch.cat(logits), targets, k).double().mean()) for k in (1, 5))
+        self.say(f"{len(targets)} photos: top-1 {100 * first:.1f} %, top-5 {100 * five:.1f} %")
+        if (self.size(), first) >= self.best:
+            self.best = (self.size(), first)
+            save_file(self.ema.module.state_dict(), self.args.out / "model.safetensors")
+
+    def say(self, text: str) -> None:
+        print(
+            f"{self.spent():.0f} s, {self.size()} px, {self.lessons.seen} crops: {text}", flush=True
+        )
+
+    def save(self) -> None:
+        state = {
+            "elapsed": self.spent(),
+            "steps": self.steps,
+            "seen": self.lessons.seen,
+            "best": self.best,
+            "model": self.model.state_dict(),
+            "ema": self.ema.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        unfinished = self.args.out / "checkpoint.tmp"
+        torch.save(state, unfinished)
+        unfinished.replace(self.args.out / "checkpoint.pt")
+
+    def resume(self) -> None:
+        state = torch.load(self.args.out / "checkpoint.pt", DEVICE, weights_only=True)
+        self.elapsed, self.steps, self.best = state["elapsed"], state["steps"], state["best"]
+        self.lessons.seen = state["seen"]
+        self.lessons.generator.manual_seed(state["seen"])
+        self.model.load_state_dict(state["model"])
+        self.ema.module.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def run(self) -> None:
+        (self.args.out / "classes.json").write_text(json.dumps(list(range(CLASSES))))
+        if (self.args.out / "checkpoint.pt").exists():
+            self.resume()
+        else:
+            self.fit_head()
+            self.evaluate()
+        saved, losses = time.monotonic(), []
+        while self.done() < 1:
+            losses.append(self.step())
+            if len(losses) == 50:
+                self.say(f"loss {np.mean(losses):.3f}")
+                losses = []
+            if time.monotonic() - saved > self.args.save_every:
+                self.evaluate()
+                self.save()
+                saved = time.monotonic()
+        self.evaluate()
+        self.save()
+
+
+def stage(text: str) -> tuple[int, float]:
+    size, share = text.split(":")
+    return int(size), float(share)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("train", type=Path, nargs="+", help=".parquet files or ImageFolders")
+    add("--val", type=Path, required=True)
+    add("--val-photos", type=int, default=1000, help="the first ones, to choose by")
+    add("--teacher", type=Path, required=True, help="a model folder")
+    add("--student", type=Path, required=True, help="a model folder")
+    add("--out", type=Path, required=True)
+    add("--minutes", type=float, required=True, help="the limit")
+    add("--stages", type=stage, nargs="+", default=[(112, 0.6), (224, 0.4)], help="px:share")
+    add("--batch", type=int, default=512 if DEVICE.type == "cuda" else 32)
+    add("--rate", type=float, default=5e-4)
+    add("--warmup", type=int, default=100, help="steps")
+    add("--layer-decay", type=float, default=0.8)
+    add("--frozen", type=int, default=0, help="blocks that stay fixed")
+    add("--drop-path", type=float, default=0.0)
+    add("--ema", type=float, default=0.998)
+    add("--least", type=float, default=0.3, help="the least share of a photo's area in a crop")
+    add("--mix", type=float, default=0.5, help="share of new crops that are mixtures")
+    add("--pool", type=int, default=0, help="how many crops to replay; 0 draws new ones")
+    add("--teacher-size", type=int, default=224, help="px")
+    add("--head-crops", type=int, default=16384)
+    add("--save-every", type=float, default=60, help="seconds")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    Distillation(args).run()
+
+
+if __name__ == "__main__":
+    main()

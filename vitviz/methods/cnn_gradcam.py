@@ -1,0 +1,54 @@
+"""Grad-CAM of a convolutional network: what a Vision Transformer's maps are compared with."""
+
+from __future__ import annotations
+
+import torch
+from PIL import Image
+
+from vitviz.errors import MethodError, ModelError
+from vitviz.heatmap import Heatmap
+from vitviz.models.transform import input_box
+from vitviz.models.vit import Vit
+
+__all__ = ["cnn_gradcam"]
+
+
+def cnn_gradcam(vit: Vit, photo: Image.Image, target: int | None = None) -> Heatmap:
+    """(Σ_c w_c A_c)⁺, where w_c is the mean over all places of ∂s/∂A_c: (rows, cols).
+
+    A, (channels, rows, cols), is what the last convolution gives and s the class's logit. It needs
+    no attention, only a timm model whose features are maps. Selvaraju et al. 2017, arXiv
+    1610.02391.
+
+    Args:
+        vit: such as `load_model("efficientnet_lite2_in1k")`.
+        photo: as `load_image` gives it.
+        target: class index; None is the top prediction.
+
+    Raises:
+        ModelError: if the model's features are not maps of channels.
+        MethodError: if there is no such class.
+    """
+    anatomy = vit.anatomy
+    with torch.inference_mode(False), torch.enable_grad():
+        pixels = vit.transform(photo)[None].requires_grad_()
+        maps = anatomy.last_tokens(pixels)
+        if maps is None or maps.ndim != 4 or maps.shape[1] != anatomy.width:
+            raise ModelError(
+                "no_last_convolution",
+                "{model} does not say what its last convolution gives.",
+                model=vit.name,
+            )
+        logits = anatomy.classify(maps)[0]
+        index = int(logits.argmax()) if target is None else target
+        if not 0 <= index < len(logits):
+            raise MethodError(
+                "no_such_class",
+                "There is no class {index!r}; this model's classes are 0 to {last}.",
+                index=index,
+                last=len(logits) - 1,
+            )
+        (gradient,) = torch.autograd.grad(logits[index], maps)
+    weights = gradient[0].mean(dim=(1, 2))
+    values = (weights[:, None, None] * maps[0].detach()).sum(dim=0).clamp(min=0)
+    return Heatmap(values.numpy(), input_box(vit.transform, photo.size), "gradcam")
