@@ -68,8 +68,8 @@ class Heatmap:
     Examples:
         >>> heat.values.dtype, heat.values.shape
         (dtype('float32'), (16, 16))
-        >>> heat.box  # the square in the middle of a photo of 451 × 300 px
-        (75.5, 0.0, 375.5, 300.0)
+        >>> [round(edge) for edge in heat.box]  # the middle of a photo of 451 × 300 px
+        [75, 0, 376, 300]
         >>> round(float(heat.shares.values.sum()), 3)
         1.0
     """

@@ -190,7 +190,7 @@ def perturbation(
         MethodError: as `deletion`.
 
     Examples:
-        >>> perturbation(rec, heat).shape
+        >>> perturbation(rec, heat, positive=True).shape
         (9,)
     """
     index = _measured_class(rec, heat, target, "perturbation")
