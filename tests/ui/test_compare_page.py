@@ -109,7 +109,7 @@ def test_the_page_speaks_chinese() -> None:
     assert not app.exception
     assert set(app.dataframe[0].value["方法"]) == {"注意力", "随机"}
     assert any("曲线下的面积" in text.value for text in app.markdown)
-    top = app.session_state["session"].rec.predictions[0].label
+    top = recording(app).predictions[0].label
     name = texts("zh")["library"]["labels"][top]
     assert any(f"对于 `{name}`" in text.value for text in app.markdown)
     assert f"`{name}`" in app.caption[-1].value

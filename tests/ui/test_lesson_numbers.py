@@ -76,7 +76,7 @@ def test_lesson_7_shows_what_the_library_trained() -> None:
     app.button(key="next").click().run()
     answer(app, right=True)
     assert app.metric[0].value == "0"  # the head alone leaves attention exactly as it was
-    run = app.session_state["run"]
+    run = visit(app).trained
     best = vitviz.record(run.vit, photos["cat"]).predictions[0]
     shown_best = f"{run.names[best.index]} · {best.probability:.1%}"
     assert any(shown_best in text.value for text in app.markdown)

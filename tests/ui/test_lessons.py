@@ -16,7 +16,7 @@ from visits import visit
 from vitviz import Recording, Vit, record
 from vitviz.ui.course.lesson import CHECK, Lesson
 from vitviz.ui.course.worksheet import worksheet
-from vitviz.ui.visit import session as ui_session
+from vitviz.ui.visit import analyse as analysing
 from vitviz.ui.visit.language import LANGUAGES, texts
 
 
@@ -32,7 +32,7 @@ def _recorded_once() -> Iterator[None]:
         return held[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ui_session, "record", shared)
+        patch.setattr(analysing, "record", shared)
         yield
 
 

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from visits import recording
 
 import vitviz
-from vitviz.ui.visit import session as ui_session
+from vitviz.ui.visit import analyse as analysing
 from vitviz.ui.visit.turns import FORWARDS_AT_ONCE, turn
 
 
@@ -51,11 +51,11 @@ def test_others_are_served_between_two_forward_passes() -> None:
 
 
 def open_photo() -> None:
-    from vitviz.photos.samples import samples
-    from vitviz.ui.visit.session import analyse
+    from vitviz.ui.controls.photo_picker import sample_photos
+    from vitviz.ui.visit.analyse import analyse
     from vitviz.zoo.catalogue import BUNDLED
 
-    analyse(samples()[0].path.read_bytes(), BUNDLED)
+    analyse(sample_photos()["cat"][1], BUNDLED)
 
 
 @pytest.mark.usefixtures("light")
@@ -64,7 +64,7 @@ def test_a_third_waits_while_two_decode_or_run_the_model(
     work: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, waiting = threading.Event(), threading.Event()
-    real = getattr(ui_session, work)
+    real = getattr(analysing, work)
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         begun.set()
@@ -76,8 +76,8 @@ def test_a_third_waits_while_two_decode_or_run_the_model(
         with turn():
             yield
 
-    monkeypatch.setattr(ui_session, work, watched)
-    monkeypatch.setattr(ui_session, "turn", watched_turn)
+    monkeypatch.setattr(analysing, work, watched)
+    monkeypatch.setattr(analysing, "turn", watched_turn)
     app = AppTest.from_function(open_photo, default_timeout=120)
     third = threading.Thread(target=app.run)
     with turn(), turn():
