@@ -14,7 +14,7 @@ from visits import recording, visit
 import vitviz
 from vitviz.measures.comparison import measure
 from vitviz.ui.pages import compare
-from vitviz.ui.visit.language import texts
+from vitviz.ui.visit.language import class_names
 
 ROOT = Path(__file__).parents[2]
 
@@ -110,7 +110,7 @@ def test_the_page_speaks_chinese() -> None:
     assert set(app.dataframe[0].value["方法"]) == {"注意力", "随机"}
     assert any("曲线下的面积" in text.value for text in app.markdown)
     top = recording(app).predictions[0].label
-    name = texts("zh")["library"]["labels"][top]
+    name = class_names("zh")[top]
     assert any(f"对于 `{name}`" in text.value for text in app.markdown)
     assert f"`{name}`" in app.caption[-1].value
     assert "虎斑猫" in app.selectbox(key="target").options

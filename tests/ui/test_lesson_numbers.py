@@ -78,7 +78,7 @@ def test_lesson_7_shows_what_the_library_trained() -> None:
     assert app.metric[0].value == "0"  # the head alone leaves attention exactly as it was
     run = visit(app).trained
     best = vitviz.record(run.vit, photos["cat"]).predictions[0]
-    shown_best = f"{run.names[best.index]} · {best.probability:.1%}"
+    shown_best = f"{words[READY_MADE[best.index]]} · {best.probability:.1%}"
     assert any(shown_best in text.value for text in app.markdown)
     app.button(key="next").click().run()
     app.slider(key="lambda").set_value(3.0).run()
