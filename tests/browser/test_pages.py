@@ -41,6 +41,8 @@ def test_heads_are_opened_and_switched_off(page: Page, server: str) -> None:
     page.get_by_role("button", name="Switch layer 11 off or on").click()
     expect(page.get_by_role("button", name="Heads off: 6. Switch all on again")).to_be_visible()
     page.get_by_role("radio", name="Switch heads off").click()
+    page.wait_for_url(re.compile("mode=switch"))
+    wait_until_idle(page)  # until then a click still opens
     page.get_by_role("button", name=re.compile("^Layer 0, head 0:")).click()
     page.wait_for_url(re.compile("off=0.0-11.0-"))
     page.get_by_role("button", name="Heads off: 7. Switch all on again").click()
