@@ -47,8 +47,8 @@ benchmark: .venv/dev.done
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv || { echo "No virtual environment: apt-get install python3-venv"; exit 1; }
 
-.venv/app.done: pyproject.toml constraints.txt | .venv/bin/python
-	.ci/install -c constraints.txt -e '.[app,heic]'
+.venv/app.done: pyproject.toml constraints.txt requirements.txt | .venv/bin/python
+	.ci/install -r requirements.txt
 	@touch $@
 
 .venv/dev.done: pyproject.toml constraints.txt requirements-dev.txt | .venv/bin/python

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
@@ -12,21 +13,40 @@ T = TypeVar("T")
 
 
 class Memo:
-    """The last few results derived from one thing, by key; they go when it goes.
+    """The last few results of each kind derived from one thing, by key; they go when it goes.
 
     A result that several threads ask for at once is computed once: the others wait.
     """
 
     def __init__(self, size: int = 4) -> None:
         self._size = size
-        self._results: dict[Hashable, Any] = {}  # the most recently used last
+        self._kinds: defaultdict[str, dict[Hashable, Any]] = defaultdict(dict)  # the last used last
         self._lock = threading.RLock()
 
-    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """The result kept under `key`, computed now if there is none."""
+    def get(
+        self, key: Hashable, compute: Callable[[], T], kind: str = "", most: int | None = None
+    ) -> T:
+        """The result kept under `key`, computed now if there is none.
+
+        Args:
+            kind: what the result is; kinds do not push each other out.
+            most: how many of its kind are kept, those used longest ago are let go.
+        """
         with self._lock:
-            result = self._results.pop(key) if key in self._results else compute()
-            self._results[key] = result
-            while len(self._results) > self._size:
-                del self._results[next(iter(self._results))]
+            results = self._kinds[kind]
+            return self.keep(key, results[key] if key in results else compute(), kind, most)
+
+    def keep(self, key: Hashable, result: T, kind: str = "", most: int | None = None) -> T:
+        """Keep a result that was computed already, and return it."""
+        with self._lock:
+            results = self._kinds[kind]
+            results.pop(key, None)
+            results[key] = result
+            while len(results) > (most or self._size):
+                del results[next(iter(results))]
             return result
+
+    def last(self, kind: str) -> Any:
+        """The result of a kind that was used last, or None."""
+        with self._lock:
+            return next(reversed(self._kinds[kind].values()), None)

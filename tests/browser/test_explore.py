@@ -166,6 +166,23 @@ def test_hovering_explores_without_the_server(page: Page, server: str) -> None:
     assert len(sent) == asked
 
 
+def test_other_colours_need_no_numbers_from_the_server(page: Page, server: str) -> None:
+    fetched: list[str] = []
+    canvas = open_page(page, f"{server}/?sample=cat&method=attention&view=all")
+    expect(page.locator(".map-sheet button")).to_have_count(84)
+    page.get_by_role("button", name="Appearance").click()
+    page.wait_for_selector(IDLE)
+    before, small = pixels(canvas), page.locator(".map-sheet canvas").first
+    small_before = pixels(small)
+    page.on("request", lambda request: fetched.append(request.url))
+    page.get_by_role("combobox", name="Colour map").click()
+    page.get_by_role("option", name="viridis").click()
+    redrawn(canvas, before)
+    redrawn(small, small_before)
+    page.wait_for_selector(IDLE)
+    assert [url for url in fetched if not url.startswith("blob:")] == []
+
+
 def test_arrow_keys_move_the_query(page: Page, server: str) -> None:
     canvas = open_page(page, f"{server}/?method=attention&query=4,4")
     canvas.focus()
@@ -321,9 +338,11 @@ def test_arrow_keys_walk_over_the_sheet(page: Page, server: str) -> None:
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_every_method_runs(page: Page, server: str, own: bool, tmp_path: Path) -> None:
-    """On the photo with two subjects, and on one that was uploaded."""
-    open_page(page, f"{server}/?sample=cat-and-coffee")
+def test_every_method_runs(
+    page: Page, server: str, flowers: str, own: bool, tmp_path: Path
+) -> None:
+    """On the photo with two subjects, and in a smaller model on one that was uploaded."""
+    open_page(page, f"{server}/?sample=cat-and-coffee" + (f"&model={flowers}" if own else ""))
     if own:
         photo = tmp_path / "mine.jpg"
         photo.write_bytes(coffee())

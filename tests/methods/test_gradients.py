@@ -80,6 +80,25 @@ class TestMemo:
         assert [ask(key) for key in "abacab"] == list("abacab")
         assert computed == list("abcb")
 
+    def test_kinds_do_not_push_each_other_out(self) -> None:
+        memo = Memo(2)
+        for key in "abc":
+            memo.get(key, lambda key=key: key, "many", most=3)
+            memo.get(key, lambda key=key: key, "one", most=1)
+        memo.keep("a", "kept")
+        recall = [memo.get(key, lambda: "new", "many", most=3) for key in "abc"]
+        assert recall == list("abc")
+        assert memo.get("c", lambda: "new", "one", most=1) == "c"
+        assert memo.get("b", lambda: "new", "one", most=1) == "new"
+        assert memo.get("a", lambda: "new") == "kept"
+
+    def test_the_last_of_a_kind(self) -> None:
+        memo = Memo()
+        assert memo.last("x") is None
+        for key in "aba":
+            memo.get(key, lambda key=key: key, "x")
+        assert memo.last("x") == "a"
+
     def test_threads_that_ask_together_wait_for_one(self) -> None:
         memo, computed, barrier = Memo(), [], threading.Barrier(8)
 

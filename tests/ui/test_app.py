@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
+from visits import answer, recording, session, visit
 
 import vitviz
 from vitviz.ui.controls import photo_picker
 from vitviz.ui.pages import explore
-from vitviz.ui.visit import session as ui_session
+from vitviz.ui.visit import analyse
 
 UI = Path(vitviz.__file__).parent / "ui"
 APP = str(UI / "entry" / "app.py")
@@ -30,7 +31,7 @@ def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         runs.append(1)
         return vitviz.record(vit, photo, whole=whole)
 
-    monkeypatch.setattr(ui_session, "record", counted)
+    monkeypatch.setattr(analyse, "record", counted)
     return runs
 
 
@@ -49,10 +50,6 @@ def png(size: tuple[int, int]) -> bytes:
     buffer = BytesIO()
     Image.effect_noise(size, 50).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def recording(app: AppTest) -> vitviz.Recording:
-    return app.session_state["session"].rec
 
 
 def test_a_sample_is_analysed_when_the_page_opens(forwards: list[int]) -> None:
@@ -85,9 +82,9 @@ def test_labels_are_shown_as_they_are() -> None:
     rec = recording(app)
     label = rec.vit.labels[rec.predictions[0].index]
     renamed = [f"<b>{name}" if name == label else name for name in rec.vit.labels]
-    held = app.session_state["session"]
+    held = session(app)
     vit = replace(rec.vit, labels=tuple(renamed))
-    app.session_state["session"] = replace(held, rec=replace(rec, vit=vit))
+    visit(app).recorded["main"] = replace(held, rec=replace(rec, vit=vit))
     app.run()
     [shown] = [e.proto.body for e in app.get("html") if "<ol" in e.proto.body]
     assert f"&lt;b&gt;{label}" in shown
@@ -127,7 +124,7 @@ def test_a_link_opens_its_photo_layer_head_and_query() -> None:
 def test_a_link_to_no_sample_opens_the_first(sample: str) -> None:
     app = opened(sample=sample)
     assert not app.exception
-    assert app.session_state["session"].data == vitviz.samples()[0].path.read_bytes()
+    assert session(app).photo.data == vitviz.samples()[0].path.read_bytes()
 
 
 def test_an_upload_replaces_the_sample() -> None:
@@ -142,14 +139,14 @@ def test_an_upload_survives_a_look_at_a_sample_and_is_forgotten_when_removed() -
     upload(app, COFFEE)
     app.query_params["sample"] = "rocket"
     app.run()
-    assert app.session_state["session"].data != COFFEE
+    assert session(app).photo.data != COFFEE
     del app.query_params["sample"]  # as the gallery does, or going back in the browser
     app.run()
-    assert app.session_state["session"].data == COFFEE
+    assert session(app).photo.data == COFFEE
     [remove] = [button for button in app.button if button.label == "Remove your photo"]
     remove.click().run()
-    assert "own" not in app.session_state
-    assert app.session_state["session"].data != COFFEE
+    assert visit(app).own is None
+    assert session(app).photo.data != COFFEE
 
 
 def test_a_photo_that_was_taken_leaves_the_uploader_empty() -> None:
@@ -158,7 +155,7 @@ def test_a_photo_that_was_taken_leaves_the_uploader_empty() -> None:
     upload(app, COFFEE)
     assert not app.file_uploader[0].value
     upload(app, vitviz.samples()[1].path.read_bytes())
-    assert app.session_state["session"].data == vitviz.samples()[1].path.read_bytes()
+    assert session(app).photo.data == vitviz.samples()[1].path.read_bytes()
 
 
 def test_a_bad_upload_leaves_the_last_photo_on_the_page() -> None:
@@ -166,12 +163,13 @@ def test_a_bad_upload_leaves_the_last_photo_on_the_page() -> None:
     upload(app, COFFEE)
     upload(app, b"text")
     assert len(app.error) == 1
-    _, error = app.session_state["photo_error"]
+    assert visit(app).refused is not None
+    _, error = visit(app).refused
     assert error.__traceback__ is error.__context__ is None  # they would hold what was uploaded
-    assert app.session_state["session"].data == COFFEE
+    assert session(app).photo.data == COFFEE
     app.file_uploader[0].set_value([]).run()
     assert not app.error
-    assert app.session_state["session"].data == COFFEE
+    assert session(app).photo.data == COFFEE
 
 
 @pytest.mark.parametrize(
@@ -206,9 +204,9 @@ def test_a_photo_of_any_other_size_is_shown_large_enough(size: tuple[int, int]) 
     upload(app, png(size))
     assert not app.exception
     assert not app.error
-    session = app.session_state["session"]
-    assert 448 <= max(session.preview.size) <= 1024
-    assert session.preview.size == pytest.approx([session.factor * side for side in size], abs=0.5)
+    shown = session(app)
+    assert 448 <= max(shown.preview.size) <= 1024
+    assert shown.preview.size == pytest.approx([shown.factor * side for side in size], abs=0.5)
 
 
 @pytest.mark.parametrize("name", ["a\n\n# b.jpg", "`a` [x](y).jpg", "``", " ", "a" * 300])
@@ -238,8 +236,7 @@ def test_every_method_runs_with_every_option(method: str) -> None:
     for name in vitviz.METHODS[method].options:
         widgets = [*app.slider, *app.pills, *app.get("button_group")]
         assert any(f"{method}_{name}" == widget.key for widget in widgets), name
-    _, heat = app.session_state["session"].kept["answer"]
-    assert heat.method == method
+    assert answer(app).method == method
 
 
 def test_a_class_and_its_rival_are_chosen_by_name() -> None:
@@ -249,7 +246,7 @@ def test_a_class_and_its_rival_are_chosen_by_name() -> None:
     cat = next(p for p in rec.predictions if p.label == "tabby").index
     app.selectbox(key="target").set_value("espresso").run()
     app.selectbox(key="versus").set_value("tabby").run()
-    _, shown = app.session_state["session"].kept["answer"]
+    shown = answer(app)
     expected = vitviz.explain(rec, "relevance", target=coffee, versus=cat)
     assert (shown.values == expected.values).all()
     # On another photo the same class is asked for, not what is most probable there.
@@ -269,7 +266,7 @@ def test_the_class_follows_the_photo_until_one_is_chosen() -> None:
         app.query_params["sample"] = sample
         app.run()
         assert app.selectbox(key="target").value is None
-        _, shown = app.session_state["session"].kept["answer"]
+        shown = answer(app)
         top = recording(app).predictions[0]
         expected = vitviz.explain(recording(app), "legrad", target=top.index)
         assert (shown.values == expected.values).all()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from light_model import light_pages
 from streamlit.testing.v1 import AppTest
+from visits import recording, visit
 
 import vitviz
 from vitviz.measures.comparison import measure
@@ -49,7 +50,7 @@ def two_subjects() -> AppTest:
 
 def test_its_numbers_are_the_librarys(two_subjects: AppTest) -> None:
     assert not two_subjects.exception
-    rec = two_subjects.session_state["session"].rec
+    rec = recording(two_subjects)
     expected = measure(rec, "relevance")
     shown = scores(two_subjects)
     assert set(shown) == {"Relevance", "Attention rollout", "Random"}
@@ -76,7 +77,7 @@ def test_another_class_is_measured_for_itself(two_subjects: AppTest) -> None:
     two_subjects.pills(key="methods").set_value(["relevance"]).run()
     two_subjects.selectbox(key="target").set_value("espresso").run()
     assert not two_subjects.exception
-    rec = two_subjects.session_state["session"].rec
+    rec = recording(two_subjects)
     target = next(p.index for p in rec.predictions if p.label == "espresso")
     expected = measure(rec, "relevance", target)
     assert scores(two_subjects)["Relevance"] == pytest.approx(expected.score)
@@ -93,7 +94,7 @@ def test_two_photos_stand_beside_each_other() -> None:
     app = opened(sample="cat", beside="coffee", methods="attention")
     assert not app.exception
     assert len(app.dataframe) == 2
-    other = app.session_state["session beside"].rec
+    other = visit(app).recorded["second"].rec
     [coffee] = [sample for sample in vitviz.samples() if sample.id == "coffee"]
     assert torch.equal(other.pixels, other.vit.transform(vitviz.load_image(coffee.path)))
     expected = measure(other, "attention").score

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from light_model import light_model, light_pages
 from streamlit.testing.v1 import AppTest
+from visits import recording
 
 import vitviz
 from vitviz.inside.heads import ablate, head_importance, head_statistics
@@ -34,10 +35,6 @@ def opened(**params: str) -> AppTest:
     return app
 
 
-def recording(app: AppTest) -> vitviz.Recording:
-    return app.session_state["session"].rec
-
-
 def test_the_table_holds_the_librarys_numbers() -> None:
     app = opened(sample="coffee")
     found = head_statistics(recording(app))
@@ -61,10 +58,10 @@ def test_every_number_over_one_photo_and_over_all(statistic: str) -> None:
 
 def test_importance_is_measured_once_a_photo() -> None:
     app = opened(statistic="importance")
-    shown = app.session_state["session"].kept["importance"]
+    shown = recording(app).derived.last("importance")
     assert (shown == head_importance(recording(app)).heads).all()
     app.segmented_control(key="mode").set_value("switch").run()
-    assert app.session_state["session"].kept["importance"] is shown
+    assert recording(app).derived.last("importance") is shown
     app.segmented_control(key="over").set_value("samples").run()
     assert "choose “This photo”" in app.error[0].value
 

@@ -10,6 +10,7 @@ import timm
 import torch
 from streamlit.testing.v1 import AppTest
 from timm.models import save_for_hf
+from visits import answer, recording
 
 MODELS = {
     "swin": ("swin_tiny_patch4_window7_224", {"depths": (1, 1, 1, 1), "embed_dim": 24}),
@@ -57,7 +58,7 @@ def captions(app: AppTest) -> str:
 def test_each_layer_says_how_it_looks() -> None:
     app = opened(model="swin", attention_layer="0")
     assert "Windows: each of the 56 × 56 patches" in captions(app)
-    heads = app.session_state["session"].rec.num_heads(0)
+    heads = recording(app).num_heads(0)
     pills = next(group for group in app.button_group if group.key == "attention_head")
     assert len(pills.options) == heads + 1
     app.slider(key="attention_layer").set_value(3).run()
@@ -66,11 +67,9 @@ def test_each_layer_says_how_it_looks() -> None:
 
 def test_a_query_is_the_same_place_in_every_layer() -> None:
     app = opened(model="swin", attention_layer="2", query="20,41")
-    asked, heat = app.session_state["session"].kept["answer"]
-    assert asked.query == (20, 41)
-    rec = app.session_state["session"].rec
+    rec = recording(app)
     row = rec.patches(rec.attention(2).mean(0)[5 * 14 + 10], 2).numpy()
-    np.testing.assert_allclose(heat.values, row, rtol=1e-5)
+    np.testing.assert_allclose(answer(app).values, row, rtol=1e-5)
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -102,7 +101,7 @@ def test_the_pooling_heads_method_is_offered_where_there_is_one() -> None:
     others = next(box for box in opened(model="cait").selectbox if box.key == "method")
     assert "Pooling attention" not in others.options
     app = opened(model="siglip", method="pooling")
-    assert app.session_state["session"].kept["answer"][1].method == "pooling"
+    assert answer(app).method == "pooling"
 
 
 def test_a_model_without_maps_is_refused_in_one_sentence() -> None:
@@ -112,11 +111,11 @@ def test_a_model_without_maps_is_refused_in_one_sentence() -> None:
 
 def test_the_whole_photo_can_be_shown_to_a_model_that_takes_any_size() -> None:
     app = opened(sample="tower", whole="true")
-    rec = app.session_state["session"].rec
+    rec = recording(app)
     assert rec.grid[0] < rec.grid[1]
     assert rec.box[:2] == (0, 0)
     app.toggle(key="whole").set_value(False).run()
-    assert app.session_state["session"].rec.grid == (16, 16)
+    assert recording(app).grid == (16, 16)
     assert not any(toggle.key == "whole" for toggle in opened(model="cait").toggle)
 
 

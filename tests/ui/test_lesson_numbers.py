@@ -8,6 +8,7 @@ import re
 import pytest
 import torch
 from lesson_pages import LESSONS, answer, opened
+from visits import recording, visit
 
 import vitviz
 from vitviz.inside.heads import ablate
@@ -30,7 +31,7 @@ from vitviz.zoo.catalogue import COUNTERPART
 
 def test_lesson_1_shows_the_models_own_numbers() -> None:
     app = opened("tokens", step="4", sample="coffee", patch="3,7")
-    rec: vitviz.Recording = app.session_state["session"].rec
+    rec: vitviz.Recording = recording(app)
     with torch.no_grad():
         first = float(rec.vit.module.patch_embed(rec.pixels[None])[0, 3, 7, 0])
     assert f"= {first:.4f}" in app.latex[-1].value
@@ -58,7 +59,7 @@ def test_lesson_7_shows_what_the_library_trained() -> None:
     app.button(key="train").click().run()
     assert not app.exception
     photos = {sample.id: vitviz.load_image(sample.path) for sample in vitviz.samples()}
-    vit: vitviz.Vit = app.session_state["session"].rec.vit
+    vit: vitviz.Vit = recording(app).vit
     crops = [c for seed, name in enumerate(READY_MADE) for c in random_crops(photos[name], 5, seed)]
     inputs = frozen_part(vit, [vit.transform(crop) for crop in crops])
     targets = torch.arange(3).repeat_interleave(5)
@@ -94,14 +95,14 @@ def test_lesson_7_keeps_what_is_right_when_a_file_is_broken() -> None:
     files = [("a.jpg", good, "image/jpeg"), ("b.jpg", b"no photo", "image/jpeg")]
     app.get("file_uploader")[-1].set_value(files).run()
     assert not app.exception
-    album = app.session_state["album"]
+    album = visit(app).album
     assert len(album.photos[0]) == 1
     assert any("b.jpg" in warning.value for warning in app.warning)
     app.segmented_control(key="edited").set_value(1).run()
     app.get("file_uploader")[-1].set_value([files[0]] * 3).run()
     app.button(key="train").click().run()
     assert any("at least 3" in warning.value for warning in app.warning)
-    assert "run" not in app.session_state
+    assert visit(app).trained is None
     assert [len(photos) for photos in album.photos[:2]] == [1, 3]
 
 
@@ -125,7 +126,7 @@ def test_lesson_7_speaks_the_language_of_the_moment() -> None:
     assert all(f"`{name}` 5" in app.main.caption[-1].value for name in ready)
     app.segmented_control(key="edited").set_value(1).run()
     app.text_input[-1].set_value("Mug").run()
-    assert app.session_state["album"].name(1) == "Mug"
+    assert visit(app).album.names[1].typed == "Mug"
     assert app.dataframe[0].value["class"].tolist() == ready  # that run was before
 
 
@@ -142,7 +143,7 @@ def test_lesson_1_cuts_otherwise() -> None:
 def test_lesson_2_shows_the_runs_of_the_model() -> None:
     app = opened("positions", step="7", sample="coffee")
     answer(app, right=True)
-    rec = app.session_state["session"].rec
+    rec = recording(app)
     order = torch.randperm(256, generator=torch.Generator().manual_seed(0))
     bare = without_positions(rec)
     assert (
@@ -155,7 +156,7 @@ def test_lesson_2_shows_the_runs_of_the_model() -> None:
 
 def test_lesson_3_shows_the_heads_own_numbers() -> None:
     app = opened("attention", step="4", sample="coffee", patch="3,7", in_layer="5", in_head="2")
-    rec = app.session_state["session"].rec
+    rec = recording(app)
     weights = rec.attention_row(5, (3, 7))[2]
     assert f"= {weights.max():.4f}" in app.latex[-1].value
     app_2 = opened("attention", step="2", sample="coffee", patch="3,7", in_layer="5", in_head="2")
@@ -189,7 +190,7 @@ def test_lesson_3_explains_a_wrong_answer(field: str, answer: float, said: str) 
 
 def test_lesson_4_adds_up_to_the_layers_output() -> None:
     app = opened("manyheads", step="4", sample="coffee", patch="3,7", in_layer="5")
-    rec = app.session_state["session"].rec
+    rec = recording(app)
     out: list[torch.Tensor] = []
     attention = rec.vit.module.blocks[5].attn
     hook = attention.register_forward_hook(lambda *called: out.append(called[-1]))
@@ -204,7 +205,7 @@ def test_lesson_4_adds_up_to_the_layers_output() -> None:
 def test_lesson_4_opens_with_the_head_that_matters_most_to_the_cat() -> None:
     app = opened("manyheads", step="5", sample="cat")
     answer(app, right=True)
-    rec = app.session_state["session"].rec
+    rec = recording(app)
     best = rec.predictions[0]
     changes = {
         (layer, head): sum(
@@ -223,7 +224,7 @@ def test_lesson_4_opens_with_the_head_that_matters_most_to_the_cat() -> None:
 
 def test_lesson_4_cuts_a_layer_into_other_heads() -> None:
     app = opened("manyheads", step="6", sample="coffee", patch="3,7")
-    rec = app.session_state["session"].rec
+    rec = recording(app)
     app.select_slider(key="heads_of_width").set_value(12).run()
     assert not app.exception
     assert [metric.value for metric in app.metric] == ["32", "12", f"{12 * 257**2:,}"]
@@ -232,7 +233,7 @@ def test_lesson_4_cuts_a_layer_into_other_heads() -> None:
 
 def test_lesson_5_shows_the_stream_and_ends_with_the_prediction() -> None:
     app = opened("layers", step="1", sample="coffee", in_layer="4")
-    rec = app.session_state["session"].rec
+    rec = recording(app)
     after = float(residual_stream(rec).states[5, 0, 0])
     assert f"= {after:.4f}" in app.latex[-1].value
     app = opened("layers", step="4", sample="coffee")
@@ -244,7 +245,7 @@ def test_lesson_5_shows_the_stream_and_ends_with_the_prediction() -> None:
 
 def test_lesson_6_shows_the_models_logit() -> None:
     app = opened("prediction", step="1", sample="coffee", of_class="pill bottle")
-    rec = app.session_state["session"].rec
+    rec = recording(app)
     index = next(p.index for p in rec.predictions if p.label == "pill bottle")
     shown = float(app.latex[-1].value.rsplit("= ", 1)[1].strip("$\n"))
     assert shown == pytest.approx(float(rec.logits[index]), abs=2e-4)
@@ -259,7 +260,7 @@ def test_lesson_6_judges_by_deletion() -> None:
     answer(app, right=True)
     [button] = [b for b in app.button if b.label == texts("en")["prediction"]["judge"]["measure"]]
     button.click().run()
-    rec = app.session_state["session"].rec
+    rec = recording(app)
     index = next(p.index for p in rec.predictions if p.label == "Persian cat")
     maps = [vitviz.explain(rec, "attention"), vitviz.explain(rec, "relevance", target=index)]
     areas = [deletion(rec, heat, index, steps=STEPS).area for heat in maps]
@@ -309,12 +310,12 @@ def test_lesson_9_takes_a_second_photo_of_the_visitors_own() -> None:
     assert not app.exception
     [picture] = app.get("image")
     assert "cosine 1.000" not in str(picture.proto)
-    assert "second photo" not in app.session_state
+    assert visit(app).second is None
 
 
 def test_lesson_8_rings_the_artefact_tokens() -> None:
     app = opened("cost", step="6", sample="cat")
-    marked = artefact_patches(app.session_state["session"].rec)
+    marked = artefact_patches(recording(app))
     [photo] = [part for part in app.get("bidi_component") if "lesson_photo" in part.proto.id]
     rings = json.loads(photo.proto.json)["marks"]
     assert rings == [[int(row), int(col)] for row, col in marked.nonzero()]

@@ -11,6 +11,7 @@ import pytest
 from lesson_pages import LESSONS, SCREENS, answer, opened
 from PIL import Image
 from streamlit.testing.v1 import AppTest
+from visits import visit
 
 from vitviz import Recording, Vit, record
 from vitviz.ui.course.lesson import CHECK, Lesson
@@ -121,7 +122,7 @@ def test_no_lesson_misreads_what_another_kept_with_the_photo() -> None:
         for step in range(1, len(LESSONS[name].screens) + 1):
             app.segmented_control(key="step").set_value(step).run()
             answer(app, right=True)
-            assert (app.session_state["lesson"], app.session_state["step"]) == (name, step)
+            assert (visit(app).lesson, app.session_state["step"]) == (name, step)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -14,8 +14,8 @@ import torch
 from fake_hub import NAME, Hub
 from streamlit.testing.v1 import AppTest
 from timm.models import save_for_hf
+from visits import recording, visit
 
-import vitviz
 from vitviz.ui.controls import model_picker
 from vitviz.zoo.catalogue import BUNDLED, CURATED
 from vitviz.zoo.hub import cached_weights
@@ -62,10 +62,6 @@ def run(script: str, **params: str) -> AppTest:
     for key, value in params.items():
         app.query_params[key] = value
     return app.run()
-
-
-def recording(app: AppTest) -> vitviz.Recording:
-    return app.session_state["session"].rec
 
 
 def choose(app: AppTest, name: str) -> None:
@@ -171,7 +167,7 @@ def test_with_leave_they_are_fetched_after_a_click(hub: Hub) -> None:
     assert hub.asked == []
     assert any("about 39 MB" in text.value for text in app.markdown)
     assert any("licence apache-2.0" in text.value for text in app.markdown)
-    assert "session" not in app.session_state
+    assert not visit(app).recorded
     [fetch] = [button for button in app.button if button.label == "Fetch the weights"]
     fetch.click().run()
     assert not app.exception
@@ -238,8 +234,8 @@ def test_another_model_can_stand_beside_it_on_compare() -> None:
     app = opened("compare", methods="attention", beside="flowers", sample="coffee")
     assert not app.exception
     assert not app.error
-    assert app.session_state["session"].rec.vit.name == BUNDLED
-    assert app.session_state["session beside"].rec.vit.name == "flowers"
+    assert recording(app).vit.name == BUNDLED
+    assert visit(app).recorded["second"].rec.vit.name == "flowers"
     assert len(app.dataframe) == 2
 
 

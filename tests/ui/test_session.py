@@ -8,6 +8,7 @@ from weakref import ref
 
 import pytest
 import timm
+import visits
 from streamlit.testing.v1 import AppTest
 from timm.models import save_for_hf
 
@@ -29,8 +30,8 @@ def opened() -> AppTest:
     return app
 
 
-def recording(app: AppTest) -> ref[vitviz.Recording]:
-    return ref(app.session_state["session"].rec)
+def recorded(app: AppTest) -> ref[vitviz.Recording]:
+    return ref(visits.recording(app))
 
 
 def gone(rec: ref[vitviz.Recording]) -> bool:
@@ -43,17 +44,17 @@ pytestmark = pytest.mark.usefixtures("light")
 
 def test_a_photo_that_was_replaced() -> None:
     app = opened()
-    before = recording(app)
+    before = recorded(app)
     app.query_params["sample"] = "coffee"
     app.run()
     app.run()  # Streamlit keeps the state of the run before
     assert gone(before)
-    assert not gone(recording(app))
+    assert not gone(recorded(app))
 
 
 def test_a_visitor_who_left() -> None:
     app = opened()
-    before = recording(app)
+    before = recorded(app)
     del app
     assert gone(before)
 
@@ -66,7 +67,7 @@ def test_a_recording_of_another_model_goes_before_the_next_is_loaded(
     save_for_hf(module, tmp_path / "other", safe_serialization=True)
     monkeypatch.setenv("VITVIZ_MODELS", str(tmp_path))
     app = opened()
-    before, seen = recording(app), []
+    before, seen = recorded(app), []
     take = Shelf.take
 
     def taken(shelf: Shelf, name: str) -> vitviz.Vit:
@@ -80,4 +81,4 @@ def test_a_recording_of_another_model_goes_before_the_next_is_loaded(
     assert not app.exception
     assert seen
     assert all(seen)
-    assert app.session_state["session"].rec.vit.name == "other"
+    assert visits.recording(app).vit.name == "other"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from visits import recording
 
 import vitviz
 from vitviz.ui.visit import session as ui_session
@@ -86,4 +87,4 @@ def test_a_third_waits_while_two_decode_or_run_the_model(
         assert not begun.is_set()
     third.join()
     assert begun.is_set()
-    assert isinstance(app.session_state["session"].rec, vitviz.Recording)
+    assert isinstance(recording(app), vitviz.Recording)

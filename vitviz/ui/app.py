@@ -13,7 +13,8 @@ from vitviz.ui.course.page import lessons, show
 from vitviz.ui.pages import compare, explore, heads
 from vitviz.ui.visit.language import t, widget_words
 from vitviz.ui.visit.memory import leave_out_imports
-from vitviz.ui.visit.server import send_at_once
+from vitviz.ui.visit.state import visit
+from vitviz.ui.visit.streamlit_private import send_at_once
 
 HERE = Path(__file__).parent
 EXPLORE, COMPARE, HEADS = ":material/visibility:", ":material/balance:", ":material/grid_view:"
@@ -46,6 +47,7 @@ def main() -> None:
     )
     keep_link(page.url_path)
     page.run()
+    visit().decoded = None  # no page needed it now
 
 
 def _page_of(lesson: Lesson) -> Callable[[], None]:

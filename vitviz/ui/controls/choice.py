@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-WRITTEN = "written into the address"
+from vitviz.ui.visit.state import visit
 
 
 def choice(
@@ -29,7 +29,7 @@ def choice(
         say: the words for an id.
         details: passed on to the widget.
     """
-    named, written = st.query_params.get(key), st.session_state.setdefault(WRITTEN, {})
+    named, written = st.query_params.get(key), visit().written
     held = st.session_state.get(key, default)
     if key not in st.session_state or named != written.get(key):  # opened by a link, or went back
         held = default if named is None else _read(named, isinstance(default, list))
@@ -38,11 +38,11 @@ def choice(
     st.session_state[key] = held if known else default
     words = {option: say(option) for option in options}  # of this run's language, also after it
     chosen = widget(label, options, format_func=words.__getitem__, key=key, **details)
-    written[key] = None if chosen == default else _write(chosen)
-    if written[key] is None:
+    text = written[key] = None if chosen == default else _write(chosen)
+    if text is None:
         st.query_params.pop(key, None)
-    elif written[key] != named:
-        st.query_params[key] = written[key]
+    elif text != named:
+        st.query_params[key] = text
     return chosen
 
 

@@ -9,15 +9,16 @@ import streamlit as st
 
 from vitviz.errors import ModelError, ModelUnavailable, VitvizError
 from vitviz.ui.controls.photo_picker import as_code
+from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import ENGLISH, entry, explained, language, language_switch, t
 from vitviz.ui.visit.shelf import check_size
+from vitviz.ui.visit.state import visit
 from vitviz.zoo.catalogue import BUNDLED, Offer, count, offer, offers, search
 from vitviz.zoo.load import fetch
 from vitviz.zoo.settings import allow_downloads
 
 MODEL, ICON = "model", ":material/deployed_code:"
 MOST_FOUND = 20
-FAILED = "why fetching failed"
 BYTES = 4  # of a parameter, as timm's weights are stored
 
 
@@ -30,11 +31,11 @@ def page_head(title: str) -> Offer:
         found = offer(chosen)
     except ModelError as error:
         found, wrong = offer(BUNDLED), error
-    st.session_state[MODEL] = found.name
+    visit().model = found.name
     with st.container(horizontal=True, vertical_alignment="center", key="page_head"):
         st.title(title, anchor=False, width="content")
         label = t("models.model", name=as_code(found.name))
-        if st.button(f"{label} :material/keyboard_arrow_down:", icon=ICON, key="choose_model"):
+        if st.button(f"{label} :material/keyboard_arrow_down:", icon=ICON, key=keys.MODEL_MENU):
             _choose(found.name)
     if wrong:
         st.warning(explained(wrong), icon=":material/link_off:")
@@ -60,7 +61,10 @@ def _choose(current: str) -> None:
 def model_list(current: str) -> None:
     """The models on this machine and the curated ones, or what a search in timm finds."""
     text = st.text_input(
-        t("models.search"), key="model_search", placeholder="dinov2 small", icon=":material/search:"
+        t("models.search"),
+        key=keys.MODEL_SEARCH,
+        placeholder="dinov2 small",
+        icon=":material/search:",
     )
     if not text.strip():
         st.caption(t("models.about"))
@@ -88,7 +92,7 @@ def _row(model: Offer, number: int, chosen: bool) -> None:
         st.markdown(described(model))
         if st.button(
             t("models.chosen" if chosen else "models.choose"),
-            key=f"choose {model.name}",
+            key=keys.MODEL_CHOICE.format(model.name),
             disabled=chosen,
             on_click=pick,
             args=(model.name,),
@@ -150,7 +154,8 @@ def is_here(model: Offer) -> bool:
 def _offer_to_fetch(model: Offer) -> None:
     """A button that fetches the weights, then a bar and a button that stops it."""
     megabytes = round((model.parameters or count(model.name)) * BYTES / 1e6)
-    if failed := st.session_state.pop(FAILED, None):
+    failed, visit().fetch_failed = visit().fetch_failed, None
+    if failed:
         st.error(explained(failed), icon=":material/cloud_off:")
     place = st.empty()
     with place.container():
@@ -167,7 +172,7 @@ def _offer_to_fetch(model: Offer) -> None:
     try:
         fetch(model.name, lambda share: bar.progress(share, t("models.fetching")))
     except VitvizError as error:
-        st.session_state[FAILED] = error
+        visit().fetch_failed = error
     finally:
         lock.release()
     st.rerun()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from base64 import b64decode
-from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import streamlit as st
+from PIL import Image
 from urllib3.util import parse_url
 
 from vitviz.errors import ImageError
@@ -15,7 +16,10 @@ from vitviz.photos.load import MAX_BYTES, load_image, too_large
 from vitviz.photos.samples import samples
 from vitviz.photos.web import fetch_image
 from vitviz.ui.parts.browser import component, thumbnail
+from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import ENGLISH, LANG, explained, library_text, t
+from vitviz.ui.visit.session import Photo
+from vitviz.ui.visit.state import visit, without_frames
 from vitviz.ui.visit.turns import turn
 from vitviz.zoo.catalogue import BUNDLED
 
@@ -24,18 +28,6 @@ THUMB = 112  # px
 OWN = "own"
 SOURCES = FILE, CAMERA, ADDRESS = "file", "camera", "address"
 _component = component("photo_gallery")
-
-
-@dataclass(frozen=True)
-class Photo:
-    """The chosen photo: its file, its name, a description for those who do not see it, and of a
-    sample ImageNet's classes that fit."""
-
-    data: bytes
-    name: str
-    alt: str
-    thumb: str
-    classes: tuple[str, ...] | None = None
 
 
 def sample_photos() -> dict[str, tuple[str, Photo]]:
@@ -49,21 +41,23 @@ def sample_photos() -> dict[str, tuple[str, Photo]]:
     }
 
 
-@st.cache_data(show_spinner=False)
+@st.cache_resource(show_spinner=False)
 def _opened_samples() -> dict[str, tuple[str, Photo]]:
-    return {
-        sample.id: (
-            sample.title,
-            Photo(
-                sample.path.read_bytes(),
-                sample.id,
-                sample.alt,
-                thumbnail(load_image(sample.path), THUMB),
-                sample.classes,
-            ),
-        )
-        for sample in samples()
-    }
+    """The samples in English, shared by all visitors."""
+    found = {}
+    for sample in samples():
+        photo, _ = _photo(sample.path.read_bytes(), sample.id, sample.alt, sample.classes)
+        found[sample.id] = sample.title, photo
+    return found
+
+
+def _photo(
+    data: bytes, name: str, alt: str, classes: tuple[str, ...] | None = None
+) -> tuple[Photo, Image.Image]:
+    """The photo in a file, and what was decoded for its thumbnail."""
+    decoded = load_image(data)
+    key = hashlib.sha256(data).hexdigest()
+    return Photo(key, data, name, alt, thumbnail(decoded, THUMB), classes), decoded
 
 
 def choose_photo() -> Photo:
@@ -72,11 +66,11 @@ def choose_photo() -> Photo:
     The address says which sample it is; without one it is the visitor's own photo.
     """
     offered = sample_photos()
-    own: Photo | None = st.session_state.get(OWN)
+    own = visit().own
     chosen = st.query_params.get("sample")
     if chosen not in offered:
         chosen = OWN if own else next(iter(offered))
-    st.session_state["sample"] = chosen
+    visit().sample = chosen
     photos = [{"id": key, "title": title, "thumb": p.thumb} for key, (title, p) in offered.items()]
     if own:
         photos.insert(0, {"id": OWN, "title": t("photo.yours"), "thumb": own.thumb})
@@ -84,11 +78,11 @@ def choose_photo() -> Photo:
         own_photo_menu(own)
         _component(
             data={"photos": photos, "chosen": chosen, "max_bytes": MAX_BYTES},
-            key="gallery",
-            on_picked_change=lambda: pick(st.session_state["gallery"].picked),
+            key=keys.GALLERY,
+            on_picked_change=lambda: pick(st.session_state[keys.GALLERY].picked),
             on_brought_change=take_brought,
         )
-    if refused := st.session_state.get("photo_error"):
+    if refused := visit().refused:
         name, error = refused
         st.error(f"{as_code(name)}: {explained(error)}", icon=":material/broken_image:")
     if own and chosen == OWN:
@@ -99,19 +93,24 @@ def choose_photo() -> Photo:
 def keep_link(page: str) -> None:
     """Put sample, model and language into the address again after a move to another page, which
     drops them."""
-    moved = st.session_state.get("page", page) != page
-    for key, usual in (("sample", OWN), ("model", BUNDLED), (LANG, ENGLISH)):
-        held = st.session_state.get(key, usual)
-        if moved and held != usual and key not in st.query_params:
-            st.query_params[key] = held
-    st.session_state["page"] = page
+    last = visit()
+    shown = {"sample": (last.sample, OWN), "model": (last.model, BUNDLED)}
+    shown[LANG] = last.language, ENGLISH
+    if last.page not in (None, page):
+        for key, (held, usual) in shown.items():
+            if held and held != usual and key not in st.query_params:
+                st.query_params[key] = held
+    last.page = page
 
 
 def own_photo_menu(own: Photo | None) -> None:
     """File, camera or web address. A photo that was taken closes the menu and empties it."""
-    taken = st.session_state.get("taken", 0)
+    taken = visit().taken
     with st.popover(
-        t("photo.own"), icon=":material/add_a_photo:", key=f"menu{taken}", on_change="rerun"
+        t("photo.own"),
+        icon=":material/add_a_photo:",
+        key=keys.PHOTO_MENU.format(taken),
+        on_change="rerun",
     ):
         source = st.segmented_control(
             t("photo.from"),
@@ -120,40 +119,40 @@ def own_photo_menu(own: Photo | None) -> None:
             required=True,
             format_func=lambda source: t(f"photo.{source}"),
             label_visibility="collapsed",
-            key="source",
+            key=keys.PHOTO_SOURCE,
         )
         if source == FILE:
-            key = f"upload{taken}"
+            key = keys.UPLOAD.format(taken)
             st.file_uploader(t("photo.upload"), FILES, key=key, on_change=take_file, args=[key])
         elif source == CAMERA:
-            key = f"camera{taken}"
+            key = keys.CAMERA.format(taken)
             st.camera_input(t("photo.take"), key=key, on_change=take_file, args=[key])
         else:
             take_from_address()
         st.caption(t("photo.promise"))
         if own:
-            st.button(t("photo.remove"), icon=":material/delete:", on_click=forget)
+            st.button(t("photo.remove"), icon=":material/delete:", on_click=visit().forget_photo)
 
 
 def take_file(key: str) -> None:
     """The uploaded file, or the camera's picture."""
-    st.session_state.pop("photo_error", None)
+    visit().refused = None
     if file := st.session_state[key]:
         take(file.getvalue(), file.name)
 
 
 def take_brought() -> None:
     """What was pasted or dropped on the page."""
-    file = st.session_state["gallery"].brought
+    file = st.session_state[keys.GALLERY].brought
     if file["data"] is None:
-        st.session_state["photo_error"] = file["name"], too_large()
+        visit().refused = file["name"], too_large()
     else:
         take(b64decode(file["data"]), file["name"])
 
 
 def take_from_address() -> None:
-    with st.form("address", border=False):
-        url = st.text_input(t("photo.where"), placeholder="https://", key="url")
+    with st.form(keys.ADDRESS_FORM, border=False):
+        url = st.text_input(t("photo.where"), placeholder="https://", key=keys.PHOTO_ADDRESS)
         if not st.form_submit_button(t("photo.get"), icon=":material/download:"):
             return
     try:
@@ -169,29 +168,33 @@ def take_from_address() -> None:
 def take(data: bytes, name: str) -> None:
     """Make these bytes the visitor's photo; a file that is none changes nothing but says so."""
     try:
-        with turn():
-            thumb = thumbnail(load_image(data), THUMB)
+        visit().own = open_photo(data, name)
     except ImageError as error:
-        st.session_state["photo_error"] = name, copy(error)  # its traceback holds the file
+        visit().refused = name, without_frames(error)
         return
-    st.session_state[OWN] = Photo(data, name, "", thumb)
-    st.session_state["taken"] = st.session_state.get("taken", 0) + 1
+    visit().taken += 1
     pick(OWN)
+
+
+def open_photo(data: bytes, name: str) -> Photo:
+    """A photo of the visitor's; what was decoded waits for its first recording.
+
+    Raises:
+        ImageError: if the file is no usable photo.
+    """
+    with turn():
+        photo, decoded = _photo(data, name, "")
+    visit().decoded = photo.key, decoded
+    return photo
 
 
 def pick(photo: str) -> None:
     """Choose a photo of the gallery; a sample goes into the link, one's own photo cannot."""
-    st.session_state.pop("photo_error", None)
+    visit().refused = None
     if photo == OWN:
         st.query_params.pop("sample", None)
     else:
         st.query_params["sample"] = photo
-
-
-def forget() -> None:
-    """Keep nothing of the visitor's own photo."""
-    for key in (OWN, "photo_error", "session", "session beside"):
-        st.session_state.pop(key, None)
 
 
 def as_code(text: str) -> str:

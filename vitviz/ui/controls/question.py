@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from vitviz.recording.recording import Query, Recording
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.photo_picker import as_code
 from vitviz.ui.parts.browser import URL
+from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, library_text, t
 
 FIRST, MEAN = next(iter(METHODS)), "mean"
@@ -28,12 +30,18 @@ class Question:
     options: dict[str, Any]
     classes: dict[str, int]
 
+    @property
+    def key(self) -> Hashable:
+        """The same for equal questions."""
+        parts = (*self.options.items(), *self.classes.items())
+        return self.method, self.query, frozenset(parts)
+
 
 def map_controls(rec: Recording) -> Question:
     """Method, class, the method's options and the query."""
     st.subheader(t("ask.heading"), anchor=False)
     method: str = choice(
-        st.selectbox, t("ask.method"), methods_for(rec), FIRST, "method", method_title
+        st.selectbox, t("ask.method"), methods_for(rec), FIRST, keys.METHOD, method_title
     )
     chosen = METHODS[method]
     st.caption(library_text(f"methods.{method}.question", chosen.question), help=chosen.reference)
@@ -59,14 +67,14 @@ def class_controls(rec: Recording, method: str) -> dict[str, int]:
     top = rec.predictions[0].label
     hint = t("ask.top", label=label(top))
     first = choice(
-        st.selectbox, t("ask.class"), list(names), None, "target", label, placeholder=hint
+        st.selectbox, t("ask.class"), list(names), None, keys.TARGET, label, placeholder=hint
     )
     classes = {"target": names[first]} if first else {}
     if METHODS[method].contrastive:
         others = [name for name in names if name != (first or top)]
         hint = t("ask.any_other")
         second = choice(
-            st.selectbox, t("ask.versus"), others, None, "versus", label, placeholder=hint
+            st.selectbox, t("ask.versus"), others, None, keys.VERSUS, label, placeholder=hint
         )
         if second is not None:
             classes["versus"] = names[second]
@@ -79,14 +87,14 @@ def query_control(rec: Recording) -> Query:
         text = st.text_input(
             t("ask.query"),
             placeholder=t("ask.class_token"),
-            key="query",
+            key=keys.QUERY,
             bind=URL,
             help=t("ask.query_help"),
         )
         st.button(
             t("ask.back_to_class_token"),
             icon=":material/undo:",
-            on_click=lambda: st.session_state.update(query=""),
+            on_click=lambda: st.session_state.update({keys.QUERY: ""}),
             disabled=not text,
         )
     return parse_query(rec, text)
@@ -95,7 +103,7 @@ def query_control(rec: Recording) -> Query:
 def control(rec: Recording, method: str, name: str, layer: int) -> Any:
     """The widget for one option of a method; heads are those of `layer`."""
     option = METHODS[method].options[name]
-    key, title = f"{method}_{name}", option_title(name, option)
+    key, title = keys.OPTION.format(method, name), option_title(name, option)
     if isinstance(option, LayerOption):
         last = rec.num_layers - 1
         first = option.default % rec.num_layers  # always the same: the link leaves it out
@@ -152,7 +160,7 @@ def map_meaning(rec: Recording, question: Question) -> str:
     return " ".join(words)
 
 
-def how_to_ask(rec: Recording, question: Question) -> str:
+def click_hint(rec: Recording, question: Question) -> str:
     """One line below the photo: what a click does."""
     method = METHODS[question.method]
     if not method.has_query:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from io import BytesIO
 
 import streamlit as st
@@ -14,78 +13,45 @@ from vitviz.photos.load import load_image
 from vitviz.photos.samples import samples
 from vitviz.training.augmentation import random_crops
 from vitviz.ui.controls.photo_picker import FILES, as_code
+from vitviz.ui.visit import keys
+from vitviz.ui.visit.album import MOST_CLASSES, Album, ClassName
 from vitviz.ui.visit.language import explained, t
+from vitviz.ui.visit.state import visit, without_frames
 from vitviz.ui.visit.turns import turn
 
-MOST_PHOTOS, LEAST_PHOTOS, MOST_CLASSES = 20, 3, 5
+MOST_PHOTOS, LEAST_PHOTOS = 20, 3
 KEPT_SIDE = 640  # px of the longer side of a training photo that is kept
 READY_MADE = ("cat", "coffee", "flower")
 
 
-@dataclass(frozen=True)
-class ClassName:
-    """What a class is called: as the visitor typed it; else, in the language of the moment, as the
-    ready-made class or by its number."""
-
-    number: int
-    ready: str = ""
-    typed: str = ""
-
-    def __str__(self) -> str:
-        if typed := self.typed.strip():
-            return typed
-        key = self.ready or "unnamed"
-        return t(f"training.run.{key}", number=self.number)
-
-
-@dataclass
-class Album:
-    """The visitor's classes: their names and their photos' files, in memory only."""
-
-    names: list[ClassName] = field(
-        default_factory=lambda: [ClassName(index + 1) for index in range(MOST_CLASSES)]
-    )
-    photos: list[list[bytes]] = field(default_factory=lambda: [[] for _ in range(MOST_CLASSES)])
-    emptied: int = 0  # how often the upload field was emptied: part of its key
-    refused: list[tuple[str, ImageError]] = field(default_factory=list)  # files of the last upload
-    overfull: bool = False  # whether that upload had more photos than a class takes
-
-    def name(self, index: int) -> str:
-        """A class's name in the visitor's language."""
-        return str(self.names[index])
-
-    @property
-    def used(self) -> list[int]:
-        """The classes that have photos."""
-        return [index for index, photos in enumerate(self.photos) if photos]
-
-
-def own_album() -> Album:
-    """This visitor's."""
-    return st.session_state.setdefault("album", Album())
+def class_title(name: ClassName) -> str:
+    """A class's name in the visitor's language."""
+    if typed := name.typed.strip():
+        return typed
+    return t(f"training.run.{name.ready or 'unnamed'}", number=name.number)
 
 
 def edit_album(album: Album) -> None:
     """One class at a time: its name and its photos."""
-    names = [album.name(index) for index in range(MOST_CLASSES)]  # of this run, also after it
+    names = [class_title(name) for name in album.names]  # of this run, also after it
     index = st.segmented_control(
         t("training.run.class"),
         range(MOST_CLASSES),
         default=0,
         required=True,
         format_func=names.__getitem__,
-        key="edited",
+        key=keys.EDITED_CLASS,
     )
     st.text_input(
         t("training.run.name"),
         album.names[index].typed,
         max_chars=30,
         placeholder=names[index],
-        key=f"name{index}.{album.emptied}",
+        key=keys.CLASS_NAME.format(index, album.emptied),
         on_change=_take_name,
-        args=(index, f"name{index}.{album.emptied}"),
+        args=(index, keys.CLASS_NAME.format(index, album.emptied)),
     )
-    key = f"photos{index}.{album.emptied}"
+    key = keys.CLASS_PHOTOS.format(index, album.emptied)
     st.file_uploader(
         t("training.run.photos", least=LEAST_PHOTOS, most=MOST_PHOTOS),
         FILES,
@@ -104,19 +70,19 @@ def edit_album(album: Album) -> None:
             t("training.run.remove"),
             icon=":material/delete:",
             type="tertiary",
-            key="remove",
+            key=keys.REMOVE_PHOTOS,
             on_click=album.photos[index].clear,
         )
 
 
 def _take_name(index: int, key: str) -> None:
-    names = own_album().names
+    names = visit().album.names
     names[index] = replace(names[index], typed=st.session_state[key])
 
 
 def _take_files(index: int, key: str) -> None:
     """Keep what can be used of the uploaded files, and say why the others cannot."""
-    album = own_album()
+    album = visit().album
     album.refused, album.overfull = [], False
     for file in st.session_state[key]:
         if len(album.photos[index]) == MOST_PHOTOS:
@@ -126,7 +92,7 @@ def _take_files(index: int, key: str) -> None:
             with turn():
                 album.photos[index].append(_small_file(load_image(file.getvalue())))
         except ImageError as error:
-            album.refused.append((file.name, copy(error)))  # its traceback holds the file
+            album.refused.append((file.name, without_frames(error)))
     album.emptied += 1
 
 
@@ -139,19 +105,19 @@ def _small_file(photo: Image.Image) -> bytes:
 
 def take_samples() -> None:
     """Crops of three samples as three classes."""
-    album = Album(emptied=own_album().emptied + 1)
+    album = Album(emptied=visit().album.emptied + 1)
     found = {sample.id: sample for sample in samples()}
     with turn():
         for index, name in enumerate(READY_MADE):
             album.names[index] = ClassName(index + 1, name)
             crops = random_crops(load_image(found[name].path), 5, seed=index)
             album.photos[index] = [_small_file(crop) for crop in crops]
-    st.session_state["album"] = album
+    visit().album = album
 
 
 def list_album(album: Album) -> None:
     """How many photos each class has."""
-    counts = [f"{as_code(album.name(i))} {len(album.photos[i])}" for i in album.used]
+    counts = [f"{as_code(class_title(album.names[i]))} {len(album.photos[i])}" for i in album.used]
     st.caption(" · ".join(counts) or t("training.run.empty"))
 
 
@@ -161,6 +127,6 @@ def is_enough(album: Album) -> bool:
     if len(album.used) < 2:
         st.warning(t("training.run.one_class"), icon=":material/info:")
     elif poor:
-        few = as_code(album.name(poor[0]))
+        few = as_code(class_title(album.names[poor[0]]))
         st.warning(t("training.run.too_few", name=few, least=LEAST_PHOTOS), icon=":material/info:")
     return len(album.used) > 1 and not poor

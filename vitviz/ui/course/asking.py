@@ -6,12 +6,14 @@ from typing import Any
 
 import streamlit as st
 
+from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import entry
+from vitviz.ui.visit.state import visit
 
 
 def is_presenting() -> bool:
     """Large type and arrow keys, by the switch or the address."""
-    return bool(st.session_state.get("present", st.query_params.get("present") == "true"))
+    return bool(st.session_state.get(keys.PRESENT, st.query_params.get(keys.PRESENT) == "true"))
 
 
 def ask(key: str, heading: str) -> bool:
@@ -34,7 +36,7 @@ def ask(key: str, heading: str) -> bool:
 
 def answered(key: str) -> int | None:
     """Which answer was chosen: it outlives a move to another step."""
-    given: dict[str, int | None] = st.session_state.setdefault("answers", {})
+    given = visit().answers
     if key in st.session_state:
         given[key] = st.session_state[key]
     return given.get(key)

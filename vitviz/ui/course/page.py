@@ -16,8 +16,11 @@ from vitviz.ui.course.asking import answered, ask, feedback, is_presenting
 from vitviz.ui.course.lesson import CHECK, TRY, Lesson, Step
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.parts.browser import URL
+from vitviz.ui.visit import keys
+from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import entry, explained, language, language_switch, t
-from vitviz.ui.visit.session import Session, analyse
+from vitviz.ui.visit.session import Session
+from vitviz.ui.visit.state import visit
 from vitviz.zoo.load import bundled_models
 
 
@@ -31,7 +34,7 @@ def show(lesson: Lesson) -> None:
         number = _walk(lesson)
         with stage:
             try:
-                session = analyse(photo.data, bundled_models()[0])
+                session = analyse(photo, bundled_models()[0])
                 _screen(lesson, session, lesson.screens[number - 1])
             except VitvizError as error:
                 st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
@@ -41,8 +44,8 @@ def _head(lesson: Lesson) -> None:
     """Title and goal, presenter and worksheets."""
     with st.container(horizontal=True, vertical_alignment="center", key="lesson_head"):
         st.title(f"{lesson.number} · {lesson.text('title')}", anchor=False)
-        st.toggle(t("lesson.present"), key="present", bind=URL)
-        with st.popover(t("lesson.worksheet"), icon=":material/print:", key="worksheets"):
+        st.toggle(t("lesson.present"), key=keys.PRESENT, bind=URL)
+        with st.popover(t("lesson.worksheet"), icon=":material/print:", key=keys.WORKSHEETS):
             for answers in (False, True):
                 kind = "answers" if answers else "blanks"
                 st.download_button(
@@ -51,7 +54,7 @@ def _head(lesson: Lesson) -> None:
                     f"vitviz-{lesson.number}-{lesson.id}-{kind}.html",
                     "text/html",
                     on_click="ignore",
-                    key=f"worksheet_{kind}",
+                    key=keys.WORKSHEET.format(kind),
                 )
     if not is_presenting():
         st.caption(f"**{t('lesson.goal')}** {lesson.text('goal')}")
@@ -105,9 +108,9 @@ def _check(lesson: Lesson) -> None:
 
 def _walk(lesson: Lesson) -> int:
     """Back, the steps, next; a presenter walks with the arrow keys."""
-    if st.session_state.get("lesson") != lesson.id:  # another one starts at its first step
-        st.session_state.pop("step", None)
-        st.session_state["lesson"] = lesson.id
+    if visit().lesson != lesson.id:  # another one starts at its first step
+        st.session_state.pop(keys.STEP, None)
+        visit().lesson = lesson.id
     last = len(lesson.screens)
     presenting = is_presenting()
     with st.container(
@@ -117,9 +120,9 @@ def _walk(lesson: Lesson) -> int:
         chosen = st.segmented_control(
             t("lesson.step"),
             range(1, last + 1),
-            default=None if "step" in st.session_state else 1,  # either, not both
+            default=None if keys.STEP in st.session_state else 1,  # either, not both
             required=True,
-            key="step",
+            key=keys.STEP,
             bind=URL,
             label_visibility="collapsed",
         )
@@ -127,20 +130,20 @@ def _walk(lesson: Lesson) -> int:
         back.button(
             t("lesson.back"),
             icon=":material/arrow_back:",
-            key="back",
+            key=keys.BACK,
             disabled=number == 1,
             shortcut="Left" if presenting else None,
-            on_click=lambda: st.session_state.update(step=number - 1),
+            on_click=lambda: st.session_state.update({keys.STEP: number - 1}),
         )
         st.button(
             t("lesson.next"),
             icon=":material/arrow_forward:",
             icon_position="right",
             type="primary",
-            key="next",
+            key=keys.NEXT,
             disabled=number == last,
             shortcut="Right" if presenting else None,
-            on_click=lambda: st.session_state.update(step=number + 1),
+            on_click=lambda: st.session_state.update({keys.STEP: number + 1}),
         )
     return number
 

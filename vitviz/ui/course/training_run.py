@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
@@ -15,10 +15,12 @@ from vitviz.recording.recording import Recording
 from vitviz.training.plan import Plan, hold_out
 from vitviz.training.trained_part import frozen_part
 from vitviz.training.training import Moment, Training, start
-from vitviz.ui.course.album import LEAST_PHOTOS, Album, ClassName, own_album
+from vitviz.ui.course.album import LEAST_PHOTOS, class_title
 from vitviz.ui.parts.browser import thumbnail
+from vitviz.ui.visit.album import Album, Run
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
+from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import many_turns
 from vitviz.zoo.load import Vit
 
@@ -27,24 +29,10 @@ BLOCK_PLAN = Plan(steps=20, warmup=4, rate=3e-4, blocks=1, batch=12)
 REDRAWN = 5  # the chart, after so many steps
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A finished training of a head."""
-
-    vit: Vit
-    names: list[ClassName]
-    moments: list[Moment]
-    inputs: torch.Tensor
-    targets: torch.Tensor
-    held_out: list[int]
-    thumbs: list[str]
-    accuracy: float
-
-
 def trained_again(session: Session, found: Run, plan: Plan) -> tuple[Training, list[Moment]]:
     """The same photos with another plan, from the features of the finished run."""
     kept = [index for index in range(len(found.inputs)) if index not in found.held_out]
-    labels = [str(name) for name in found.names]
+    labels = [class_title(name) for name in found.names]
     _, training = start(session.rec.vit, labels, found.inputs[kept], found.targets[kept], plan)
     return training, [training.step() for _ in range(plan.steps)]
 
@@ -64,7 +52,7 @@ def train_head(session: Session, album: Album, draw: Callable[[list[Moment]], No
     with many_turns(t("training.run.training")) as progress:
         pixels, thumbs = _pixels(vit, album)
         inputs = frozen_part(vit, pixels, 0, lambda share: progress(share / 2))
-        labels = [str(name) for name in names]
+        labels = [class_title(name) for name in names]
         own, training = start(vit, labels, inputs[kept], targets[kept], HEAD_PLAN)
         moments: list[Moment] = []
         for moment in _steps(training):
@@ -79,8 +67,8 @@ def train_head(session: Session, album: Album, draw: Callable[[list[Moment]], No
 
 def train_block(session: Session, weight: float) -> tuple[float, list[Moment], Heatmap, float]:
     """Train the last block of a private copy; only its map of this photo is kept."""
-    vit, album = session.rec.vit, own_album()
-    labels = [album.name(index) for index in album.used]
+    vit, album = session.rec.vit, visit().album
+    labels = [class_title(album.names[index]) for index in album.used]
     counts = [len(album.photos[index]) for index in album.used]
     plan = replace(BLOCK_PLAN, entropy=weight, blocks=1 if weight else 0)
     targets = torch.repeat_interleave(torch.tensor(counts))
@@ -93,7 +81,7 @@ def train_block(session: Session, weight: float) -> tuple[float, list[Moment], H
         for moment in _steps(training):
             moments.append(moment)
             progress(0.5 + len(moments) / plan.steps / 2)
-        rec = record(own, load_image(session.data))
+        rec = record(own, load_image(session.photo.data))
     heat, change = explain(rec, "attention"), largest_change(session.rec, rec)
     return weight, moments if weight else [], heat, change
 

@@ -20,11 +20,14 @@ from vitviz.ui.course.asking import is_presenting
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.patch_map import patch_map
 from vitviz.ui.parts.prediction_bars import prediction_bars
+from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Look, Session
+from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import turn
 
 DIVERGING = "RdBu_r"
+PATCH = "patch"  # in the address
 CLASSES = 4  # of a prediction
 UPRIGHT = {"labelAngle": 0}  # numbers below a chart that stand upright
 T = TypeVar("T")
@@ -59,7 +62,7 @@ def pick_patch(
         marks=list(marks),
         meaning=meaning,
         alt=t("lesson.photo_alt", row=patch[0], col=patch[1], rows=rows, cols=cols),
-        key="lesson_photo",
+        key=keys.LESSON_PHOTO,
         on_query=_keep_patch,
     )
     return patch
@@ -68,7 +71,7 @@ def pick_patch(
 def chosen_patch(session: Session) -> tuple[int, int]:
     """The patch in the address, or the one in the middle."""
     rows, cols = session.rec.grid
-    parts = st.query_params.get("patch", st.session_state.get("patch", "")).split(",")
+    parts = st.query_params.get(PATCH, visit().patch).split(",")
     if len(parts) == 2 and all(part.isdecimal() for part in parts):
         row, col = map(int, parts)
         if row < rows and col < cols:
@@ -77,9 +80,9 @@ def chosen_patch(session: Session) -> tuple[int, int]:
 
 
 def _keep_patch() -> None:
-    query = st.session_state["lesson_photo"].query
+    query = st.session_state[keys.LESSON_PHOTO].query
     if query != "cls":  # a second click on the same patch
-        st.query_params["patch"] = st.session_state["patch"] = query
+        st.query_params[PATCH] = visit().patch = query
 
 
 def colours(values: NDArray[np.float32], scale: float, enlarge: int = 1) -> Image.Image:
@@ -99,15 +102,17 @@ def chart_height(height: int) -> int:
     return round(1.35 * height) if is_presenting() else height
 
 
-def run_once(session: Session, name: str, asked: Hashable, compute: Callable[[], T]) -> T:
-    """What runs the model, computed in a turn and kept with the photo until something else is asked
-    under this name."""
-    kept = session.kept.get(name)
-    if kept is None or kept[0] != asked:
+def run_once(
+    rec: Recording, name: str, asked: Hashable, compute: Callable[[], T], most: int = 1
+) -> T:
+    """What runs the model, computed in a turn and kept with the recording; of results of one name
+    the last few that were asked for."""
+
+    def in_turn() -> T:
         with turn():
-            kept = session.kept[name] = asked, compute()
-    found: T = kept[1]
-    return found
+            return compute()
+
+    return rec.derived.get(asked, in_turn, name, most)
 
 
 def result(rec: Recording, title: str) -> None:
@@ -122,17 +127,17 @@ def result(rec: Recording, title: str) -> None:
 
 def followed(session: Session) -> tuple[int, int]:
     """The layer and head that the lessons follow; at first one in the middle."""
-    kept = st.session_state.get("followed", {})
-    layer = min(kept.get("layer", session.rec.num_layers // 2), session.rec.num_layers - 1)
-    return layer, min(kept.get("head", 0), session.rec.num_heads(layer) - 1)
+    layer, head, rec = visit().layer, visit().head or 0, session.rec
+    layer = min(rec.num_layers // 2 if layer is None else layer, rec.num_layers - 1)
+    return layer, min(head, rec.num_heads(layer) - 1)
 
 
 def follow_layer(session: Session) -> int:
     """A slider for the layer, kept from step to step."""
     layer, head = followed(session)
     last = session.rec.num_layers - 1
-    layer = st.slider(t("lesson.layer"), 0, last, layer, key="in_layer", bind=URL)
-    st.session_state["followed"] = {"layer": layer, "head": head}
+    layer = st.slider(t("lesson.layer"), 0, last, layer, key=keys.LESSON_LAYER, bind=URL)
+    visit().layer, visit().head = layer, head
     return layer
 
 
@@ -143,6 +148,6 @@ def layer_and_head(session: Session) -> tuple[int, int]:
         layer = follow_layer(session)
     _, head = followed(session)
     last = session.rec.num_heads(layer) - 1
-    head = right.slider(t("lesson.head"), 0, last, head, key="in_head", bind=URL)
-    st.session_state["followed"] = {"layer": layer, "head": head}
+    head = right.slider(t("lesson.head"), 0, last, head, key=keys.LESSON_HEAD, bind=URL)
+    visit().head = head
     return layer, head

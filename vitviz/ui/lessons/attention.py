@@ -14,6 +14,7 @@ from vitviz.heatmap import Heatmap
 from vitviz.inside.attention_steps import AttentionSteps, attention_steps, entropy, head_steps
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import chosen_patch, colours, followed, layer_and_head, pick_patch
+from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import entry, t
 from vitviz.ui.visit.session import Session
 
@@ -64,7 +65,7 @@ def scale(session: Session) -> None:
     first, patch = _asked(session)
     width = len(first.query)
     divisor = st.select_slider(
-        t("attention.scale.divisor", root=f"{math.sqrt(width):g}"), DIVISORS, 8, key="divisor"
+        t("attention.scale.divisor", root=f"{math.sqrt(width):g}"), DIVISORS, 8, key=keys.DIVISOR
     )
     layer, head = followed(session)
     steps = head_steps(session.rec, layer, head, patch, divisor=divisor)
@@ -146,7 +147,7 @@ def by_hand(session: Session) -> None:
     for column, name in zip(columns, right, strict=True):
         with column:
             given = st.number_input(
-                t(f"attention.by_hand.{name}"), value=None, step=0.01, key=f"hand_{name}"
+                t(f"attention.by_hand.{name}"), value=None, step=0.01, key=keys.BY_HAND.format(name)
             )
             if given is not None:
                 _judge(given, right[name], mistakes.get(name, {}))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
-
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -28,17 +26,19 @@ from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import mark_patch, overlay
 from vitviz.recording.record import record
 from vitviz.ui.controls.choice import choice
-from vitviz.ui.controls.photo_picker import FILES, OWN, as_code, sample_photos
+from vitviz.ui.controls.photo_picker import FILES, OWN, as_code, open_photo, sample_photos
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import chosen_patch, pick_patch, run_once
 from vitviz.ui.parts.browser import URL
+from vitviz.ui.visit import keys
+from vitviz.ui.visit.analyse import analyse, model
 from vitviz.ui.visit.language import explained, label, t
-from vitviz.ui.visit.session import Session, analyse, model
+from vitviz.ui.visit.session import Photo, Session
+from vitviz.ui.visit.state import visit, without_frames
 from vitviz.ui.visit.turns import turn
 from vitviz.zoo.load import bundled_models
 
 SIDE = 320  # px of a picture
-SECOND = "second photo"  # in the visitor's session
 GROUPS = matplotlib.colormaps["tab10"]
 
 
@@ -47,7 +47,7 @@ def colours(session: Session) -> None:
     positions, shares = principal_components(_features(session))
     low, high = positions.amin(dim=(0, 1)), positions.amax(dim=(0, 1))
     shown = ((positions - low) / (high - low).clamp(min=1e-9)).numpy()
-    _beside(session, shown, t("beyond.colours.caption", share=f"{shares.sum():.0%}"))
+    _next_to_input(session, shown, t("beyond.colours.caption", share=f"{shares.sum():.0%}"))
 
 
 def front(session: Session) -> None:
@@ -58,14 +58,14 @@ def front(session: Session) -> None:
     mask = _enlarged(chosen[..., None].astype(float), picture.shape[:2])
     shown = picture * (0.15 + 0.85 * mask)
     share, count = f"{shares[0]:.0%}", int(chosen.sum())
-    _beside(session, shown, t("beyond.front.caption", share=share, count=count))
+    _next_to_input(session, shown, t("beyond.front.caption", share=share, count=count))
 
 
 def groups(session: Session) -> None:
     """K-means of the patch tokens."""
-    count = st.slider(t("beyond.groups.count"), 2, 6, 3, key="groups", bind=URL)
+    count = st.slider(t("beyond.groups.count"), 2, 6, 3, key=keys.GROUPS, bind=URL)
     found = clusters(_features(session), count)
-    _beside(session, GROUPS(found)[..., :3], t("beyond.groups.caption", count=count))
+    _next_to_input(session, GROUPS(found)[..., :3], t("beyond.groups.caption", count=count))
 
 
 def match(session: Session) -> None:
@@ -91,7 +91,7 @@ def texts(session: Session) -> None:
         t("beyond.texts.temperature"),
         (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
         0.05,
-        key="clip",
+        key=keys.TEMPERATURE,
         bind=URL,
     )
     images, rows, names = _samples(bundled_models()[0])
@@ -111,31 +111,31 @@ def task(session: Session) -> None:
 
 
 def _features(session: Session) -> Tensor:
-    return run_once(session, "patch features", None, lambda: patch_features(session.rec))
+    return run_once(session.rec, "patch features", None, lambda: patch_features(session.rec))
 
 
 def _matched(session: Session) -> tuple[Session, Tensor]:
     """Another photo's session, and how alike each of its patches is to the chosen one."""
-    other = analyse(_other_photo(), bundled_models()[0], "session beside")
+    other = analyse(_other_photo(), bundled_models()[0], "second")
     patch = chosen_patch(session)
     return other, similarity(_features(session)[patch], _features(other))
 
 
-def _other_photo() -> bytes:
-    """The file of a sample, or of a second photo of the visitor's own."""
-    offered = {key: (title, photo.data) for key, (title, photo) in sample_photos().items()}
+def _other_photo() -> Photo:
+    """A sample, or a second photo of the visitor's own."""
+    offered = sample_photos()
     first = list(offered)[1]
     chooser, menu = st.columns([3, 2], vertical_alignment="bottom")
     with menu:
         _second_photo_menu()
-    if SECOND in st.session_state:
-        offered[OWN] = t("beyond.match.own"), st.session_state[SECOND]
+    if second := visit().second:
+        offered[OWN] = t("beyond.match.own"), second
     key: str = choice(
         chooser.selectbox,
         t("beyond.match.other"),
         list(offered),
         first,
-        "other",
+        keys.OTHER_PHOTO,
         lambda key: offered[key][0],
     )
     return offered[key][1]
@@ -143,40 +143,34 @@ def _other_photo() -> bytes:
 
 def _second_photo_menu() -> None:
     """Bring a second photo, or take it back. One that was taken closes the menu and empties it."""
-    taken = st.session_state.get("second_taken", 0)
+    taken = visit().second_taken
     with st.popover(
-        t("beyond.match.bring"), icon=":material/add_a_photo:", key=f"second_menu{taken}"
+        t("beyond.match.bring"), icon=":material/add_a_photo:", key=keys.SECOND_MENU.format(taken)
     ):
-        key = f"second{taken}"
+        key = keys.SECOND_UPLOAD.format(taken)
         st.file_uploader(t("photo.upload"), FILES, key=key, on_change=_take_second, args=[key])
-        if problem := st.session_state.get("second_problem"):
-            name, error = problem
+        if refused := visit().second_refused:
+            name, error = refused
             st.error(f"{as_code(name)}: {explained(error)}", icon=":material/broken_image:")
         st.caption(t("beyond.match.promise"))
-        if SECOND in st.session_state:
-            st.button(t("photo.remove"), icon=":material/delete:", on_click=_forget_second)
+        if visit().second:
+            st.button(t("photo.remove"), icon=":material/delete:", on_click=visit().forget_second)
 
 
 def _take_second(key: str) -> None:
-    """Keep the file in this visitor's session if it is a photo; otherwise say why it is none."""
-    st.session_state.pop("second_problem", None)
+    """Keep the file if it is a photo; otherwise say why it is none."""
+    state = visit()
+    state.second_refused = None
     file = st.session_state[key]
     if file is None:
         return
     try:
-        with turn():
-            load_image(file.getvalue())
+        state.second = open_photo(file.getvalue(), file.name)
     except ImageError as error:
-        st.session_state["second_problem"] = file.name, copy(error)  # its traceback holds the file
+        state.second_refused = file.name, without_frames(error)
         return
-    st.session_state[SECOND] = file.getvalue()
-    st.session_state["second_taken"] = st.session_state.get("second_taken", 0) + 1
-    st.query_params["other"] = OWN
-
-
-def _forget_second() -> None:
-    for key in (SECOND, "session beside"):
-        st.session_state.pop(key, None)
+    state.second_taken += 1
+    st.query_params[keys.OTHER_PHOTO] = OWN
 
 
 @st.cache_data(show_spinner=False)
@@ -194,7 +188,7 @@ def _samples(model_name: str) -> tuple[Tensor, Tensor, list[str]]:
     return stack(images), stack(rows), labels
 
 
-def _beside(session: Session, shown: NDArray[np.floating], caption: str) -> None:
+def _next_to_input(session: Session, shown: NDArray[np.floating], caption: str) -> None:
     """The model's input, and a picture over the same part of the photo."""
     left, right = st.columns(2)
     picture = input_picture(session.rec.vit, session.rec.pixels)

@@ -33,8 +33,10 @@ from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import UPRIGHT, pick_patch, run_once
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.prediction_bars import prediction_bars
+from vitviz.ui.visit import keys
+from vitviz.ui.visit.analyse import model
 from vitviz.ui.visit.language import label, language, t
-from vitviz.ui.visit.session import Session, model
+from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.turns import many_turns
 from vitviz.zoo.catalogue import COUNTERPART
 
@@ -50,15 +52,15 @@ FACTS = ("global", "assumptions", "data", "cost", "places")
 def measure(session: Session) -> None:
     """Time and memory of this machine against the number of tokens."""
     rec = session.rec
-    if "cost" not in session.kept:
+    timings: list[Timing] | None = rec.derived.last("cost")
+    if timings is None:
         if not st.button(t("cost.measure.run"), icon=":material/timer:", type="primary"):
             return
         sides = [rec.patch_size[0] * across for across in PATCHES_ACROSS]
         with many_turns(t("cost.measure.running")) as progress:
-            session.kept["cost"] = measure_cost(rec, sides, progress)
+            rec.derived.keep(None, measure_cost(rec, sides, progress), "cost")
         st.rerun()  # without the button
-    timings: list[Timing] = session.kept["cost"]
-    keys = ("side", "tokens", "seconds", "kept", "maps")
+    columns = ("side", "tokens", "seconds", "kept", "maps")
     rows = [
         (
             x.side,
@@ -69,7 +71,7 @@ def measure(session: Session) -> None:
         )
         for x in timings
     ]
-    found = pd.DataFrame(rows, columns=list(keys))
+    found = pd.DataFrame(rows, columns=list(columns))
     a, b, c = fitted([x.tokens for x in timings], [x.seconds for x in timings])
     time, memory = st.columns(2)
     with time:
@@ -79,7 +81,7 @@ def measure(session: Session) -> None:
     st.latex(
         rf"t \approx {a:.2f} {b * 1e3:+.2f}\cdot 10^{{-3}}\,n {c * 1e6:+.2f}\cdot 10^{{-6}}\,n^2"
     )
-    names = {key: t(f"cost.measure.{key}") for key in keys}
+    names = {key: t(f"cost.measure.{key}") for key in columns}
     formats = {"seconds": "%.3f", "kept": "%.1f", "maps": "%.1f"}
     number = {names[key]: st.column_config.NumberColumn(format=f) for key, f in formats.items()}
     st.dataframe(found.rename(columns=names), hide_index=True, column_config=number)
@@ -163,7 +165,7 @@ def resolution(session: Session) -> None:
     """Patch size against resolution: tokens, multiplications and maps."""
     rec = session.rec
     width, weights = _sizes(rec)
-    side = st.slider(t("tokens.resolution.side"), 112, 1344, 448, 112, key="cost_side", bind=URL)
+    side = st.slider(t("tokens.resolution.side"), 112, 1344, 448, 112, key=keys.COST_SIDE, bind=URL)
     rows = []
     for patch in (8, 14, 16, 32):
         n = token_count(side, patch)
@@ -171,8 +173,8 @@ def resolution(session: Session) -> None:
         total = rec.num_layers * (found.attention + found.matrices) / 1e9
         maps = map_bytes(n, rec.num_heads(0), rec.num_layers) / MEGABYTE
         rows.append((patch, n, total, maps))
-    keys = ("patch", "tokens", "operations", "maps")
-    table = pd.DataFrame(rows, columns=[t(f"cost.resolution.{key}") for key in keys])
+    columns = ("patch", "tokens", "operations", "maps")
+    table = pd.DataFrame(rows, columns=[t(f"cost.resolution.{key}") for key in columns])
     number = st.column_config.NumberColumn(format="%.1f")
     st.dataframe(table, hide_index=True, column_config=dict.fromkeys(table.columns[2:], number))
     st.caption(t("cost.resolution.caption", layers=rec.num_layers, weights=f"{weights:,}"))
@@ -256,17 +258,17 @@ def _both(session: Session) -> list[tuple[str, list[Prediction], Heatmap]]:
     """First answers of this model and of the convolutional one, and Grad-CAM of the very first."""
 
     def look() -> tuple[list[Prediction], Heatmap, Heatmap]:
-        cnn, photo = model(COUNTERPART), load_image(session.data)
+        cnn, photo = model(COUNTERPART), load_image(session.photo.data)
         maps = explain(session.rec, "gradcam"), cnn_gradcam(cnn, photo)
         return predict(cnn, photo)[:ANSWERS], *maps
 
-    said, own, other = run_once(session, "convolutional", None, look)
+    said, own, other = run_once(session.rec, "convolutional", None, look)
     return [("vit", session.rec.predictions[:ANSWERS], own), ("cnn", said, other)]
 
 
 def task(session: Session) -> None:
     """How many tokens and how large maps an input of one's own would need."""
-    side = st.number_input(t("cost.task.side"), 112, 8192, 4032, key="own_side", bind=URL)
+    side = st.number_input(t("cost.task.side"), 112, 8192, 4032, key=keys.OWN_SIDE, bind=URL)
     patch = session.rec.patch_size[0]
     n = token_count(int(side), patch)
     heads, layers = session.rec.num_heads(0), session.rec.num_layers

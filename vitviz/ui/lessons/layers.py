@@ -25,6 +25,7 @@ from vitviz.ui.course.widgets import (
     pick_patch,
     run_once,
 )
+from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, t
 from vitviz.ui.visit.session import Session
 
@@ -135,7 +136,7 @@ def distance(session: Session) -> None:
 def rollout(session: Session) -> None:
     """Rollout through one more layer with each step of the slider."""
     rec = session.rec
-    layers = st.slider(t("layers.rollout.layers"), 0, rec.num_layers, 1, key="through")
+    layers = st.slider(t("layers.rollout.layers"), 0, rec.num_layers, 1, key=keys.THROUGH)
     shares = rollout_through(rec, chosen_patch(session), layers)
     found = rec.patches(shares)
     heat = Heatmap(found.numpy(), rec.box, "rollout")
@@ -161,7 +162,7 @@ def task(session: Session) -> None:
 
 def _lens(session: Session) -> Tensor:
     rec = session.rec
-    return run_once(session, "lens", None, lambda: logit_lens(rec, residual_stream(rec)))
+    return run_once(session.rec, "lens", None, lambda: logit_lens(rec, residual_stream(rec)))
 
 
 def _lens_chart(session: Session) -> None:
@@ -195,7 +196,7 @@ def _lens_chart(session: Session) -> None:
 
 
 def _stream(session: Session) -> Stream:
-    return run_once(session, "stream", None, lambda: residual_stream(session.rec))
+    return run_once(session.rec, "stream", None, lambda: residual_stream(session.rec))
 
 
 def _token(session: Session) -> int:
@@ -207,7 +208,7 @@ def _token(session: Session) -> int:
         t("layers.follow"),
         offered,
         offered[0],
-        "follow",
+        keys.FOLLOW,
         lambda option: t(f"layers.{option}"),
         required=True,
     )

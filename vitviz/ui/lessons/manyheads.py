@@ -28,6 +28,7 @@ from vitviz.ui.course.widgets import (
 )
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
 from vitviz.ui.parts.prediction_bars import prediction_bars
+from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, t
 from vitviz.ui.visit.session import Look, Session
 
@@ -89,8 +90,8 @@ def join(session: Session) -> None:
 def off(session: Session) -> None:
     """The prediction without one head, by the real model."""
     layer, head = layer_and_head(session)
-    without = run_once(
-        session, "one head off", (layer, head), lambda: ablate(session.rec, [(layer, head)])
+    ablated = run_once(
+        session.rec, "one head off", (layer, head), lambda: ablate(session.rec, [(layer, head)])
     )
     left, right = st.columns(2)
     with left:
@@ -98,9 +99,9 @@ def off(session: Session) -> None:
         prediction_bars(session.rec.predictions[:5])
     with right:
         st.markdown(t("manyheads.off.without", layer=layer, head=head))
-        prediction_bars(without[:5])
+        prediction_bars(ablated[:5])
         answer = session.rec.predictions[0]
-        after = next(p.probability for p in without if p.index == answer.index)
+        after = next(p.probability for p in ablated if p.index == answer.index)
         points = f"{100 * (after - answer.probability):+.1f}"
         st.caption(t("manyheads.off.change", label=label(answer.label), points=points))
 
@@ -111,7 +112,7 @@ def count(session: Session) -> None:
     tokens = session.rec.num_tokens
     offered = [heads for heads in range(1, width + 1) if width % heads == 0 and heads <= 48]
     heads = st.select_slider(
-        t("manyheads.count.heads"), offered, session.rec.num_heads(0), key="heads_of_width"
+        t("manyheads.count.heads"), offered, session.rec.num_heads(0), key=keys.HEADS_OF_WIDTH
     )
     first, second, third = st.columns(3)
     first.metric(t("manyheads.count.dimension"), width // heads)
@@ -204,7 +205,7 @@ def _maps(session: Session, panels: list[Panel], name: str, columns: int) -> Non
         columns=columns,
         scale=None,
         alt=t("manyheads.sheet"),
-        key=f"{name} maps",
+        key=keys.LESSON_MAPS.format(name),
         on_open=lambda: None,
     )
 

@@ -20,8 +20,10 @@ from vitviz.recording.recording import Recording
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import CLASSES, chosen_patch, colours, pick_patch, result, run_once
 from vitviz.ui.parts.prediction_bars import prediction_bars
+from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
+from vitviz.ui.visit.state import visit
 
 NUMBERS = 64  # of a vector that are shown
 CELL = 6  # pixels a number of the small maps
@@ -77,15 +79,15 @@ def swap(session: Session) -> None:
     rec = session.rec
     rows, cols = rec.grid
     left, right = st.columns(2)
-    row = left.slider(t("positions.swap.row"), 0, rows - 1, 0, key="other_row")
-    col = right.slider(t("positions.swap.col"), 0, cols - 1, 0, key="other_col")
+    row = left.slider(t("positions.swap.row"), 0, rows - 1, 0, key=keys.OTHER_ROW)
+    col = right.slider(t("positions.swap.col"), 0, cols - 1, 0, key=keys.OTHER_COL)
     before, after = st.columns(2)
     with before:
         one = pick_patch(session, explain(rec, "attention"), marks=[[row, col]])
         st.caption(t("positions.swap.how"))
         prediction_bars(rec.predictions[:CLASSES])
     order = swapped(rec, one, (row, col))
-    changed = run_once(session, "swap", (one, row, col), lambda: with_patches(rec, order))
+    changed = run_once(rec, "swap", (one, row, col), lambda: with_patches(rec, order))
     with after:
         result(changed, t("positions.swapped"))
 
@@ -94,7 +96,7 @@ def shuffle(session: Session) -> None:
     """All patches in another order; the place vectors stay where they are."""
     seed = _draw()
     changed = run_once(
-        session, "shuffle", seed, lambda: with_patches(session.rec, _order(session, seed))
+        session.rec, "shuffle", seed, lambda: with_patches(session.rec, _order(session, seed))
     )
     _before_and_after(session.rec, changed, "shuffled")
 
@@ -111,7 +113,7 @@ def both(session: Session) -> None:
     with left:
         seed = _draw()
     changed = run_once(
-        session, "bare shuffle", seed, lambda: with_patches(bare, _order(session, seed))
+        session.rec, "bare shuffle", seed, lambda: with_patches(bare, _order(session, seed))
     )
     difference = float((changed.logits - bare.logits).abs().max())
     right.metric(t("positions.both.difference"), f"{difference:.6f}")
@@ -131,25 +133,28 @@ def task(session: Session) -> None:
 
 def _similarity(session: Session) -> NDArray[np.float32]:
     found: NDArray[np.float32] = run_once(
-        session, "similarity", None, lambda: position_similarity(session.rec).numpy()
+        session.rec, "similarity", None, lambda: position_similarity(session.rec).numpy()
     )
     return found
 
 
 def _bare(session: Session) -> Recording:
-    return run_once(session, "bare", None, lambda: without_positions(session.rec))
+    return run_once(session.rec, "bare", None, lambda: without_positions(session.rec))
 
 
 def _draw() -> int:
     """The number of the shuffle, which a button raises."""
-    seed: int = st.session_state.setdefault("shuffle", 0)
     st.button(
         t("positions.shuffle.again"),
         icon=":material/shuffle:",
-        key="again",
-        on_click=lambda: st.session_state.update(shuffle=seed + 1),
+        key=keys.AGAIN,
+        on_click=_shuffle_again,
     )
-    return seed
+    return visit().shuffles
+
+
+def _shuffle_again() -> None:
+    visit().shuffles += 1
 
 
 def _order(session: Session, seed: int) -> torch.Tensor:

@@ -17,6 +17,7 @@ from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import colours, run_once
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
+from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, t
 from vitviz.ui.visit.session import Look, Session
 from vitviz.ui.visit.turns import many_turns
@@ -45,7 +46,7 @@ def score(session: Session) -> None:
 
 def softmax(session: Session) -> None:
     """The logits of the best classes, and their shares."""
-    added = st.slider(t("prediction.softmax.add"), -5.0, 5.0, 0.0, 0.5, key="added", bind=URL)
+    added = st.slider(t("prediction.softmax.add"), -5.0, 5.0, 0.0, 0.5, key=keys.ADDED, bind=URL)
     logits = session.rec.logits.float() + added
     total = float(logits.exp().sum())
     best = session.rec.predictions[:5]
@@ -71,7 +72,7 @@ def support(session: Session) -> None:
     _maps(session, shown, "support")
 
 
-def beside(session: Session) -> None:
+def two_maps(session: Session) -> None:
     """Attention and relevance for the chosen class."""
     index = _class(session)
     [name] = [p.label for p in session.rec.predictions if p.index == index]
@@ -87,28 +88,33 @@ def beside(session: Session) -> None:
 def judge(session: Session) -> None:
     """Remove patches in the order of either map, and watch the class's probability."""
     index = _class(session)
-    kept = session.kept
-    keys = [("deletion", method, index) for method in COMPARED]
-    if any(key not in kept for key in keys):
+    judged = f"judged {index}"
+    curves: list[Curve] | None = session.rec.derived.last(judged)
+    if curves is None:
         if not st.button(t("prediction.judge.measure"), icon=":material/science:", type="primary"):
             return
-        maps = [explain(session.rec, "attention"), _relevance(session, index)]
-        with many_turns(t("prediction.judge.measuring")) as progress:
-            for number, (key, heat) in enumerate(zip(keys, maps, strict=True)):
-
-                def report(share: float, done: int = number) -> None:
-                    progress((done + share) / len(COMPARED))
-
-                kept[key] = deletion(session.rec, heat, index, steps=STEPS, progress=report)
+        session.rec.derived.keep(None, _measured(session, index), judged)
         st.rerun()  # without the button
-    found: dict[str, Curve] = {
-        method_title(method): kept[key] for method, key in zip(COMPARED, keys, strict=True)
-    }
+    found = {method_title(method): curve for method, curve in zip(COMPARED, curves, strict=True)}
     _curves(found)
     for column, (title, curve) in zip(st.columns(2), found.items(), strict=True):
         column.metric(t("prediction.judge.area", method=title), f"{curve.area:.3f}")
     lower = min(found, key=lambda title: found[title].area)
     st.markdown(t("prediction.judge.verdict", method=lower))
+
+
+def _measured(session: Session, index: int) -> list[Curve]:
+    """A curve for each of the compared maps."""
+    maps = [explain(session.rec, "attention"), _relevance(session, index)]
+    curves = []
+    with many_turns(t("prediction.judge.measuring")) as progress:
+        for done, heat in enumerate(maps):
+
+            def report(share: float, done: int = done) -> None:
+                progress((done + share) / len(COMPARED))
+
+            curves.append(deletion(session.rec, heat, index, steps=STEPS, progress=report))
+    return curves
 
 
 def task(session: Session) -> None:
@@ -120,19 +126,23 @@ def _class(session: Session) -> int:
     """The class that the lesson follows."""
     offered = {p.label: p.index for p in session.rec.predictions[:OFFERED]}
     first = next(iter(offered))
-    name: str = choice(st.selectbox, t("ask.class"), list(offered), first, "of_class", label)
+    name: str = choice(st.selectbox, t("ask.class"), list(offered), first, keys.LESSON_CLASS, label)
     return offered[name]
 
 
 def _score(session: Session, index: int) -> ClassScore:
     rec = session.rec
-    features = run_once(session, "features", None, lambda: image_features(rec))
+    features = run_once(rec, "features", None, lambda: image_features(rec))
     return class_score(rec, features, index)
 
 
 def _relevance(session: Session, index: int) -> Heatmap:
     return run_once(
-        session, f"relevance {index}", None, lambda: explain(session.rec, "relevance", target=index)
+        session.rec,
+        "relevance",
+        index,
+        lambda: explain(session.rec, "relevance", target=index),
+        most=OFFERED,
     )
 
 
@@ -145,7 +155,7 @@ def _maps(session: Session, shown: list[tuple[str, Heatmap, str]], name: str) ->
         columns=len(panels),
         scale=None,
         alt=t(f"prediction.{name}.title"),
-        key=f"{name} maps",
+        key=keys.LESSON_MAPS.format(name),
         on_open=lambda: None,
     )
 
@@ -180,7 +190,7 @@ LESSON = Lesson(
         Step("score", score, formula=r"z_c = w_c \cdot f + b_c"),
         Step("softmax", softmax, guess=True, formula=r"p_c = \frac{e^{z_c}}{\sum_k e^{z_k}}"),
         Step("support", support),
-        Step("beside", beside),
+        Step("beside", two_maps),
         Step("judge", judge, guess=True),
     ),
     task,

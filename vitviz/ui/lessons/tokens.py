@@ -14,6 +14,7 @@ from vitviz.inside.tokens import patch_pixels, patch_vectors, projection, smooth
 from vitviz.pictures.input import draw_grid, input_picture, show_input
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import chart_height, chosen_patch, colours, pick_patch
+from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
 
@@ -46,7 +47,7 @@ def numbers(session: Session) -> None:
             default=0,
             required=True,
             format_func=names.__getitem__,
-            key="channel",
+            key=keys.CHANNEL,
         )
         _written(pixels[channel])
 
@@ -71,7 +72,7 @@ def vector(session: Session) -> None:
     with photo:
         patch = pick_patch(session)
     weight, bias = projection(session.rec.vit)
-    index = st.slider(t("tokens.vector.number"), 0, len(weight) - 1, 0, key="number")
+    index = st.slider(t("tokens.vector.number"), 0, len(weight) - 1, 0, key=keys.NUMBER)
     found = patch_vectors(session.rec)[patch]
     pixels = patch_pixels(session.rec, patch)
     product = weight[index] * pixels
@@ -116,9 +117,13 @@ def prefix(session: Session) -> None:
 def resolution(session: Session) -> None:
     """The photo cut otherwise; how many tokens, and entries of one attention map, that gives."""
     left, right = st.columns(2)
-    side = left.slider(t("tokens.resolution.side"), 112, 896, 224, 112, key="side")
+    side = left.slider(t("tokens.resolution.side"), 112, 896, 224, 112, key=keys.SIDE)
     size = right.segmented_control(
-        t("tokens.resolution.patch"), [8, 14, 16, 32], default=14, required=True, key="patch_size"
+        t("tokens.resolution.patch"),
+        [8, 14, 16, 32],
+        default=14,
+        required=True,
+        key=keys.PATCH_SIZE,
     )
     count = token_count(side, size)
     cut_photo, chart = st.columns([2, 3])

@@ -17,6 +17,7 @@ from vitviz.heatmap import Heatmap
 from vitviz.methods.explain import explain
 from vitviz.photos.load import load_image
 from vitviz.pictures.overlay import overlay
+from vitviz.recording.predictions import Prediction
 from vitviz.recording.record import record
 from vitviz.training.augmentation import augmentation
 from vitviz.training.plan import Plan, learning_rates
@@ -25,17 +26,15 @@ from vitviz.training.training import Moment, start
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.photo_picker import as_code
 from vitviz.ui.course.album import (
-    MOST_CLASSES,
+    class_title,
     edit_album,
     is_enough,
     list_album,
-    own_album,
     take_samples,
 )
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.training_run import (
     HEAD_PLAN,
-    Run,
     largest_change,
     train_block,
     train_head,
@@ -43,8 +42,11 @@ from vitviz.ui.course.training_run import (
 )
 from vitviz.ui.course.widgets import UPRIGHT, run_once
 from vitviz.ui.parts.browser import URL
+from vitviz.ui.visit import keys
+from vitviz.ui.visit.album import MOST_CLASSES, Run
 from vitviz.ui.visit.language import label, t
 from vitviz.ui.visit.session import Session
+from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import turn
 
 VIEWS, VIEW = 6, 170  # random views, and the width of one in px
@@ -54,8 +56,8 @@ def freezing(session: Session) -> None:
     """How much of the model is trained."""
     vit = session.rec.vit
     last = session.rec.num_layers
-    classes = st.slider(t("training.classes"), 2, MOST_CLASSES, 3, key="classes", bind=URL)
-    blocks = st.slider(t("training.freezing.blocks"), 0, last, 0, key="blocks", bind=URL)
+    classes = st.slider(t("training.classes"), 2, MOST_CLASSES, 3, key=keys.CLASSES, bind=URL)
+    blocks = st.slider(t("training.freezing.blocks"), 0, last, 0, key=keys.BLOCKS, bind=URL)
     counts = [trainable_parameters(vit, classes, k) for k in range(last + 1)]
     every = trainable_parameters(vit, classes, None)
     first, second = st.columns(2)
@@ -88,32 +90,38 @@ def augment(session: Session) -> None:
         t("training.augment.kinds"),
         kinds,
         list(kinds),
-        "kinds",
+        keys.VIEW_KINDS,
         lambda kind: t(f"training.augment.{kind}"),
         selection_mode="multi",
     )
-    drawn = st.session_state.setdefault("drawn", 0)
     again.button(
         t("training.augment.again"),
         icon=":material/casino:",
-        key="again",
-        on_click=lambda: st.session_state.update(drawn=drawn + 1),
+        key=keys.AGAIN,
+        on_click=_draw_again,
     )
-    key = ("views", tuple(chosen), drawn)
-    if session.kept.get("views", (None,))[0] != key:
-        view = augmentation(session.rec.pixels.shape[-2:], **{k: k in chosen for k in kinds})
-        session.kept["views"] = key, [view(session.small) for _ in range(VIEWS)]
+    view = augmentation(session.rec.pixels.shape[-2:], **{k: k in chosen for k in kinds})
+    pictures = session.rec.derived.get(
+        (*chosen, visit().views),
+        lambda: [view(session.small) for _ in range(VIEWS)],
+        "views",
+        most=1,
+    )
     with st.container(horizontal=True, gap="small"):
-        for number, picture in enumerate(session.kept["views"][1]):
+        for number, picture in enumerate(pictures):
             st.image(picture, alt=t("training.augment.alt", number=number + 1), width=VIEW)
+
+
+def _draw_again() -> None:
+    visit().views += 1
 
 
 def warm_up(session: Session) -> None:
     """The learning rate of every step."""
     del session
     steps, warmup = st.columns(2)
-    count = steps.slider(t("training.steps"), 10, 100, HEAD_PLAN.steps, 5, key="steps", bind=URL)
-    rising = warmup.slider(t("training.warm_up.rising"), 0, 9, 5, key="warmup", bind=URL)
+    count = steps.slider(t("training.steps"), 10, 100, HEAD_PLAN.steps, 5, key=keys.STEPS, bind=URL)
+    rising = warmup.slider(t("training.warm_up.rising"), 0, 9, 5, key=keys.WARM_UP, bind=URL)
     rates = learning_rates(HEAD_PLAN.rate, count, rising)
     table = pd.DataFrame({"step": range(1, count + 1), "rate": rates})
     st.altair_chart(
@@ -136,21 +144,21 @@ def warm_up(session: Session) -> None:
 
 def beginning(session: Session) -> None:
     """A new head's first probabilities for this photo, and what dropout changes."""
-    classes = st.slider(t("training.classes"), 2, MOST_CLASSES, 3, key="classes", bind=URL)
+    classes = st.slider(t("training.classes"), 2, MOST_CLASSES, 3, key=keys.CLASSES, bind=URL)
     kind: str = choice(
         st.segmented_control,
         t("training.beginning.head"),
         ("zero", "random"),
         "zero",
-        "head_kind",
+        keys.HEAD_KIND,
         lambda kind: t(f"training.beginning.{kind}"),
         required=True,
     )
     dropout = st.slider(
-        t("training.beginning.dropout"), 0.0, 0.9, 0.0, 0.1, key="dropout", bind=URL
+        t("training.beginning.dropout"), 0.0, 0.9, 0.0, 0.1, key=keys.DROPOUT, bind=URL
     )
     rec = session.rec
-    given = run_once(session, "given to a head", None, lambda: features(rec.vit, rec.pixels[None]))
+    given = run_once(rec, "given to a head", None, lambda: features(rec.vit, rec.pixels[None]))
     found = SeededDropout(dropout, 0).train()(given)
     labels = [t("training.run.unnamed", number=number + 1) for number in range(classes)]
     plan = Plan(zero_head=kind == "zero")
@@ -165,24 +173,27 @@ def beginning(session: Session) -> None:
 
 def run(session: Session) -> None:
     """The visitor's classes and photos, and the training of a head on them."""
-    album = own_album()
+    album = visit().album
     with st.container(horizontal=True):
         with st.popover(t("training.run.own"), icon=":material/add_photo_alternate:"):
             edit_album(album)
         st.button(
             t("training.run.take"),
             icon=":material/photo_library:",
-            key="take",
+            key=keys.TAKE_SAMPLES,
             on_click=take_samples,
         )
         pressed = st.button(
-            t("training.run.train"), icon=":material/model_training:", type="primary", key="train"
+            t("training.run.train"),
+            icon=":material/model_training:",
+            type="primary",
+            key=keys.TRAIN,
         )
     list_album(album)
     chart = st.empty()
     if pressed and is_enough(album):
-        st.session_state["run"] = train_head(session, album, _drawn_into(chart))
-    if found := st.session_state.get("run"):
+        visit().trained = train_head(session, album, _drawn_into(chart))
+    if found := visit().trained:
         _show_run(found, chart)
 
 
@@ -191,16 +202,12 @@ def after(session: Session) -> None:
     found = _finished(session)
     if found is None:
         return
-    key = ("after", id(found))
-    if session.kept.get("after", (None,))[0] != key:
-        with st.spinner(t("photo.looking")), turn():
-            rec = record(found.vit, load_image(session.data))
-            maps = [[explain(r, m) for m in ("attention", "relevance")] for r in (session.rec, rec)]
-        session.kept["after"] = key, rec.predictions, maps, largest_change(session.rec, rec)
-    _, predictions, maps, change = session.kept["after"]
+    predictions, maps, change = session.rec.derived.get(
+        found, lambda: _before_and_after(session, found), "after", most=1
+    )
     st.metric(t("training.after.change"), f"{change:g}")
     old, new = session.rec.predictions[0], predictions[0]
-    names = label(old.label), str(found.names[new.index])
+    names = label(old.label), class_title(found.names[new.index])
     for column, when, name, (attention, relevance), best in zip(
         st.columns(2), ("before", "after_word"), names, maps, (old, new), strict=True
     ):
@@ -211,22 +218,35 @@ def after(session: Session) -> None:
             _map(session, relevance, t("training.after.relevance"))
 
 
+def _before_and_after(
+    session: Session, found: Run
+) -> tuple[list[Prediction], list[list[Heatmap]], float]:
+    """The trained model's predictions, the maps of both models, and how much attention changed."""
+    with st.spinner(t("photo.looking")), turn():
+        rec = record(found.vit, load_image(session.photo.data))
+        maps = [[explain(r, m) for m in ("attention", "relevance")] for r in (session.rec, rec)]
+    return rec.predictions, maps, largest_change(session.rec, rec)
+
+
 def entropy(session: Session) -> None:
     """The last block trained with the attention entropy in the loss."""
     found = _finished(session)
     if found is None:
         return
     slider, button = st.columns([3, 1], vertical_alignment="bottom")
-    weight = slider.slider("λ", 0.0, 3.0, 2.0, 0.5, key="lambda", bind=URL)
-    pressed = button.button(t("training.run.train"), icon=":material/model_training:", key="narrow")
-    if pressed and is_enough(own_album()):
-        session.kept["narrow"] = train_block(session, weight)
+    weight = slider.slider("λ", 0.0, 3.0, 2.0, 0.5, key=keys.ENTROPY_WEIGHT, bind=URL)
+    pressed = button.button(
+        t("training.run.train"), icon=":material/model_training:", key=keys.TRAIN_BLOCK
+    )
+    if pressed and is_enough(visit().album):
+        session.rec.derived.keep(None, train_block(session, weight), "narrowed", most=1)
     before = explain(session.rec, "attention")
-    kept = session.kept.get("narrow")
-    if kept is None:
+    narrowed: tuple[float, list[Moment], Heatmap, float] | None
+    narrowed = session.rec.derived.last("narrowed")
+    if narrowed is None:
         _map(session, before, t("training.before"))
         return
-    weight, moments, heat, change = kept
+    weight, moments, heat, change = narrowed
     if moments:
         first, second = st.columns(2)
         first.metric(t("training.entropy.first"), f"{moments[0].entropy:.4f}")
@@ -246,7 +266,7 @@ def task(session: Session) -> None:
     found = _finished(session)
     if found is None:
         return
-    power = st.slider(t("training.task.power"), -5.0, 0.0, -3.0, 0.5, key="power", bind=URL)
+    power = st.slider(t("training.task.power"), -5.0, 0.0, -3.0, 0.5, key=keys.POWER, bind=URL)
     plan = replace(HEAD_PLAN, rate=10**power)
     training, moments = trained_again(session, found, plan)
     _curve(moments, "loss", t("training.loss"), 260)
@@ -268,12 +288,13 @@ def _show_run(found: Run, chart: Any) -> None:
     with torch.no_grad():
         classify: Any = found.vit.anatomy.classifier
         shares = classify(found.inputs[found.held_out]).softmax(dim=-1)
-    names = [str(found.names[index]) for index in shares.argmax(dim=-1).tolist()]
+    titles = [class_title(name) for name in found.names]
+    names = [titles[index] for index in shares.argmax(dim=-1).tolist()]
     table = pd.DataFrame(
         {
             "photo": found.thumbs,
-            "class": [str(found.names[index]) for index in found.targets[found.held_out].tolist()],
-            "before": [f"1/{len(found.names)}"] * len(names),
+            "class": [titles[index] for index in found.targets[found.held_out].tolist()],
+            "before": [f"1/{len(titles)}"] * len(names),
             "after": [
                 f"{n} · {p:.1%}" for n, p in zip(names, shares.amax(-1).tolist(), strict=True)
             ],
@@ -293,14 +314,12 @@ def _show_run(found: Run, chart: Any) -> None:
 
 def _finished(session: Session) -> Run | None:
     """The head that was trained; if there is none, a button that trains one on the samples."""
-    found: Run | None = st.session_state.get("run")
+    found = visit().trained
     if found is None:
         st.info(t("training.run.first"), icon=":material/model_training:")
-        if st.button(t("training.run.quick"), type="primary", key="quick"):
+        if st.button(t("training.run.quick"), type="primary", key=keys.TRAIN_QUICKLY):
             take_samples()
-            found = st.session_state["run"] = train_head(
-                session, own_album(), _drawn_into(st.empty())
-            )
+            visit().trained = train_head(session, visit().album, _drawn_into(st.empty()))
             st.rerun()
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import altair as alt
 import pandas as pd
@@ -15,24 +16,29 @@ from vitviz.measures.faithfulness import Change, masked_input
 from vitviz.methods.explain import BASELINE, METHODS
 from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import shared_scale
+from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.model_picker import is_here, page_head
-from vitviz.ui.controls.photo_picker import Photo, as_code, choose_photo, sample_photos
+from vitviz.ui.controls.photo_picker import as_code, choose_photo, sample_photos
 from vitviz.ui.controls.question import method_title, methods_for
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
+from vitviz.ui.visit import keys
+from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import explained, label, t
-from vitviz.ui.visit.session import Look, Session, analyse
+from vitviz.ui.visit.session import Look, Photo, Session
+from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import many_turns
 from vitviz.zoo.catalogue import offers
 
 FIRST = ["attention", "rollout", "relevance", "gradcam"]
+MOST_KEPT = 8 * len(METHODS)  # measurements: of eight classes
 CHANGES: tuple[Change, ...] = ("deletion", "insertion")
 LOOK = Look("inferno", 0.6, True)
 
 
 @dataclass(frozen=True)
-class Wish:
+class Comparison:
     """What is compared: methods, the class by its name, and a point of a kind of curve."""
 
     methods: list[str]
@@ -48,34 +54,36 @@ def page() -> None:
     if not is_here(model):
         return
     try:
-        session = analyse(photo.data, model.name)
+        session = analyse(photo, model.name)
         if not session.rec.predictions:
             raise MethodError(
                 "no_class_to_measure",
                 "This model has no classifier, so there is no class to measure.",
             )
-        wish, beside = wishes(session, photo, model.name)
+        comparison, second = comparison_controls(session, photo, model.name)
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
         return
-    if beside is None:
-        compare(session, photo.alt, wish, "alone")
+    if second is None:
+        compare(session, photo.alt, comparison, "alone")
         return
     left, right = st.columns(2, gap="large")
     with left:
-        compare(session, photo.alt, wish, "left")
+        compare(session, photo.alt, comparison, "left")
     with right:
-        compare(*beside, wish, "right")
+        compare(*second, comparison, "right")
 
 
-def wishes(session: Session, photo: Photo, model: str) -> tuple[Wish, tuple[Session, str] | None]:
+def comparison_controls(
+    session: Session, photo: Photo, model: str
+) -> tuple[Comparison, tuple[Session, str] | None]:
     """The controls, which serve both sides where there are two."""
     methods = choice(
         st.pills,
         t("compare.methods"),
         [method for method in methods_for(session.rec) if method != BASELINE],
         FIRST,
-        "methods",
+        keys.METHODS,
         method_title,
         selection_mode="multi",
         help=t("compare.methods_help"),
@@ -84,16 +92,16 @@ def wishes(session: Session, photo: Photo, model: str) -> tuple[Wish, tuple[Sess
     left, middle, right, last = st.columns([3, 3, 3, 3], vertical_alignment="bottom")
     hint = t("ask.top", label=label(labels[0]))
     target: str | None = choice(
-        left.selectbox, t("ask.class"), labels, None, "target", label, placeholder=hint
+        left.selectbox, t("ask.class"), labels, None, keys.TARGET, label, placeholder=hint
     )
     with middle:
-        beside = side_by_side(photo, model)
+        second = second_controls(photo, model)
     change: Change = choice(
         right.segmented_control,
         t("compare.direction"),
         CHANGES,
         CHANGES[0],
-        "change",
+        keys.CHANGE,
         lambda change: t(f"compare.{change}"),
         required=True,
     )
@@ -102,13 +110,13 @@ def wishes(session: Session, photo: Photo, model: str) -> tuple[Wish, tuple[Sess
         range(STEPS + 1),
         STEPS // 4,
         format_func=lambda step: f"{step / STEPS:.0%}",
-        key="step",
+        key=keys.CURVE_STEP,
         bind=URL,
     )
-    return Wish(methods, target, change, step), beside
+    return Comparison(methods, target, change, step), second
 
 
-def side_by_side(photo: Photo, model: str) -> tuple[Session, str] | None:
+def second_controls(photo: Photo, model: str) -> tuple[Session, str] | None:
     """Another photo, or the same one in another model on this machine, and its description."""
     models = [other.name for other in offers() if other.here and other.name != model]
     titles = {key: title for key, (title, _) in sample_photos().items()}
@@ -119,19 +127,19 @@ def side_by_side(photo: Photo, model: str) -> tuple[Session, str] | None:
         t("compare.beside"),
         list(offered),
         None,
-        "beside",
+        keys.BESIDE,
         lambda key: titles.get(key, key),
         placeholder=t("compare.photo_or_model" if models else "compare.photo"),
     )
     if chosen is None:
         return None
     other, name = offered[chosen]
-    return analyse(other.data, name, "session beside"), other.alt
+    return analyse(other, name, "second"), other.alt
 
 
-def compare(session: Session, alt_text: str, wish: Wish, key: str) -> None:
+def compare(session: Session, alt_text: str, comparison: Comparison, key: str) -> None:
     """Maps on one scale, what the measurements say, the curves and the changed photo."""
-    found, target = measurements(session, wish)
+    found, target = measurements(session, comparison)
     if len(found) < 2:
         st.info(t("compare.choose"), icon=":material/touch_app:")
         return
@@ -142,35 +150,42 @@ def compare(session: Session, alt_text: str, wish: Wish, key: str) -> None:
     alone = key == "alone"
     left, right = st.columns([3, 2], gap="large") if alone else (st.container(), st.container())
     with left:
-        st.altair_chart(chart(order, wish), width="stretch", alt=t("compare.curves", label=name))
+        st.altair_chart(
+            chart(order, comparison), width="stretch", alt=t("compare.curves", label=name)
+        )
         scores(order)
     with right:
-        changed_photo(session, chosen, wish, name)
+        changed_photo(session, chosen, comparison, name)
 
 
-def measurements(session: Session, wish: Wish) -> tuple[list[Measured], int]:
+def measurements(session: Session, comparison: Comparison) -> tuple[list[Measured], int]:
     """Every wanted method and random order, measured once for a class, and the class."""
-    rec, kept = session.rec, session.kept
+    rec = session.rec
     index = {p.label: p.index for p in rec.predictions}
-    target = index.get(wish.target or "", rec.predictions[0].index)
+    target = index.get(comparison.target or "", rec.predictions[0].index)
     found = []
-    for method in [*wish.methods, BASELINE] if wish.methods else []:
-        asked = (method, target)
-        if asked not in kept:
-            try:
-                with many_turns(t("compare.measuring", method=method_title(method))) as progress:
-                    kept[asked] = measure(rec, method, target, progress=progress)
-            except VitvizError as error:
-                st.warning(explained(error), icon=":material/block:")
-                continue
-        found.append(kept[asked])
+    for method in [*comparison.methods, BASELINE] if comparison.methods else []:
+        try:
+            found.append(
+                rec.derived.get(
+                    (method, target), partial(measured, rec, method, target), "measured", MOST_KEPT
+                )
+            )
+        except VitvizError as error:
+            st.warning(explained(error), icon=":material/block:")
     return found, target
+
+
+def measured(rec: Recording, method: str, target: int) -> Measured:
+    """One method, while a bar shows how far its measurement is."""
+    with many_turns(t("compare.measuring", method=method_title(method))) as progress:
+        return measure(rec, method, target, progress=progress)
 
 
 def pick_panel(session: Session, order: list[Measured], alt_text: str, key: str) -> Measured:
     """The maps in the order of their rank, in shares of their sum; a click chooses one."""
     maps = {m.method: m.heat.shares for m in order}
-    held = st.session_state.get(f"chosen_{key}")
+    held = visit().panels.get(key)
     chosen = next((m for m in order if m.method == held), order[0])
     panels = [
         Panel(
@@ -184,7 +199,7 @@ def pick_panel(session: Session, order: list[Measured], alt_text: str, key: str)
     ]
 
     def choose() -> None:
-        st.session_state[f"chosen_{key}"] = st.session_state[f"maps_{key}"].open
+        visit().panels[key] = st.session_state[keys.METHOD_MAPS.format(key)].open
 
     map_sheet(
         session,
@@ -193,7 +208,7 @@ def pick_panel(session: Session, order: list[Measured], alt_text: str, key: str)
         columns=0,
         scale=shared_scale(maps.values()),
         alt=t("compare.maps"),
-        key=f"maps_{key}",
+        key=keys.METHOD_MAPS.format(key),
         on_open=choose,
     )
     return chosen
@@ -219,9 +234,9 @@ def verdict(order: list[Measured], name: str) -> str:
     )
 
 
-def chart(order: Sequence[Measured], wish: Wish) -> alt.LayerChart:
+def chart(order: Sequence[Measured], comparison: Comparison) -> alt.LayerChart:
     """The curves over each other; hovering names the values."""
-    curves = [(m, m.deletion if wish.change == "deletion" else m.insertion) for m in order]
+    curves = [(m, m.deletion if comparison.change == "deletion" else m.insertion) for m in order]
     points = pd.DataFrame(
         {
             "method": method_title(m.method),
@@ -252,7 +267,7 @@ def chart(order: Sequence[Measured], wish: Wish) -> alt.LayerChart:
         alt.Tooltip("share", format=".0%", title=t("compare.changed")),
     ]
     dots = base.mark_point(filled=True, size=120, opacity=0.02).encode(tooltip=shown)
-    here = alt.Chart(pd.DataFrame({"share": [wish.step / STEPS]}))
+    here = alt.Chart(pd.DataFrame({"share": [comparison.step / STEPS]}))
     return lines + dots + here.mark_rule(opacity=0.5).encode(x="share")
 
 
@@ -280,14 +295,14 @@ def scores(order: Sequence[Measured]) -> None:
     st.caption(t("compare.areas_meaning"))
 
 
-def changed_photo(session: Session, chosen: Measured, wish: Wish, name: str) -> None:
+def changed_photo(session: Session, chosen: Measured, comparison: Comparison, name: str) -> None:
     """What the model is given at this point of the curve."""
-    curve = chosen.deletion if wish.change == "deletion" else chosen.insertion
-    share = wish.step / STEPS
-    pixels = masked_input(session.rec, chosen.heat, share, wish.change)
+    curve = chosen.deletion if comparison.change == "deletion" else chosen.insertion
+    share = comparison.step / STEPS
+    pixels = masked_input(session.rec, chosen.heat, share, comparison.change)
     point = int(abs(curve.shares - share).argmin())
     text = t(
-        f"compare.after_{wish.change}",
+        f"compare.after_{comparison.change}",
         share=f"{share:.0%}",
         method=method_title(chosen.method),
         label=as_code(name),

@@ -33,7 +33,7 @@ def downloads(
 
     def picture(file: BinaryIO) -> None:
         with turn():
-            photo = load_image(session.data)
+            photo = load_image(session.photo.data)
             drawn = overlay(photo, heat, look.colormap, look.alpha, smooth=look.smooth, scale=scale)
             write_png(drawn if query == "cls" else mark_patch(drawn, heat, query), file)
 

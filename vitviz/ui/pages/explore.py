@@ -26,11 +26,11 @@ from vitviz.pictures.overlay import COLORMAPS, colorize, shared_scale
 from vitviz.progress import Progress
 from vitviz.recording.recording import Query, Recording
 from vitviz.ui.controls.model_picker import is_here, page_head
-from vitviz.ui.controls.photo_picker import Photo, as_code, choose_photo
+from vitviz.ui.controls.photo_picker import as_code, choose_photo
 from vitviz.ui.controls.question import (
     FIRST,
     Question,
-    how_to_ask,
+    click_hint,
     map_controls,
     map_meaning,
     method_title,
@@ -40,8 +40,11 @@ from vitviz.ui.pages.sheet import show_sheet
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.patch_map import patch_map
 from vitviz.ui.parts.prediction_bars import prediction_bars
+from vitviz.ui.visit import keys
+from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import explained, t
-from vitviz.ui.visit.session import Look, Session, analyse
+from vitviz.ui.visit.session import Look, Photo, Session
+from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import many_turns, turn
 
 MOST_PATCHES = 1600  # whose rows are sent to the browser
@@ -56,7 +59,7 @@ def page() -> None:
     if not is_here(model):
         return
     try:
-        session = analyse(photo.data, model.name, whole=is_whole())
+        session = analyse(photo, model.name, whole=is_whole())
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
         return
@@ -69,22 +72,22 @@ def page() -> None:
         buttons = st.container(horizontal=True)
     with buttons:
         if session.rec.vit.anatomy.any_size_patch:
-            st.toggle(t("explore.whole"), key="whole", bind=URL, help=t("explore.whole_help"))
-        look, shared, marked = appearance(question.method)
+            st.toggle(t("explore.whole"), key=keys.WHOLE, bind=URL, help=t("explore.whole_help"))
+        look, shared, marked = appearance_controls(question.method)
     is_raw = METHODS[question.method].raw_attention
     maps = all_maps(session, question.query) if is_raw else []
     of_all = [heat for of_layer in maps for heat in of_layer.values()]
     scale = shared_scale(of_all) if shared and of_all else None
-    heat = answer(session, question, note)
+    heat = explanation(session, question, note)
     if heat:
         with show:
             marks = artefacts(session.rec) if marked else []
         with picture:
             show_map(session, photo, heat, question, look, scale, marks)
-        note.caption(how_to_ask(session.rec, question))
+        note.caption(click_hint(session.rec, question))
     else:
         with picture:
-            no_map(session, photo, question)
+            show_without_map(session, photo, question)
     with buttons:
         if heat:
             downloads(session, heat, question.query, look, scale, Path(photo.name).stem)
@@ -97,16 +100,13 @@ def page() -> None:
 
 def is_whole() -> bool:
     """Whether the model shall see the whole photo, by the switch or the address."""
-    return bool(st.session_state.get("whole", st.query_params.get("whole") == "true"))
+    return bool(st.session_state.get(keys.WHOLE, st.query_params.get(keys.WHOLE) == "true"))
 
 
 def all_maps(session: Session, query: Query) -> list[dict[int | None, Heatmap]]:
     """Every layer's heads from this query, kept until the query changes."""
-    asked, maps = session.kept.get("maps", (None, []))
-    if asked != query:
-        maps = all_head_maps(session.rec, query)
-        session.kept["maps"] = (query, maps)
-    return maps
+    rec = session.rec
+    return rec.derived.get(query, lambda: all_head_maps(rec, query), "maps", most=1)
 
 
 def predictions(rec: Recording, photo: Photo) -> None:
@@ -130,21 +130,21 @@ def none_fits(labels: Sequence[str], classes: Sequence[str] | None) -> bool:
     return classes is not None and known <= set(imagenet_names()) and known.isdisjoint(classes)
 
 
-def appearance(method: str) -> tuple[Look, bool, bool]:
+def appearance_controls(method: str) -> tuple[Look, bool, bool]:
     """How maps are drawn, whether all heads and layers share one scale, and whether artefact tokens
     are marked."""
     with st.popover(t("explore.appearance"), icon=":material/palette:"):
-        colormap = st.selectbox(t("explore.colours"), COLORMAPS, key="colours", bind=URL)
-        alpha = st.slider(t("explore.strength"), 0.0, 1.0, 0.6, 0.05, key="strength", bind=URL)
-        smooth = st.toggle(t("explore.smooth"), True, key="smooth", bind=URL)
+        colormap = st.selectbox(t("explore.colours"), COLORMAPS, key=keys.COLOURS, bind=URL)
+        alpha = st.slider(t("explore.strength"), 0.0, 1.0, 0.6, 0.05, key=keys.STRENGTH, bind=URL)
+        smooth = st.toggle(t("explore.smooth"), True, key=keys.SMOOTH, bind=URL)
         shared = st.toggle(
             t("explore.shared"),
-            key="shared",
+            key=keys.SHARED_SCALE,
             bind=URL,
             disabled=not METHODS[method].raw_attention,
             help=t("explore.shared_help"),
         )
-        marked = st.toggle(t("explore.artefacts"), key="artefacts", bind=URL)
+        marked = st.toggle(t("explore.artefacts"), key=keys.ARTEFACTS, bind=URL)
     return Look(colormap, alpha, smooth), shared and METHODS[method].raw_attention, marked
 
 
@@ -182,7 +182,7 @@ def show_map(
         marks=marks,
         meaning=meaning,
         alt=t("map.alt", photo=photo.alt, method=title, meaning=meaning),
-        key="patch_map",
+        key=keys.PATCH_MAP,
         on_query=partial(pin_query, (rows, cols)) if takes_query(rec, question) else None,
     )
 
@@ -201,35 +201,35 @@ def patch_rows(rec: Recording, question: Question) -> NDArray[np.float32] | None
     return chosen[prefix:, prefix:].numpy()
 
 
-def answer(session: Session, question: Question, note: DeltaGenerator) -> Heatmap | None:
+def explanation(session: Session, question: Question, note: DeltaGenerator) -> Heatmap | None:
     """The heatmap, kept until the question changes; None, and why in `note`, where the method does
     not apply.
 
     A slow method shows in `note` how far it is and a button to stop it; any other change stops it
     too.
     """
-    asked, heat = session.kept.get("answer", (None, None))
-    if asked == question:
-        return heat
-    arguments = {**question.options, **question.classes}
+    rec, method = session.rec, question.method
+
+    def compute() -> Heatmap:
+        arguments = {**question.options, **question.classes}
+        with method_turn(METHODS[method], note) as progress:
+            return explain(rec, method, question.query, progress=progress, **arguments)
+
     try:
-        with asking(METHODS[question.method], note) as progress:
-            heat = explain(
-                session.rec, question.method, question.query, progress=progress, **arguments
-            )
+        return rec.derived.get(question.key, compute, "answer", most=1)
     except VitvizError as error:
         note.warning(explained(error), icon=":material/block:")
         return None
-    session.kept["answer"] = (question, heat)
-    return heat
 
 
 @contextmanager
-def asking(method: Method, note: DeltaGenerator) -> Iterator[Progress | None]:
+def method_turn(method: Method, note: DeltaGenerator) -> Iterator[Progress | None]:
     """A turn for a method that runs the model; a slow one shows its progress and can be stopped."""
     if method.slow:
         with note.container(horizontal=True, vertical_alignment="center"):
-            st.button(t("explore.stop"), on_click=lambda: st.session_state.update(method=FIRST))
+            st.button(
+                t("explore.stop"), on_click=lambda: st.session_state.update({keys.METHOD: FIRST})
+            )
             with many_turns(t("explore.asking")) as progress:
                 yield progress
     elif method.needs_gradient:
@@ -248,7 +248,7 @@ def takes_query(rec: Recording, question: Question) -> bool:
     return method.has_query and not by_class_token
 
 
-def no_map(session: Session, photo: Photo, question: Question) -> None:
+def show_without_map(session: Session, photo: Photo, question: Question) -> None:
     """What is shown where a method does not apply: the photo alone, or the matrices of a layer
     whose channels look at channels."""
     rec, layer = session.rec, question.options.get("layer", 0)
@@ -266,12 +266,12 @@ def no_map(session: Session, photo: Photo, question: Question) -> None:
 def pin_query(grid: tuple[int, int]) -> None:
     """A click on the photo, under a map of this grid, becomes the query. Streamlit keeps what it
     calls until the next page is complete, so this holds no recording."""
-    rec: Recording = st.session_state["session"].rec
-    query = st.session_state["patch_map"].query
+    rec: Recording = visit().recorded["main"].rec
+    query = st.session_state[keys.PATCH_MAP].query
     if query != "cls":
         row, col = map(int, query.split(","))
         query = ",".join(map(str, rec.patch_in((row, col), grid)))
-    st.session_state["query"] = "" if query == "cls" else query
+    st.session_state[keys.QUERY] = "" if query == "cls" else query
 
 
 def model_input(rec: Recording) -> None:

@@ -19,6 +19,7 @@ from vitviz.inside.heads import (
 )
 from vitviz.methods.explain import explain
 from vitviz.photos.load import load_image
+from vitviz.recording.predictions import Prediction
 from vitviz.recording.record import record
 from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
@@ -27,8 +28,11 @@ from vitviz.ui.controls.photo_picker import as_code, choose_photo, sample_photos
 from vitviz.ui.controls.question import cls_means
 from vitviz.ui.parts.head_matrix import Cell, matrix
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
+from vitviz.ui.visit import keys
+from vitviz.ui.visit.analyse import analyse, model
 from vitviz.ui.visit.language import explained, label, t
-from vitviz.ui.visit.session import Look, Session, analyse, model
+from vitviz.ui.visit.session import Look, Session
+from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import many_turns, turn
 from vitviz.zoo.catalogue import Offer
 
@@ -45,30 +49,30 @@ def page() -> None:
     if not is_here(model):
         return
     try:
-        session = analyse(photo.data, model.name)
-        statistic, over, mode = wishes()
+        session = analyse(photo, model.name)
+        statistic, over, mode = matrix_controls()
         values, pattern = numbers(session, statistic, over)
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
         return
-    off = in_link(session.rec, "off")
-    layer, head = min(in_link(session.rec, "open"), default=(session.rec.num_layers - 1, 0))
+    off = read_link(session.rec, "off")
+    layer, head = min(read_link(session.rec, "open"), default=(session.rec.num_layers - 1, 0))
     left, right = st.columns([3, 2], gap="large")
     with left:
-        matrix(session, values, pattern, off, (layer, head), lambda: clicked(mode))
-        without(session, off)
+        matrix(session, values, pattern, off, (layer, head), lambda: take_click(mode))
+        show_ablation(session, off)
         with st.expander(t("heads.all_numbers"), icon=":material/table_rows:"):
             table(session, over)
     with right:
-        opened(session, layer, head, photo.alt)
+        show_head(session, layer, head, photo.alt)
 
 
-def wishes() -> tuple[str, str, str]:
+def matrix_controls() -> tuple[str, str, str]:
     """Which number, over what, and what a click does."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        statistic = _choose("statistic", [*STATISTICS, IMPORTANCE])
-        over = _choose("over", [HERE, GALLERY])
-        mode = _choose("mode", [OPEN, SWITCH])
+        statistic = _choose(keys.STATISTIC, [*STATISTICS, IMPORTANCE])
+        over = _choose(keys.OVER, [HERE, GALLERY])
+        mode = _choose(keys.MODE, [OPEN, SWITCH])
     st.caption(t(f"heads.meaning.{statistic}"))
     return statistic, over, mode
 
@@ -116,35 +120,36 @@ def of_samples(offered: Offer) -> HeadStatistics:
 
 def importance(session: Session) -> NDArray[np.float32]:
     """Measured once for a photo, while a bar shows how far it is."""
-    if "importance" not in session.kept:
+
+    def measure() -> NDArray[np.float32]:
         with many_turns(t("heads.switching")) as progress:
-            session.kept["importance"] = head_importance(session.rec, progress=progress).heads
-    measured: NDArray[np.float32] = session.kept["importance"]
-    return measured
+            return head_importance(session.rec, progress=progress).heads
+
+    return session.rec.derived.get(None, measure, "importance")
 
 
-def clicked(mode: str) -> None:
+def take_click(mode: str) -> None:
     """Open a head, or switch it or its layer off or on."""
-    layer, head = st.session_state["matrix"].open.split(",")
-    rec = st.session_state["session"].rec
-    off = in_link(rec, "off")
+    layer, head = st.session_state[keys.MATRIX].open.split(",")
+    rec = visit().recorded["main"].rec
+    off = read_link(rec, "off")
     if head != "all" and mode == OPEN:
-        into_link("open", {(int(layer), int(head))})
+        write_link("open", {(int(layer), int(head))})
     elif head == "all":
         whole = {(int(layer), of) for of in range(rec.num_heads(int(layer)))}
-        into_link("off", off - whole if whole <= off else off | whole)
+        write_link("off", off - whole if whole <= off else off | whole)
     else:
-        into_link("off", off ^ {(int(layer), int(head))})
+        write_link("off", off ^ {(int(layer), int(head))})
 
 
-def in_link(rec: Recording, name: str) -> set[Cell]:
+def read_link(rec: Recording, name: str) -> set[Cell]:
     """The heads that the address names, such as 4.2 and 11.0; what is no head is left out."""
     found = re.findall(r"(\d{1,4})\.(\d{1,4})", st.query_params.get(name, ""))
     heads = {(int(layer), int(head)) for layer, head in found}
     return {(at, of) for at, of in heads if at < rec.num_layers and of < rec.num_heads(at)}
 
 
-def into_link(name: str, heads: set[Cell]) -> None:
+def write_link(name: str, heads: set[Cell]) -> None:
     """The other way; without heads the address does not name them."""
     st.query_params[name] = "-".join(f"{layer}.{head}" for layer, head in sorted(heads))
     if not heads:
@@ -177,7 +182,7 @@ def table(session: Session, over: str) -> None:
     )
 
 
-def opened(session: Session, layer: int, head: int, alt_text: str) -> None:
+def show_head(session: Session, layer: int, head: int, alt_text: str) -> None:
     """Where the open head looks from the class token."""
     name = t("heads.name", layer=layer, head=head)
     st.subheader(name, anchor=False)
@@ -190,12 +195,12 @@ def opened(session: Session, layer: int, head: int, alt_text: str) -> None:
         columns=1,
         scale=None,
         alt=name,
-        key="open map",
+        key=keys.OPEN_MAP,
         on_open=lambda: None,
     )
 
 
-def without(session: Session, off: set[Cell]) -> None:
+def show_ablation(session: Session, off: set[Cell]) -> None:
     """The predictions as they are, and without the heads that are switched off."""
     st.subheader(t("heads.without"), anchor=False)
     if not session.rec.predictions:
@@ -204,11 +209,12 @@ def without(session: Session, off: set[Cell]) -> None:
     if not off:
         st.caption(t("heads.how_to_switch"))
         return
-    asked, left = session.kept.get("without", (None, []))
-    if asked != off:
+
+    def predict() -> list[Prediction]:
         with turn():
-            left = ablate(session.rec, off)
-        session.kept["without"] = (off, left)
+            return ablate(session.rec, off)
+
+    left = session.rec.derived.get(frozenset(off), predict, "without", most=1)
     before = {p.index: p.probability for p in session.rec.predictions}
     shown = {p.index for p in (*session.rec.predictions[:4], *left[:4])}
     name, now, earlier = (t(f"heads.{key}") for key in ("class", "now", "before"))
@@ -227,5 +233,5 @@ def without(session: Session, off: set[Cell]) -> None:
     st.button(
         t("heads.on_again", count=len(off)),
         icon=":material/undo:",
-        on_click=lambda: into_link("off", set()),
+        on_click=lambda: write_link("off", set()),
     )

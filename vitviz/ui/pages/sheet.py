@@ -8,6 +8,7 @@ from vitviz.heatmap import Heatmap, Scale
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.question import MEAN, head_name
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
+from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Look, Session
 
@@ -30,7 +31,7 @@ def show_sheet(
             t("sheet.show"),
             VIEWS,
             HEADS,
-            "view",
+            keys.SHEET_VIEW,
             lambda view: t(f"sheet.{view}"),
             required=True,
             label_visibility="collapsed",
@@ -56,7 +57,7 @@ def show_sheet(
         columns=len(maps) if view == BOTH else 0,
         scale=scale,
         alt=t(f"sheet.{view}_shown"),
-        key="sheet",
+        key=keys.SHEET,
         on_open=open_panel,
     )
 
@@ -75,5 +76,5 @@ def panel(
 
 def open_panel() -> None:
     """A click on a small map opens its layer and head."""
-    layer, head = st.session_state["sheet"].open.split(",")
-    st.session_state.update(attention_layer=int(layer), attention_head=head)
+    layer, head = st.session_state[keys.SHEET].open.split(",")
+    st.session_state.update({keys.ATTENTION_LAYER: int(layer), keys.ATTENTION_HEAD: head})

@@ -11,10 +11,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
-from streamlit.components.v2.types import ComponentRenderer
 
 from vitviz.pictures.export import as_jpeg
 from vitviz.pictures.overlay import colorize
+from vitviz.ui.visit.streamlit_private import ComponentRenderer, media_address
 
 URL: Any = "query-params"  # binds a widget to the address
 FOLDER = Path(__file__).parent / "components"
@@ -46,11 +46,6 @@ def thumbnail(photo: Image.Image, side: int) -> str:
     return "data:image/jpeg;base64," + as_text(as_jpeg(small))
 
 
-def address(picture: bytes, place: str) -> str:
-    """Where the browser finds a JPEG, so that a redraw need not send it again.
-
-    It is named by its content's hash, and gone when the visitor leaves or `place` shows another.
-    """
-    files = st.runtime.get_instance().media_file_mgr
-    base = st.get_option("server.baseUrlPath").strip("/")
-    return f"/{base}".rstrip("/") + files.add(picture, "image/jpeg", place)
+def numbers_address(data: bytes, place: str) -> str:
+    """Where the browser finds an array's bytes: they travel only when they change."""
+    return media_address(data, "application/octet-stream", place)

@@ -10,11 +10,12 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from vitviz.ui.parts.browser import component, palette
+from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
 
 Cell = tuple[int, int]  # (layer, head)
-_matrix = component("head_matrix", "walk")
+_matrix = component("head_matrix", "numbers", "walk")
 
 
 def matrix(
@@ -26,7 +27,7 @@ def matrix(
     on_open: Callable[[], None],
 ) -> None:
     """Layers as columns, heads as rows; `on_open` runs after a click, with the cell as
-    `st.session_state["matrix"].open`: "layer,head", or "layer,all" for a layer’s number."""
+    `st.session_state[keys.MATRIX].open`: "layer,head", or "layer,all" for a layer’s number."""
     layers, heads = values.shape
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     cells: list[dict[str, Any]] = [
@@ -63,5 +64,5 @@ def matrix(
         "palette": palette("viridis"),
         "alt": t("heads.matrix"),
     }
-    _matrix(data=data, key="matrix", on_open_change=on_open)
+    _matrix(data=data, key=keys.MATRIX, on_open_change=on_open)
     st.caption(t("heads.matrix_caption"))

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitviz.heatmap import Heatmap
-from vitviz.pictures.export import as_jpeg
-from vitviz.ui.parts.browser import address, as_text, component, palette
+from vitviz.ui.parts.browser import component, numbers_address, palette
 from vitviz.ui.visit.session import Look, Session
+from vitviz.ui.visit.streamlit_private import media_address
 
-_component = component("map_sheet", "walk")
+_component = component("map_sheet", "numbers", "walk")
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,15 @@ def map_sheet(
             "title": panel.title,
             "chosen": panel.chosen,
             "grid": panel.heat.values.shape,
-            "levels": as_text(levels(panel.heat, scale or panel.heat.range)),
         }
         for panel in panels
     ]
+    shown = b"".join(levels(panel.heat, scale or panel.heat.range).tobytes() for panel in panels)
     data = {
-        "photo": address(as_jpeg(session.small), key),
+        "photo": media_address(session.small_jpeg, "image/jpeg", key),
         "size": session.small.size,
         "maps": maps,
+        "levels": numbers_address(shown, f"{key} levels"),
         "columns": columns,
         "palette": palette(look.colormap),
         "alpha": look.alpha,

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitviz.heatmap import Heatmap
-from vitviz.ui.parts.browser import address, as_text, component, palette
+from vitviz.ui.parts.browser import component, numbers_address, palette
 from vitviz.ui.visit.language import entry, t
 from vitviz.ui.visit.session import Look, Session
+from vitviz.ui.visit.streamlit_private import media_address
 
-_component = component("patch_map")
+_component = component("patch_map", "numbers")
 
 
 def patch_map(
@@ -41,15 +42,16 @@ def patch_map(
         meaning: what the numbers tell, such as "from the class token".
         on_query: None for a method that does not start from a patch: a click does nothing.
     """
+    values = np.ascontiguousarray(heat.values, np.float32).tobytes()
     data: dict[str, Any] = {
-        "photo": address(session.jpeg, key),
+        "photo": media_address(session.jpeg, "image/jpeg", key),
         "size": session.preview.size,
         "box": [session.factor * edge for edge in heat.box],
         "grid": heat.values.shape,
-        "values": as_text(heat.values),
+        "values": numbers_address(values, f"{key} values"),
         "scale": scale or heat.range,
         "own_scale": scale is None,
-        "rows": None if rows is None else quantised(rows),
+        "rows": None if rows is None else numbers_address(quantised(rows), f"{key} rows"),
         "palette": palette(look.colormap),
         "alpha": look.alpha,
         "smooth": look.smooth,
@@ -64,9 +66,10 @@ def patch_map(
     _component(data=data, key=key, on_query_change=on_query or (lambda: None))
 
 
-def quantised(rows: NDArray[np.float32]) -> dict[str, str]:
-    """Rows as bytes between each row's own smallest and largest value: 1/255 of its range."""
+def quantised(rows: NDArray[np.float32]) -> bytes:
+    """Each row's smallest value and each row's largest, float32, and then the rows as bytes between
+    the two: exact to 1/255 of a row's range."""
     low, high = rows.min(axis=1), rows.max(axis=1)
     span = np.where(high > low, high - low, 1)
     levels = np.rint((rows - low[:, None]) / span[:, None] * 255).astype(np.uint8)
-    return {"levels": as_text(levels), "low": as_text(low), "high": as_text(high)}
+    return low.tobytes() + high.tobytes() + levels.tobytes()

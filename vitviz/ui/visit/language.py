@@ -13,6 +13,8 @@ import streamlit as st
 from vitviz.errors import Phrase
 from vitviz.methods.explain import METHODS
 from vitviz.photos.load import MAX_BYTES
+from vitviz.ui.visit import keys
+from vitviz.ui.visit.state import visit
 
 LANG, ENGLISH = "lang", "en"
 LANGUAGES = {ENGLISH: "English", "zh": "中文"}
@@ -33,9 +35,9 @@ def class_names(language: str) -> dict[str, str]:
 
 def language() -> str:
     """The visitor's choice: in the address, or made earlier in this visit."""
-    chosen = st.query_params.get(LANG) or st.session_state.get(LANG)
-    st.session_state[LANG] = chosen if chosen in LANGUAGES else ENGLISH
-    return st.session_state[LANG]
+    chosen = st.query_params.get(LANG) or visit().language
+    visit().language = chosen if chosen in LANGUAGES else ENGLISH
+    return visit().language
 
 
 def entry(key: str, tongue: str | None = None) -> Any:
@@ -117,7 +119,7 @@ def language_switch() -> None:
                 LANGUAGES[other],
                 icon=":material/translate:",
                 type="tertiary",
-                key=f"to_{other}",
+                key=keys.LANGUAGE.format(other),
                 on_click=st.query_params.update,
                 args=({LANG: other},),
             )

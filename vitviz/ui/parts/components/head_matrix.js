@@ -1,7 +1,5 @@
 // Layers as columns, heads as rows, a number in each cell; a click reports the cell.
 
-const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
-
 function cell(data, palette, open) {
   const button = document.createElement("button")
   button.type = "button"

@@ -1,13 +1,11 @@
 // Many small maps over the same photo; a click opens one.
 
-const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
-
-function paint(canvas, image, map, data) {
+function paint(canvas, image, map, levels, data) {
   const [rows, cols] = map.grid
   const small = new OffscreenCanvas(cols, rows)
   const context = small.getContext("2d")
   const pixels = context.createImageData(cols, rows)
-  bytes(map.levels).forEach((level, i) => {
+  levels.forEach((level, i) => {
     pixels.data.set([...data.palette.subarray(3 * level, 3 * level + 3), 255], 4 * i)
   })
   context.putImageData(pixels, 0, 0)
@@ -18,7 +16,7 @@ function paint(canvas, image, map, data) {
   target.drawImage(small, 0, 0, canvas.width, canvas.height)
 }
 
-function panel(map, image, data, open) {
+function panel(map, image, levels, data, open) {
   const button = document.createElement("button")
   button.type = "button"
   button.title = map.title
@@ -28,20 +26,27 @@ function panel(map, image, data, open) {
   button.onclick = () => open(map.id)
   const canvas = document.createElement("canvas")
   ;[canvas.width, canvas.height] = data.size
-  paint(canvas, image, map, data)
+  paint(canvas, image, map, levels, data)
   const label = document.createElement("span")
   label.textContent = map.label
   button.append(canvas, label)
   return button
 }
 
-function draw(root, image, data, open) {
+// Each map's part of all levels.
+function* parts(maps, levels) {
+  let start = 0
+  for (const { grid } of maps) yield levels.subarray(start, (start += grid[0] * grid[1]))
+}
+
+function draw(root, image, levels, data, open) {
   const focused = root.getRootNode().activeElement?.dataset?.id
   const scrolled = root.scrollLeft
   root.style.gridTemplateColumns = data.columns
     ? `repeat(${data.columns}, minmax(3.4rem, 1fr))`
     : "repeat(auto-fit, minmax(5.2rem, 1fr))"
-  const panels = data.maps.map((map) => panel(map, image, data, open))
+  const of = [...parts(data.maps, levels)]
+  const panels = data.maps.map((map, i) => panel(map, image, of[i], data, open))
   root.replaceChildren(...panels)
   root.scrollLeft = scrolled
   walk(root, panels, panels.findIndex((panel) => panel.dataset.id === focused))
@@ -51,13 +56,15 @@ export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".map-sheet")
   root.setAttribute("aria-label", data.alt)
-  const image = (root.photo ??= new Image())
-  const show = () =>
-    draw(root, image, { ...data, palette: bytes(data.palette) }, (id) => setTriggerValue("open", id))
-  image.onload = show
-  if (image.src === data.photo) {
-    if (image.complete) show()
-  } else {
-    image.src = data.photo
-  }
+  const state = (root.state ??= { image: new Image(), held: {} })
+  const { image, held } = state
+  state.asked = data
+  const loaded = state.shown === data.photo && image.complete
+  const ready = loaded ? null : new Promise((resolve) => (image.onload = resolve))
+  if (state.shown !== data.photo) state.shown = image.src = data.photo
+  Promise.all([read(held, "levels", data.levels), ready]).then(([levels]) => {
+    if (state.asked !== data || !levels) return // something newer is on its way
+    const coloured = { ...data, palette: bytes(data.palette) }
+    draw(root, image, new Uint8Array(levels), coloured, (id) => setTriggerValue("open", id))
+  })
 }

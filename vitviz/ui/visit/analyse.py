@@ -1,0 +1,71 @@
+"""From a photo to its recording: one shared model, a recording of the visitor's own."""
+
+from __future__ import annotations
+
+import streamlit as st
+from PIL import Image, ImageOps
+
+from vitviz.photos.load import load_image
+from vitviz.recording.record import record
+from vitviz.ui.visit.language import t
+from vitviz.ui.visit.session import Photo, Session
+from vitviz.ui.visit.shelf import Shelf
+from vitviz.ui.visit.state import Side, visit
+from vitviz.ui.visit.turns import turn
+from vitviz.zoo.catalogue import offer
+from vitviz.zoo.load import Vit
+
+PREVIEW_SIDES = (448, 1024)  # px of the longer side, at least and at most
+
+
+@st.cache_resource(show_spinner=False)
+def shelf() -> Shelf:
+    """The models in memory."""
+    return Shelf()
+
+
+def model(name: str) -> Vit:
+    """The model that is offered under this name, loaded once and shared by all visitors."""
+    return shelf().take(name)
+
+
+def analyse(photo: Photo, model_name: str, side: Side = "main", *, whole: bool = False) -> Session:
+    """The visitor's recording of this photo: the model runs only when photo or model changed.
+
+    Args:
+        photo: what the page shows.
+        model_name: of a model that is offered.
+        side: where the visit keeps it; a page that shows two photos has two.
+        whole: show a model that takes any size the whole photo.
+
+    Raises:
+        VitvizError: if the file is not a usable photo or the model cannot be loaded.
+    """
+    offered, recorded = offer(model_name), visit().recorded
+    held = recorded.get(side)
+    if held and (held.model, held.photo.key, held.whole) == (offered, photo.key, whole):
+        return held
+    if held and held.model != offered:
+        # It keeps another model in memory, and so do this page's downloads.
+        del recorded[side], held
+        st.rerun()
+    with st.spinner(t("photo.loading")):
+        vit = model(model_name)
+    with st.spinner(t("photo.looking")), turn():
+        decoded = _decoded(photo)
+        rec = record(vit, decoded, whole=whole and vit.anatomy.any_size_patch is not None)
+        least, most = PREVIEW_SIDES
+        longer = min(max(*decoded.size, least), most)
+        preview = ImageOps.contain(decoded, (longer, longer), Image.Resampling.LANCZOS)
+    factor = longer / max(decoded.size)
+    recorded[side] = Session(offered, photo, whole, preview, factor, rec)
+    return recorded[side]
+
+
+def _decoded(photo: Photo) -> Image.Image:
+    """A photo that was just taken was decoded for its thumbnail; any other is decoded now."""
+    held = visit().decoded
+    if held is None or held[0] != photo.key:
+        return load_image(photo.data)
+    visit().decoded = None
+    return held[1]

@@ -1,0 +1,54 @@
+"""The keys of all widgets. One that is bound to the address is its parameter there: such a name
+stays, or links that people keep open something else."""
+
+from __future__ import annotations
+
+# Every page
+LANGUAGE = "to_{}"  # a language
+GALLERY = "gallery"
+PHOTO_MENU, UPLOAD, CAMERA = "menu{}", "upload{}", "camera{}"  # how many photos were taken
+PHOTO_SOURCE, PHOTO_ADDRESS, ADDRESS_FORM = "source", "url", "address"
+MODEL_MENU, MODEL_SEARCH, MODEL_CHOICE = "choose_model", "model_search", "choose {}"  # a name
+
+# Explore
+METHOD, TARGET, VERSUS, QUERY = "method", "target", "versus", "query"
+OPTION = "{}_{}"  # a method and one of its options
+ATTENTION_LAYER, ATTENTION_HEAD = "attention_layer", "attention_head"
+WHOLE, COLOURS, STRENGTH, SMOOTH = "whole", "colours", "strength", "smooth"
+SHARED_SCALE, ARTEFACTS = "shared", "artefacts"
+PATCH_MAP, SHEET, SHEET_VIEW = "patch_map", "sheet", "view"
+
+# Compare
+METHODS, CHANGE, CURVE_STEP, BESIDE = "methods", "change", "step", "beside"
+METHOD_MAPS = "maps_{}"  # a side
+
+# Heads
+STATISTIC, OVER, MODE = "statistic", "over", "mode"
+MATRIX, OPEN_MAP = "matrix", "open map"
+
+# Every lesson
+PRESENT, WORKSHEETS, WORKSHEET = "present", "worksheets", "worksheet_{}"  # with or without answers
+STEP, BACK, NEXT = "step", "back", "next"
+LESSON_PHOTO, LESSON_LAYER, LESSON_HEAD = "lesson_photo", "in_layer", "in_head"
+LESSON_MAPS = "{} maps"
+AGAIN = "again"
+
+# Lessons 1 to 6
+CHANNEL, NUMBER, SIDE, PATCH_SIZE = "channel", "number", "side", "patch_size"
+OTHER_ROW, OTHER_COL = "other_row", "other_col"
+DIVISOR, BY_HAND = "divisor", "hand_{}"  # a number of the table
+HEADS_OF_WIDTH = "heads_of_width"
+THROUGH, FOLLOW = "through", "follow"
+ADDED, LESSON_CLASS = "added", "of_class"
+
+# Lesson 7
+CLASSES, BLOCKS, VIEW_KINDS, STEPS, WARM_UP = "classes", "blocks", "kinds", "steps", "warmup"
+HEAD_KIND, DROPOUT, ENTROPY_WEIGHT, POWER = "head_kind", "dropout", "lambda", "power"
+TAKE_SAMPLES, TRAIN, TRAIN_BLOCK, TRAIN_QUICKLY = "take", "train", "narrow", "quick"
+EDITED_CLASS, REMOVE_PHOTOS = "edited", "remove"
+CLASS_NAME, CLASS_PHOTOS = "name{}.{}", "photos{}.{}"  # a class, and how often it was emptied
+
+# Lessons 8 and 9
+COST_SIDE, OWN_SIDE = "cost_side", "own_side"
+GROUPS, TEMPERATURE, OTHER_PHOTO = "groups", "clip", "other"
+SECOND_MENU, SECOND_UPLOAD = "second_menu{}", "second{}"  # how many photos were taken

@@ -1,0 +1,93 @@
+"""All that the server keeps of one visitor, besides the values of the widgets (see keys.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import streamlit as st
+from PIL import Image
+
+from vitviz.errors import ImageError, VitvizError
+from vitviz.ui.visit.album import Album, Run
+from vitviz.ui.visit.session import Photo, Session
+
+VISIT = "visit"  # the only key of the session state that belongs to no widget
+Side = Literal["main", "second"]
+Refused = tuple[str, VitvizError]  # a file's name, and what is wrong with it
+
+
+@dataclass
+class Visit:
+    """One visitor's.
+
+    Attributes:
+        language: chosen last; the address comes first.
+        page, sample, model: shown last, to be put into the address of another page.
+        written: what `choice` wrote into the address, by the widget's key.
+        fetch_failed: why a model's weights could not be fetched.
+        own: the photo that the visitor brought.
+        taken: how many were; part of the upload fields' keys, so that each empties them.
+        refused: the file that was brought last, if it was no photo.
+        decoded: a photo that was just taken, by its key, until its first recording is made.
+        recorded: the page's photo, and the second one where a page shows two.
+        panels: the method that is chosen on each side of Compare.
+        lesson: shown last.
+        answers: chosen in lessons, by the question's key.
+        patch: the one that lessons follow, as in the address.
+        layer, head: the ones that lessons follow; None until they are chosen.
+        second, second_taken, second_refused: as `own`, `taken`, `refused`, of lesson 9's own photo.
+        album: photos to train on.
+        trained: the head that was trained on them.
+        views: how often random views were drawn again.
+        shuffles: how often the patches were shuffled again.
+    """
+
+    language: str = ""
+    page: str | None = None
+    sample: str | None = None
+    model: str | None = None
+    written: dict[str, str | None] = field(default_factory=dict)
+    fetch_failed: VitvizError | None = None
+    own: Photo | None = None
+    taken: int = 0
+    refused: Refused | None = None
+    decoded: tuple[str, Image.Image] | None = None
+    recorded: dict[Side, Session] = field(default_factory=dict)
+    panels: dict[str, str] = field(default_factory=dict)
+    lesson: str | None = None
+    answers: dict[str, int | None] = field(default_factory=dict)
+    patch: str = ""
+    layer: int | None = None
+    head: int | None = None
+    second: Photo | None = None
+    second_taken: int = 0
+    second_refused: Refused | None = None
+    album: Album = field(default_factory=Album)
+    trained: Run | None = None
+    views: int = 0
+    shuffles: int = 0
+
+    def forget_photo(self) -> None:
+        """Keep nothing of the visitor's own photo."""
+        self.own = self.refused = self.decoded = None
+        self.recorded.clear()
+
+    def forget_second(self) -> None:
+        """Keep nothing of the second one."""
+        self.second = self.second_refused = self.decoded = None
+        self.recorded.pop("second", None)
+
+
+def without_frames(error: ImageError) -> ImageError:
+    """An error to be kept: its traceback would keep the file that it is about."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
+
+
+def visit() -> Visit:
+    """This visitor's."""
+    if VISIT not in st.session_state:
+        st.session_state[VISIT] = Visit()
+    found: Visit = st.session_state[VISIT]
+    return found
