@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: run test quick docs slow lint browser benchmark clean
+.PHONY: run test quick newest docs slow lint browser benchmark clean
 
 run: .venv/app.done
 	VITVIZ_ALLOW_DOWNLOADS=$${VITVIZ_ALLOW_DOWNLOADS:-1} $(BIN)/vitviz app --port $(PORT)
@@ -19,6 +19,15 @@ test: lint browser
 quick: .venv/dev.done
 	$(PYTEST) tests/photos tests/models tests/recording tests/pictures tests/inside \
 		tests/ui/test_texts.py tests/ui/test_turns.py tests/ui/test_shelf.py
+
+# The tests with the newest of what Vitviz is built on, in an environment of its own.
+NEWEST := timm torch torchvision streamlit transformers huggingface-hub
+newest: browser
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
+	.venv-newest/bin/pip install --quiet --disable-pip-version-check --upgrade $(NEWEST)
+	.venv-newest/bin/pip freeze | grep -iE "^($(subst $() ,|,$(NEWEST)))=="
+	OMP_NUM_THREADS=1 .venv-newest/bin/pytest -n 2 --dist worksteal --tb=line
 
 # What takes minutes: a real fine-tuning.
 slow: .venv/dev.done

@@ -91,6 +91,12 @@ class Anatomy:
         return next(sides), next(sides)
 
     @property
+    def input_size(self) -> Grid | None:
+        """(height, width) in pixels of the input that the model was made for."""
+        size: Grid | None = getattr(self.patch_embed, "img_size", None)
+        return size
+
+    @property
     def cut_patch(self) -> Grid | None:
         """(height, width) in pixels of the patches that the model says it cuts its input into."""
         if (patch := getattr(self.patch_embed, "patch_size", None)) is None:

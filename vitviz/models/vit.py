@@ -139,7 +139,7 @@ def _data_config(module: nn.Module) -> dict[str, Any]:
     """The transform's settings; the input size is the module's own, which may differ from the
     size its weights were published for."""
     config: dict[str, Any] = resolve_model_data_config(module)
-    size = getattr(getattr(module, "patch_embed", None), "img_size", None)
+    size = Anatomy(module).input_size
     return {**config, "input_size": (3, *size)} if size else config
 
 
@@ -151,7 +151,7 @@ def _labels(module: nn.Module, config: Mapping[str, Any]) -> list[str]:
         described = config.get("label_descriptions") or {}
         return [described.get(name, name) for name in names]
     subset = infer_imagenet_subset(module)
-    if subset is None or getattr(module, "num_classes", None) == 0:
+    if subset is None or Anatomy(module).num_classes == 0:
         return []
     if subset == "imagenet-1k":
         return list(imagenet_names())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import timm
 from timm.models import save_for_hf
@@ -138,8 +137,8 @@ def _pretrained(name: str, weights: Path) -> Vit:
     gives is an embedding, not classes, and is left out."""
     with reading(weights, name):
         source = {"file": str(weights), "custom_load": False}
-        module: Any = create_pretrained(name, pretrained_cfg_overlay=source)
+        module = create_pretrained(name, pretrained_cfg_overlay=source)
         vit = from_module(module, name=name)
-        if not vit.labels and 0 < module.num_classes <= WIDEST_EMBEDDING:
-            module.reset_classifier(0)
+        if not vit.labels and 0 < (vit.anatomy.num_classes or 0) <= WIDEST_EMBEDDING:
+            vit.anatomy.reset_classifier(0)
         return vit
