@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -25,6 +24,7 @@ import vitviz
 ROOT = Path(__file__).parents[2]
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "vitviz")
 OUTSIDE = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+ADDRESS = re.compile(r"http://localhost:\d+")
 IMPORTS = """
 import pkgutil, sys, vitviz
 from importlib import import_module
@@ -107,19 +107,18 @@ def test_the_command_explains_a_sample(programs: Path, tmp_path: Path) -> None:
 def test_the_app_is_served_and_ends_when_told(programs: Path, tmp_path: Path) -> None:
     command = [programs / "vitviz", "app", "--port", "0"]
     settings = {**OUTSIDE, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
+    server = subprocess.Popen(
         command, cwd=tmp_path, env=settings, stdout=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            assert server.stdout is not None
-            address = next(
-                found[0]
-                for line in server.stdout
-                if (found := re.search(r"http://localhost:\d+", line))
-            )
-            direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with direct.open(f"{address}/_stcore/health") as answer:
-                assert answer.read() == b"ok"
-        finally:
-            server.send_signal(signal.SIGINT)
+    )
+    try:
+        assert server.stdout is not None
+        lines = iter(server.stdout.readline, "")
+        address = next(found[0] for line in lines if (found := ADDRESS.search(line)))
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(f"{address}/_stcore/health") as answer:
+            assert answer.read() == b"ok"
+    finally:
+        server.terminate()
+        said, _ = server.communicate()  # it says that it stops, so somebody has to listen
+    assert "Stopping" in said
     assert server.returncode == 0

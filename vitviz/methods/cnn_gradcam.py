@@ -28,6 +28,11 @@ def cnn_gradcam(vit: Vit, photo: Image.Image, target: int | None = None) -> Heat
     Raises:
         ModelError: if the model's features are not maps of channels.
         MethodError: if there is no such class.
+
+    Examples:
+        >>> cnn = load_model("efficientnet_lite2_in1k")
+        >>> cnn_gradcam(cnn, photo).values.ndim
+        2
     """
     anatomy = vit.anatomy
     with torch.inference_mode(False), torch.enable_grad():

@@ -48,6 +48,10 @@ def predict(vit: Vit, photo: Image.Image) -> list[Prediction]:
     Args:
         vit: the model.
         photo: as `load_image` gives it.
+
+    Examples:
+        >>> predict(vit, photo)[0].label == rec.predictions[0].label
+        True
     """
     pixels = vit.transform(photo)[None].to(vit.anatomy.float_type)
     return rank_classes(vit, vit.module(pixels)[0])
