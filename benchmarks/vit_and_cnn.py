@@ -72,7 +72,7 @@ CHANGES: dict[str, Change] = {
 @torch.inference_mode()
 def answers(vit: Vit, pixels: Tensor, known: list[str]) -> Tensor:
     """First answers among some classes, as their numbers, (n,), from pixels of 0 to 1."""
-    mean, std = (torch.tensor(v)[:, None, None] for v in mean_and_std(vit.transform))
+    mean, std = (torch.as_tensor(v)[:, None, None] for v in mean_and_std(vit.transform))
     logits = vit.module((pixels - mean) / std)
     return logits[:, [vit.labels.index(name) for name in known]].argmax(dim=1)
 
