@@ -202,11 +202,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("val", type=Path, help="a .parquet file or an ImageFolder")
     parser.add_argument("models", type=Path, nargs="+", help="model folders")
+    parser.add_argument("--limit", type=int, help="photos of each source, drawn at random")
     parser.add_argument("--probe", type=Path, help="a frozen encoder to compare with")
     parser.add_argument("--train", type=Path, help="what the probe learns from")
     parser.add_argument("--per-class", type=int, default=40, help="photos a class for the probe")
     args = parser.parse_args()
     val = read_table(args.val)
+    if args.limit:
+        shuffled = val.sample(frac=1, random_state=0)
+        val = shuffled[shuffled.groupby("source").cumcount() < args.limit]
     found = [answers(folder, val) for folder in args.models]
     if args.probe:
         train = per_class(read_table(args.train), args.per_class)
