@@ -88,7 +88,7 @@ class TestEveryName:
     def test_files_without_attention_have_none(self) -> None:
         """On the smallest of some; all of them would take too long here."""
         for name in ("resnet18", "efficientvit_b0", "repvit_m0_9", "mobilenetv3_small_050"):
-            with pytest.raises(vitviz.ModelError, match="cannot be shown"):
+            with pytest.raises(vitviz.ModelError, match="has no attention map"):
                 vitviz.record(vitviz.from_module(timm.create_model(name)), make_photo())
 
 

@@ -79,7 +79,8 @@ class Tags(HTMLParser):
         self.sources += [value or "" for name, value in attrs if name == "src"]
 
     def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+        if data.strip():
+            self.texts.append(data.strip())
 
 
 def test_the_report_says_what_was_measured(

@@ -118,7 +118,7 @@ def _resized(vit: Vit, size: int | None) -> Vit:
             "size_is_no_multiple",
             "The patches of {model} have {patch} px; {size} px is no multiple.",
             model=vit.name,
-            patch=patch,
+            patch=patch[0],
             size=size,
         )
     if not vit.anatomy.set_input_size((size, size)):

@@ -74,7 +74,7 @@ def _plain(recorder: Recorder, declared: Tokens, size: tuple[int, int]) -> Layer
 
 def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     """The calls whose queries and keys can be placed, by asking the model once for this size."""
-    if not recorder.calls:
+    if not recorder.calls and not recorder.altered:
         raise ModelError(
             "no_attention",
             "{model} has no attention map: like a convolutional network, it holds no attention "
