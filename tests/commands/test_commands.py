@@ -59,7 +59,7 @@ def test_every_option_of_every_method_is_an_argument(
     def explain(_: object, method: str, *__: object, versus: object, **options: object) -> None:
         del versus
         asked.append((method, options))
-        raise vitviz.MethodError("That is enough.")
+        raise vitviz.MethodError("enough", "That is enough.")
 
     monkeypatch.setattr("vitviz.commands.explain.explain", explain)
     monkeypatch.setattr("vitviz.commands.explain.record", lambda *_, **__: None)

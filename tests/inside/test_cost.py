@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,9 @@ def test_both_parts_are_equal_at_six_widths_if_the_mlp_is_four_wide() -> None:
 
 def test_a_model_without_blocks_cannot_be_counted() -> None:
     rec = vitviz.record(model(), vitviz.load_image(PHOTO))
-    del rec.vit.module.blocks
+    module = rec.vit.module
+    del module.blocks
+    rec = replace(rec, vit=replace(rec.vit, module=module))  # as if it had been loaded so
     with pytest.raises(ModelError, match="which its blocks are"):
         block_weights(rec)
 

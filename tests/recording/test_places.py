@@ -83,10 +83,10 @@ def then_a_token(x: Tensor) -> Tensor:
 
 
 def recorded(
-    module: nn.Module, side: int = SIDE, anatomy: vitviz.Anatomy | None = None
+    module: nn.Module, side: int = SIDE, tokens: vitviz.Tokens | None = None
 ) -> vitviz.Recording:
     transform = transforms.Compose([transforms.Resize((side, side)), transforms.ToTensor()])
-    vit = vitviz.from_module(module, transform=transform, anatomy=anatomy)
+    vit = vitviz.from_module(module, transform=transform, tokens=tokens)
     return vitviz.record(vit, make_photo(size=(side, side)))
 
 
@@ -106,11 +106,11 @@ def test_other_orders_are_refused(order: Callable[[Tensor], Tensor]) -> None:
         recorded(Own(order))
 
 
-def test_an_anatomy_is_not_believed_either() -> None:
-    anatomy = vitviz.Tokens(lambda _: (ROWS, ROWS), num_prefix_tokens=0, has_class_token=False)
-    assert recorded(Own(in_rows), anatomy=anatomy).is_plain
+def test_declared_tokens_are_not_believed_either() -> None:
+    tokens = vitviz.Tokens(lambda _: (ROWS, ROWS), num_prefix_tokens=0, has_class_token=False)
+    assert recorded(Own(in_rows), tokens=tokens).is_plain
     with pytest.raises(vitviz.ModelError, match="places are known"):
-        recorded(Own(in_columns), anatomy=anatomy)
+        recorded(Own(in_columns), tokens=tokens)
 
 
 def test_more_tokens_that_happen_to_fill_a_finer_grid() -> None:
@@ -179,8 +179,8 @@ def test_beit_of_transformers_classifies_its_patches() -> None:
 
 
 def test_places_are_asked_once_for_a_size() -> None:
-    anatomy = vitviz.Tokens(lambda _: (ROWS, ROWS), num_prefix_tokens=0, has_class_token=False)
-    rec = recorded(Own(in_rows), anatomy=anatomy)
+    tokens = vitviz.Tokens(lambda _: (ROWS, ROWS), num_prefix_tokens=0, has_class_token=False)
+    rec = recorded(Own(in_rows), tokens=tokens)
     runs: list[int] = []
     rec.vit.module.register_forward_hook(lambda *_: runs.append(1))
     with Recorder(rec.vit.module) as recorder, torch.no_grad():

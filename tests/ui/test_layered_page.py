@@ -106,7 +106,7 @@ def test_the_pooling_heads_method_is_offered_where_there_is_one() -> None:
 
 def test_a_model_without_maps_is_refused_in_one_sentence() -> None:
     app = opened(model="resnet")
-    assert "resnet18 has no attention map" in app.error[0].value
+    assert "resnet has no attention map" in app.error[0].value
 
 
 def test_the_whole_photo_can_be_shown_to_a_model_that_takes_any_size() -> None:

@@ -8,8 +8,10 @@ from typing import TypeVar
 
 import numpy as np
 import streamlit as st
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from vitviz.heatmap import Heatmap
 from vitviz.methods.explain import explain
@@ -95,6 +97,12 @@ def colours(values: NDArray[np.float32], scale: float, enlarge: int = 1) -> Imag
     picture = Image.fromarray(colorize(values, DIVERGING, (-scale, scale)))
     size = (picture.width * enlarge, picture.height * enlarge)
     return picture.resize(size, Image.Resampling.NEAREST)
+
+
+def in_rows(vector: Tensor, wide: int) -> NDArray[np.float32]:
+    """A vector's numbers in rows of so many, the last one filled up with zeros."""
+    rows: NDArray[np.float32] = F.pad(vector, (0, -len(vector) % wide)).reshape(-1, wide).numpy()
+    return rows
 
 
 def chart_height(height: int) -> int:

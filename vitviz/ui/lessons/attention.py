@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from vitviz.heatmap import Heatmap
 from vitviz.inside.attention_steps import AttentionSteps, attention_steps, entropy, head_steps
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import chosen_patch, colours, followed, layer_and_head, pick_patch
+from vitviz.ui.course.widgets import (
+    chosen_patch,
+    colours,
+    followed,
+    in_rows,
+    layer_and_head,
+    pick_patch,
+)
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import entry, t
 from vitviz.ui.visit.session import Session
@@ -199,8 +206,7 @@ def _signed(session: Session, numbers: torch.Tensor, caption: str) -> None:
 
 
 def _vector(vector: torch.Tensor, text: str) -> None:
-    shown = vector[: len(vector) // NUMBERS_WIDE * NUMBERS_WIDE].reshape(-1, NUMBERS_WIDE)
-    picture = colours(shown.numpy(), float(vector.abs().max()), 16)
+    picture = colours(in_rows(vector, NUMBERS_WIDE), float(vector.abs().max()), 16)
     st.image(picture, caption=text, alt=text, width="stretch")
 
 

@@ -14,7 +14,7 @@ from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.photo_picker import as_code
 from vitviz.ui.controls.question import method_title
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import colours, run_once
+from vitviz.ui.course.widgets import colours, in_rows, run_once
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
 from vitviz.ui.visit import keys
@@ -36,8 +36,7 @@ def score(session: Session) -> None:
     parts = (("features", found.features), ("weights", found.weights), ("products", found.products))
     for name, vector in parts:
         text = t(f"prediction.score.{name}", count=len(vector), first=f"{vector[0]:.4f}")
-        shown = vector[: len(vector) // WIDE * WIDE].reshape(-1, WIDE)
-        picture = colours(shown.numpy(), float(vector.abs().max()), 8)
+        picture = colours(in_rows(vector, WIDE), float(vector.abs().max()), 8)
         st.image(picture, caption=text, alt=text, width="stretch")
     st.latex(
         rf"\sum_m w_m f_m + b = {found.products.sum():.4f} {found.bias:+.4f} = {found.logit:.4f}"

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from vitviz.inside.tokens import patch_pixels, patch_vectors, projection, smoothest, token_count
 from vitviz.pictures.input import draw_grid, input_picture, show_input
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import chart_height, chosen_patch, colours, pick_patch
+from vitviz.ui.course.widgets import chart_height, chosen_patch, colours, in_rows, pick_patch
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
@@ -83,10 +83,11 @@ def vector(session: Session) -> None:
     for column, name, picture in shown:
         text = t(f"tokens.vector.{name}", index=index)
         column.image(_enlarged(picture), caption=text, alt=text)
-    padded = F.pad(found, (0, -len(found) % NUMBERS_WIDE)).reshape(-1, NUMBERS_WIDE)
     scale = float(found.abs().max())
     caption = t("tokens.vector.caption", width=len(found), scale=f"{scale:.2f}")
-    bars = _outlined(colours(padded.numpy(), scale, CELL), divmod(index, NUMBERS_WIDE))
+    bars = _outlined(
+        colours(in_rows(found, NUMBERS_WIDE), scale, CELL), divmod(index, NUMBERS_WIDE)
+    )
     st.image(bars, caption=caption, alt=caption, width="stretch")
     st.latex(
         rf"\sum_{{i=1}}^{{{product.numel()}}} w_i\,x_i + b"
