@@ -50,9 +50,10 @@ def own_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def flowers(own_models: Path) -> str:
-    """A model that is put into the folder while the server runs; its name."""
+    """A model that is put into the folder while the server runs, once: written anew it would be
+    another one, and the server holds few. Its name."""
     torch.manual_seed(0)
     module = timm.create_model("vit_tiny_patch16_224", depth=2, num_classes=2)
     names = {"label_names": ["rose", "tulip"]}
