@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,13 +66,19 @@ class PhotoStore:
         """The crops, (n, 3, size, size), from 0 to 1."""
         place, sharp = self.place[crops.photo], self.sharp[crops.photo]
         photos = torch.empty(len(place), 3, SIDE, SIDE, device=self.device)
-        photos[sharp.to(self.device)] = self.big[place[sharp].to(self.device)].float()
+        photos[self._sent(sharp.nonzero()[:, 0])] = self.big[self._sent(place[sharp])].float()
         if not sharp.all():
-            small = self.small[place[~sharp].to(self.device)].float()
-            photos[~sharp.to(self.device)] = F.interpolate(small, SIDE, mode="bicubic")
-        boxes = torch.cat([torch.arange(len(place))[:, None], crops.box], dim=1).to(self.device)
-        cut = roi_align(photos, boxes, size, sampling_ratio=2, aligned=True) / 255
-        return recolour(cut, crops.colour.to(self.device))
+            small = self.small[self._sent(place[~sharp])].float()
+            photos[self._sent((~sharp).nonzero()[:, 0])] = F.interpolate(
+                small, SIDE, mode="bicubic"
+            )
+        boxes = torch.cat([torch.arange(len(place))[:, None], crops.box], dim=1)
+        cut = roi_align(photos, self._sent(boxes), size, sampling_ratio=2, aligned=True) / 255
+        return recolour(cut, self._sent(crops.colour))
+
+    def _sent(self, values: Tensor) -> Tensor:
+        """On the device, without waiting for what it still has to do."""
+        return values.to(self.device, non_blocking=True)
 
 
 def weights(labels: np.ndarray, sharp: np.ndarray) -> np.ndarray:
@@ -86,10 +93,14 @@ def weights(labels: np.ndarray, sharp: np.ndarray) -> np.ndarray:
 def squares(images: Sequence[Image.Image], which: np.ndarray, side: int) -> np.ndarray:
     """Some of the images as (photos, 3, side, side), uint8."""
     made = np.empty((len(which), 3, side, side), dtype=np.uint8)
-    for row, index in enumerate(which):
-        image = images[index].convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
-        made[row] = np.asarray(image).transpose(2, 0, 1)
-        images[index].close()
+
+    def fill(row: int) -> None:
+        with images[which[row]] as photo:
+            square = photo.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+        made[row] = np.asarray(square).transpose(2, 0, 1)
+
+    with ThreadPoolExecutor() as threads:  # Pillow decodes outside the interpreter's lock
+        list(threads.map(fill, range(len(which))))
     return made
 
 

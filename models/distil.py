@@ -6,9 +6,9 @@
 
 Teacher and student see the same random crops, and the loss is the divergence of their answers
 (Beyer et al. 2022, arXiv 2106.05237); labels are not used. A new head is fitted to frozen class
-tokens first. On a GPU every crop is new, and half of them are mixed with another. With --pool, for
-a processor, where the teacher costs as much as the student, its answers about that many crops are
-kept and replayed. The run ends a minute before its time is up; the best weights so far are kept,
+tokens first. On a GPU every crop is new, and a share of them is mixed with another. With --pool,
+for a processor, where the teacher costs as much as the student, its answers about that many crops
+are kept and replayed. The run ends a minute before its time is up; the best weights so far are kept,
 and the same command goes on from the last checkpoint.
 """
 
@@ -18,6 +18,7 @@ import argparse
 import json
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from models.evaluate import CLASSES, top_k
 from models.photos import MEAN, STD, decode, eval_transform, read_table
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+TEACHER_TYPE = torch.float16 if DEVICE.type == "cuda" else torch.float32
 FITTING = 60  # passes over the frozen class tokens
 
 
@@ -69,6 +71,19 @@ def resized(pixels: Tensor, size: int) -> Tensor:
     return F.interpolate(pixels, size, mode="bilinear", antialias=True)
 
 
+def rectangles(shares: Tensor, size: int, x: Tensor, y: Tensor) -> Tensor:
+    """1 inside a square that covers this share of an image, 0 outside: (n, 1, size, size).
+
+    `x` and `y`, from 0 to 1, say where between the borders it lies. All are (n, 1, 1, 1).
+    """
+    side = shares.sqrt()
+    at = (torch.arange(size, device=shares.device) + 0.5) / size
+    left, top = x * (1 - side), y * (1 - side)
+    across = (at > left) & (at < left + side)
+    down = (at[:, None] > top) & (at[:, None] < top + side)
+    return (across & down).to(shares.dtype)
+
+
 class Lessons:
     """Crops with the teacher's answers about them.
 
@@ -81,7 +96,7 @@ class Lessons:
         table = pd.concat([read_table(path) for path in args.train], ignore_index=True)
         self.photos = PhotoStore(table, DEVICE)
         self.teacher = vitviz.load_model(args.teacher).module
-        self.teacher.to(DEVICE).to(memory_format=torch.channels_last)
+        self.teacher.to(DEVICE, TEACHER_TYPE).to(memory_format=torch.channels_last)
         self.generator = torch.Generator().manual_seed(0)
         self.mean, self.std = (torch.tensor(v, device=DEVICE)[:, None, None] for v in (MEAN, STD))
         if args.pool:
@@ -100,15 +115,19 @@ class Lessons:
         return (resized(pixels, size) - self.mean) / self.std, answers
 
     def _random(self, count: int) -> Tensor:
-        return torch.rand(count, 1, 1, 1, generator=self.generator).to(DEVICE)
+        drawn = torch.rand(count, 1, 1, 1, generator=self.generator)
+        return drawn.to(DEVICE, non_blocking=True)
 
     def _new(self, size: int, count: int) -> tuple[Tensor, Tensor]:
-        """New crops, of which a share is mixed with another (mixup, arXiv 1710.09412)."""
+        """New crops, of which a share is mixed with another: in every second batch both shine
+        through (mixup, arXiv 1710.09412), else a rectangle is pasted (CutMix, arXiv 1905.04899)."""
         crops = self.photos.draw(count, self.args.least, self.generator)
         pixels = self.photos.pixels(crops, max(size, self.args.teacher_size))
         drawn = self._random(count)
         other = torch.where(drawn < self.args.mix, drawn / self.args.mix / 2, 0.0)
-        pixels = (1 - other) * pixels + other * pixels.flip(0)
+        if (self.seen // count) % 2:
+            other = rectangles(other, pixels.shape[-1], self._random(count), self._random(count))
+        pixels = torch.lerp(pixels, pixels.flip(0), other)
         return pixels, self._ask(pixels)
 
     def _replayed(self, size: int, count: int) -> tuple[Tensor, Tensor]:
@@ -128,8 +147,8 @@ class Lessons:
     @torch.no_grad()
     def _ask(self, pixels: Tensor) -> Tensor:
         inputs = (resized(pixels, self.args.teacher_size) - 0.5) / 0.5
-        with autocast():
-            logits = self.teacher(inputs.contiguous(memory_format=torch.channels_last))
+        inputs = inputs.to(TEACHER_TYPE, memory_format=torch.channels_last)
+        logits = self.teacher(inputs)
         return logits.float().softmax(dim=1)
 
 
@@ -147,6 +166,7 @@ class Distillation:
             self.model, "adamw", args.rate, 0.05, layer_decay=args.layer_decay, betas=(0.9, 0.98)
         )
         self.elapsed, self.steps = 0.0, 0
+        self.val_pixels = torch.empty(0, 3, 0, 0)
         self.best = (0, 0.0)  # px and top-1: what a larger size gives counts more
 
     def spent(self) -> float:
@@ -188,7 +208,7 @@ class Distillation:
         self.ema.set(self.model)
         self.say(f"head fitted, loss {loss.detach():.3f}")
 
-    def step(self) -> float:
+    def step(self) -> Tensor:
         """One batch; returns its loss."""
         pixels, answers = self.lessons.batch(self.size(), self.args.batch)
         rise = min(1.0, (self.steps + 1) / self.args.warmup)
@@ -205,17 +225,18 @@ class Distillation:
         self.optimizer.step()
         self.ema.update(self.model)
         self.steps += 1
-        return float(loss.detach())
+        return loss.detach()
 
     @torch.inference_mode()
     def evaluate(self) -> None:
         """Top-1 and top-5 of the average on validation photos; the best weights are kept."""
-        transform = eval_transform(self.size())
-        logits = []
-        for start in range(0, len(self.val), 64):
-            photos = [transform(decode(data)) for data in self.val.image[start : start + 64]]
-            with autocast():
-                logits.append(self.ema.module(torch.stack(photos).to(DEVICE)).float().cpu())
+        if self.val_pixels.shape[-1] != self.size():
+            transform = eval_transform(self.size())
+            with ThreadPoolExecutor() as threads:
+                prepared = threads.map(lambda data: transform(decode(data)), self.val.image)
+            self.val_pixels = torch.stack(list(prepared)).to(DEVICE)
+        with autocast():
+            logits = [self.ema.module(part).float().cpu() for part in self.val_pixels.split(64)]
         targets = torch.tensor(self.val.label.to_numpy())
         first, five = (float(top_k(torch.cat(logits), targets, k).double().mean()) for k in (1, 5))
         self.say(f"{len(targets)} photos: top-1 {100 * first:.1f} %, top-5 {100 * five:.1f} %")
@@ -258,12 +279,16 @@ class Distillation:
         else:
             self.fit_head()
             self.evaluate()
-        saved, losses = time.monotonic(), []
+        if DEVICE.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+            for block in self.model.blocks:
+                block.compile(dynamic=False)  # one program for all blocks of a size
+        saved, losses = time.monotonic(), list[Tensor]()
         while self.done() < 1:
             losses.append(self.step())
             if len(losses) == 50:
-                self.say(f"loss {np.mean(losses):.3f}")
-                losses = []
+                self.say(f"loss {torch.stack(losses).mean():.3f}")
+                losses.clear()
             if time.monotonic() - saved > self.args.save_every:
                 self.evaluate()
                 self.save()
@@ -295,8 +320,8 @@ def main() -> None:
     add("--frozen", type=int, default=0, help="blocks that stay fixed")
     add("--drop-path", type=float, default=0.0)
     add("--ema", type=float, default=0.998)
-    add("--least", type=float, default=0.3, help="the least share of a photo's area in a crop")
-    add("--mix", type=float, default=0.5, help="share of new crops that are mixtures")
+    add("--least", type=float, default=0.25, help="the least share of a photo's area in a crop")
+    add("--mix", type=float, default=0.6, help="share of new crops that are mixtures")
     add("--pool", type=int, default=0, help="how many crops to replay; 0 draws new ones")
     add("--teacher-size", type=int, default=224, help="px")
     add("--head-crops", type=int, default=16384)
