@@ -8,8 +8,8 @@ Teacher and student see the same random crops, and the loss is the divergence of
 (Beyer et al. 2022, arXiv 2106.05237); labels are not used. A new head is fitted to frozen class
 tokens first. On a GPU every crop is new, and a share of them is mixed with another. With --pool,
 for a processor, where the teacher costs as much as the student, its answers about that many crops
-are kept and replayed. The run ends a minute before its time is up; the best weights so far are kept,
-and the same command goes on from the last checkpoint.
+are kept and replayed. The run ends a minute before its time is up; the best weights so far are
+kept, and the same command goes on from the last checkpoint.
 """
 
 from __future__ import annotations

@@ -103,6 +103,17 @@ def test_the_student_learns_what_the_teacher_answers() -> None:
     assert float(even) == pytest.approx(math.log(3) - float(entropy), abs=1e-6)
 
 
+def test_pasted_squares_cover_their_share_and_lie_inside() -> None:
+    shares = torch.tensor([0.0, 0.25, 0.5, 0.5])[:, None, None, None]
+    corners = torch.tensor([0.5, 0.0, 1.0, 0.3])[:, None, None, None]
+    found = distil.rectangles(shares, 100, corners, corners)
+    assert found.shape == (4, 1, 100, 100)
+    assert set(found.unique().tolist()) == {0.0, 1.0}
+    assert found.mean(dim=(1, 2, 3)).tolist() == pytest.approx([0, 0.25, 0.5, 0.5], abs=0.02)
+    assert found[1, 0, :50, :50].all()
+    assert found[2, 0, -70:, -70:].all()
+
+
 def test_photos_of_rare_classes_are_drawn_more_often() -> None:
     labels, sharp = np.array([0] * 16 + [1] + [2] * 16), np.array([True] * 17 + [False] * 16)
     weights = crops.weights(labels, sharp)
