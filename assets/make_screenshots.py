@@ -19,7 +19,7 @@ FRAME = (760, 540)  # px of the animation
 LESSONS = {  # what to open, and the answer that shows the widgets
     "attention": ("step=3&sample=cat&patch=3,9", "It concentrates on fewer tokens"),
     "positions": ("step=3&sample=cat", None),
-    "beyond": ("step=2&sample=flower&lang=zh", "常常能，但不是每张照片都行"),
+    "beyond": ("step=2&sample=tower&lang=zh", "常常能，但不是每张照片都行"),
 }
 
 

@@ -2,7 +2,7 @@
 
     python -m models.distil train.parquet more.parquet --val val.parquet \
         --teacher vitviz/data/models/efficientnet_lite2_in1k \
-        --student vitviz/data/models/vit_small_patch14_photos246 --minutes 10 --out runs/distilled
+        --student vitviz/data/models/vit_small_patch14_in1k --minutes 10 --out runs/distilled
 
 Teacher and student see the same random crops, and the loss is the divergence of their answers
 (Beyer et al. 2022, arXiv 2106.05237); labels are not used. A new head is fitted to frozen class

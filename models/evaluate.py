@@ -1,6 +1,6 @@
 """Accuracy and calibration of model folders by source, side by side.
 
-    python -m models.evaluate val.parquet vitviz/data/models/vit_small_patch14_photos246 \
+    python -m models.evaluate val.parquet vitviz/data/models/vit_small_patch14_in1k \
         vitviz/data/models/efficientnet_lite2_in1k --probe encoder.safetensors --train train.parquet
 
 Each model sees every photo through its own transform. Models that know fewer classes are compared

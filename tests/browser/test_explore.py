@@ -82,7 +82,7 @@ def test_an_uploaded_photo_is_analysed(page: Page, server: str, tmp_path: Path) 
     upload(page, photo)
     expect(page.get_by_text("espresso", exact=True)).to_be_visible()
     # A sample in between does not lose it.
-    page.get_by_role("button", name="Rocket").click()
+    page.get_by_role("button", name="Tower").click()
     expect(page.get_by_text("espresso", exact=True)).to_have_count(0)
     page.get_by_role("button", name="Your photo").click()
     expect(page.get_by_text("espresso", exact=True)).to_be_visible()
@@ -300,9 +300,9 @@ def test_a_slow_method_shows_how_far_it_is_and_stops(page: Page, server: str) ->
 
 def test_going_back_brings_the_last_photo_back(page: Page, server: str) -> None:
     open_page(page, f"{server}/?sample=cat")
-    page.get_by_role("button", name="Rocket").click()
-    page.wait_for_url(re.compile("sample=rocket"))
-    expect(page.get_by_role("button", name="Rocket")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Tower").click()
+    page.wait_for_url(re.compile("sample=tower"))
+    expect(page.get_by_role("button", name="Tower")).to_have_attribute("aria-pressed", "true")
     page.go_back()
     page.wait_for_url(re.compile("sample=cat"))
     expect(page.get_by_role("button", name="Cat", exact=True)).to_have_attribute(

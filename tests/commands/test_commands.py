@@ -113,7 +113,7 @@ def test_a_broken_photo_is_reported_and_the_others_go_on(tmp_path: Path, capsys)
         (["--target", "zzzz"], "give a class name or its index"),
         (["--target", "expreso"], "did you mean “espresso”"),
         (["--versus", "egyptian cats"], "did you mean “Egyptian cat”"),
-        (["--target", "246"], "no class “246”"),
+        (["--target", "1000"], "no class “1000”"),
         (["--out", str(CAT)], "cannot be made"),
         (["--window", "3"], "Attention rollout has no option window; its options: fusion"),
         (["--method", "gradcam", "--seed", "1"], "Grad-CAM has no option seed; its options: none."),

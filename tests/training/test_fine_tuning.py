@@ -97,7 +97,7 @@ def test_the_head_of_three_classes_has_its_width_and_a_bias_for_each() -> None:
     block = attention + mlp + 4 * width + 2 * width  # two norms and two layer scales
     assert trainable_parameters(vit, 3, 1) == 3 * 385 + block + 2 * width
     every = sum(p.numel() for p in vit.module.parameters())
-    assert trainable_parameters(vit, 246, None) == every
+    assert trainable_parameters(vit, 1000, None) == every
 
 
 def test_frozen_weights_are_shared_and_hooks_are_not(vit: vitviz.Vit) -> None:

@@ -137,7 +137,7 @@ def test_an_upload_replaces_the_sample() -> None:
 def test_an_upload_survives_a_look_at_a_sample_and_is_forgotten_when_removed() -> None:
     app = opened()
     upload(app, COFFEE)
-    app.query_params["sample"] = "rocket"
+    app.query_params["sample"] = "tower"
     app.run()
     assert session(app).photo.data != COFFEE
     del app.query_params["sample"]  # as the gallery does, or going back in the browser
@@ -250,7 +250,7 @@ def test_a_class_and_its_rival_are_chosen_by_name() -> None:
     expected = vitviz.explain(rec, "relevance", target=coffee, versus=cat)
     assert (shown.values == expected.values).all()
     # On another photo the same class is asked for, not what is most probable there.
-    app.query_params["sample"] = "rocket"
+    app.query_params["sample"] = "tower"
     app.run()
     assert app.selectbox(key="target").value == "espresso"
     # The rival becomes the class: it is no rival any more.
@@ -262,7 +262,7 @@ def test_a_class_and_its_rival_are_chosen_by_name() -> None:
 
 def test_the_class_follows_the_photo_until_one_is_chosen() -> None:
     app = opened(sample="cat-and-coffee", method="legrad")
-    for sample in ("coffee", "rocket"):
+    for sample in ("coffee", "tower"):
         app.query_params["sample"] = sample
         app.run()
         assert app.selectbox(key="target").value is None

@@ -131,9 +131,9 @@ def test_a_plain_architecture_is_offered_with_its_usual_weights() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "../vit_small_patch14_photos246",
+        "../vit_small_patch14_in1k",
         "/etc",
-        "models/vit_small_patch14_photos246",
+        "models/vit_small_patch14_in1k",
         ".",
         "..",
         "",

@@ -60,8 +60,12 @@ class TestBundled:
     def test_it_is_the_default_and_knows_its_classes(self) -> None:
         vit = vitviz.load_model()
         assert vit.name == zoo.BUNDLED == vitviz.bundled_models()[0]
-        assert len(vit.labels) == len(set(vit.labels)) == vit.module.num_classes == 246
+        assert len(vit.labels) == len(set(vit.labels)) == vit.module.num_classes == 1000
         assert vitviz.load_model(zoo.BUNDLED).labels == vit.labels
+
+    def test_its_former_name_finds_it(self) -> None:
+        former = vitviz.load_model("vit_small_patch14_photos246")
+        assert former.name == zoo.BUNDLED
 
     def test_its_weights_are_float32_in_memory_and_small_on_disk(self) -> None:
         vit = vitviz.load_model()
@@ -75,7 +79,7 @@ class TestBundled:
         probabilities = [p.probability for p in rec.predictions]
         assert probabilities == sorted(probabilities, reverse=True)
         assert sum(probabilities) == pytest.approx(1, abs=1e-5)
-        assert sorted(p.index for p in rec.predictions) == list(range(246))
+        assert sorted(p.index for p in rec.predictions) == list(range(1000))
         best = rec.predictions[0]
         assert best.index == int(rec.logits.argmax())
         assert best.label == rec.vit.labels[best.index]

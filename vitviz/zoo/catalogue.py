@@ -33,7 +33,8 @@ __all__ = [
 ]
 
 MODELS_DIR = Path(__file__).resolve().parents[1] / "data" / "models"
-BUNDLED = "vit_small_patch14_photos246"
+BUNDLED = "vit_small_patch14_in1k"
+FORMER = {"vit_small_patch14_photos246": BUNDLED}  # what links and scripts may still say
 COUNTERPART = "efficientnet_lite2_in1k"  # a convolutional network: loads, but is not offered
 FREE = {"apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0"}
 CACHED = "models--timm--"  # how the hub's cache begins the name of a folder
@@ -138,8 +139,8 @@ def bundled_models() -> list[str]:
     """Names of the Vision Transformers that come with Vitviz, the default first.
 
     Examples:
-        >>> "vit_small_patch14_photos246" in bundled_models()
-        True
+        >>> bundled_models()
+        ['vit_small_patch14_in1k']
     """
     found = model_folders().items()
     return [name for name, at in found if at.parent == MODELS_DIR and name != COUNTERPART]
@@ -160,11 +161,12 @@ def search(text: str) -> list[str]:
 
 def offer(name: str) -> Offer:
     """What is known of the model of this name: a folder in one of the models folders, or a
-    pretrained model of timm. Nothing that comes from a visitor is taken for a path or an address.
+    pretrained model of timm. A former name of a model finds it. Nothing that comes from a visitor is taken for a path or an address.
 
     Raises:
         ModelError: if there is none, naming those that are spelled alike.
     """
+    name = FORMER.get(name, name)
     if folder := model_folders().get(name):
         config = config_of(folder)
         licence = (config.get("pretrained_cfg") or config).get("license")

@@ -53,7 +53,7 @@ def load_model(
     Examples:
         >>> vit = load_model()
         >>> vit.name, len(vit.labels)
-        ('vit_small_patch14_photos246', 246)
+        ('vit_small_patch14_in1k', 1000)
     """
     name = BUNDLED if name is None else name
     if str(name) not in model_folders():

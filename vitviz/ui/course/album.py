@@ -21,7 +21,7 @@ from vitviz.ui.visit.turns import turn
 
 MOST_PHOTOS, LEAST_PHOTOS = 20, 3
 KEPT_SIDE = 640  # px of the longer side of a training photo that is kept
-READY_MADE = ("cat", "coffee", "flower")
+READY_MADE = ("cat", "coffee", "tower")
 
 
 def class_title(name: ClassName) -> str:
