@@ -202,7 +202,7 @@ def test_lesson_4_adds_up_to_the_layers_output() -> None:
     assert float(shown) == pytest.approx(expected, abs=1e-4)
 
 
-def test_lesson_4_opens_with_the_head_that_matters_most_to_the_cat() -> None:
+def test_lesson_4_names_the_head_that_matters_most_to_the_cat() -> None:
     app = opened("manyheads", step="5", sample="cat")
     answer(app, right=True)
     rec = recording(app)
@@ -215,11 +215,12 @@ def test_lesson_4_opens_with_the_head_that_matters_most_to_the_cat() -> None:
         for layer in range(rec.num_layers)
         for head in range(rec.num_heads(layer))
     }
-    assert max(changes, key=lambda head: abs(changes[head])) == (6, 0)
+    assert max(changes, key=lambda head: abs(changes[head])) == (3, 4)  # as the text says
     assert sum(abs(change) < 0.05 for change in changes.values()) > len(changes) / 2
     assert f"{100 * changes[6, 0]:+.1f} percentage points" in app.caption[-1].value
     app.slider(key="in_layer").set_value(3).run()
-    assert f"{100 * changes[3, 0]:+.1f} percentage points" in app.caption[-1].value
+    app.slider(key="in_head").set_value(4).run()
+    assert f"{100 * changes[3, 4]:+.1f} percentage points" in app.caption[-1].value
 
 
 def test_lesson_4_cuts_a_layer_into_other_heads() -> None:
@@ -244,9 +245,9 @@ def test_lesson_5_shows_the_stream_and_ends_with_the_prediction() -> None:
 
 
 def test_lesson_6_shows_the_models_logit() -> None:
-    app = opened("prediction", step="1", sample="coffee", of_class="pill bottle")
+    app = opened("prediction", step="1", sample="coffee", of_class="soup bowl")
     rec = recording(app)
-    index = next(p.index for p in rec.predictions if p.label == "pill bottle")
+    index = next(p.index for p in rec.predictions if p.label == "soup bowl")
     shown = float(app.latex[-1].value.rsplit("= ", 1)[1].strip("$\n"))
     assert shown == pytest.approx(float(rec.logits[index]), abs=2e-4)
     app = opened("prediction", step="2", sample="coffee")
@@ -256,16 +257,16 @@ def test_lesson_6_shows_the_models_logit() -> None:
 
 
 def test_lesson_6_judges_by_deletion() -> None:
-    app = opened("prediction", step="5", sample="cat", of_class="Persian cat")
+    app = opened("prediction", step="5", sample="cat", of_class="Egyptian cat")
     answer(app, right=True)
     [button] = [b for b in app.button if b.label == texts("en")["prediction"]["judge"]["measure"]]
     button.click().run()
     rec = recording(app)
-    index = next(p.index for p in rec.predictions if p.label == "Persian cat")
+    index = next(p.index for p in rec.predictions if p.label == "Egyptian cat")
     maps = [vitviz.explain(rec, "attention"), vitviz.explain(rec, "relevance", target=index)]
     areas = [deletion(rec, heat, index, steps=STEPS).area for heat in maps]
     assert [metric.value for metric in app.metric] == [f"{area:.3f}" for area in areas]
-    assert areas[0] > 2 * areas[1]  # as the task says
+    assert areas[0] > 1.5 * areas[1]  # as the task says
     assert "**Relevance**" in app.markdown[-1].value
 
 
