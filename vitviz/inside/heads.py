@@ -209,5 +209,4 @@ def _without(rec: Recording, cases: Sequence[Collection[Head]]) -> Tensor:
             gates.setdefault(layer, ones)[number, head] = 0
     pixels = rec.pixels.expand(len(cases), -1, -1, -1)
     with Recorder(rec.vit.module, gates=gates):
-        logits: Tensor = rec.vit.module(pixels)
-    return logits
+        return rec.vit.run(pixels)

@@ -35,6 +35,7 @@ def cnn_gradcam(vit: Vit, photo: Image.Image, target: int | None = None) -> Heat
         2
     """
     anatomy = vit.anatomy
+    vit.require_eval()
     with torch.inference_mode(False), torch.enable_grad():
         pixels = vit.transform(photo)[None].requires_grad_()
         maps = anatomy.last_tokens(pixels)

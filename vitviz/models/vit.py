@@ -66,6 +66,29 @@ class Vit:
         object.__setattr__(self, "anatomy", Anatomy(self.module, self.tokens))
         register(self.module)
 
+    def run(self, pixels: Tensor) -> Tensor:
+        """What the model gives: pixels (batch, 3, height, width) → (batch, classes).
+
+        Raises:
+            ModelError: as `require_eval`.
+        """
+        self.require_eval()
+        output: Tensor = self.module(pixels)
+        return output
+
+    def require_eval(self) -> None:
+        """ModelError if a part of the model is in training mode, in which it gives other numbers
+        each time. It is not switched here: another thread may be using or training it."""
+        for name, part in self.module.named_modules():
+            if part.training:
+                raise ModelError(
+                    "in_training_mode",
+                    "{model} is in training mode ({part}), and what it computes differs from run "
+                    "to run; call module.eval() first.",
+                    model=self.name,
+                    part=name or type(part).__name__,
+                )
+
 
 def from_module(
     module: nn.Module,

@@ -54,4 +54,4 @@ def predict(vit: Vit, photo: Image.Image) -> list[Prediction]:
         True
     """
     pixels = vit.transform(photo)[None].to(vit.anatomy.float_type)
-    return rank_classes(vit, vit.module(pixels)[0])
+    return rank_classes(vit, vit.run(pixels)[0])

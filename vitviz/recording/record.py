@@ -33,8 +33,10 @@ def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
             transform cuts out. The model interpolates its position embeddings as timm does.
 
     Raises:
-        ModelError: if none of the model's attention can be shown on the photo, or `whole` is asked
-            of a model that takes one size only.
+        ModelError: if none of the model's attention can be shown on the photo, or not that of its
+            last layers; if it is in training mode, drops numbers at random in eval mode too, or
+            gives numbers that are not finite; if `whole` is asked of a model that takes one size
+            only.
         ImageError: if the photo is not RGB, as `load_image` makes it.
 
     Examples:
@@ -77,8 +79,9 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
     last_block = vit.anatomy.blocks[-1:]
     with torch.no_grad(), Recorder(vit.module, watch=last_block) as recorder:
         start = time.perf_counter()
-        logits = vit.module(pixels[None].to(vit.anatomy.float_type))[0]
+        logits = vit.run(pixels[None].to(vit.anatomy.float_type))[0]
         seconds = time.perf_counter() - start
+    _require_sound(vit, logits, recorder)
     found = sort_calls(vit, recorder, (pixels.shape[-2], pixels.shape[-1]))
     if vit.anatomy.num_classes == 0:
         logits = logits.new_empty(0)
@@ -98,6 +101,36 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
         found.layouts,
         found.left_out,
     )
+
+
+def _require_sound(vit: Vit, logits: Tensor, recorder: Recorder) -> None:
+    """ModelError if the numbers are not the same in each run, or are none."""
+    if recorder.dropping:
+        raise ModelError(
+            "active_dropout",
+            "{model} drops numbers at random in eval mode too, in {part}, so that its maps differ "
+            "from run to run; pass training=self.training to the dropout, or dropout_p=0 to the "
+            "attention.",
+            model=vit.name,
+            part=recorder.dropping[0] or vit.name,
+        )
+    kept = [part for call in recorder.calls for part in call.given]
+    if not all(bool(numbers.isfinite().all()) for numbers in (logits, *kept)):
+        weights = (name for name, p in vit.module.named_parameters() if not p.isfinite().all())
+        if (name := next(weights, None)) is not None:
+            raise ModelError(
+                "weights_not_finite",
+                "The weights of {model} hold numbers that are not finite, in {weight}: the file is "
+                "damaged, or its training has diverged.",
+                model=vit.name,
+                weight=name,
+            )
+        raise ModelError(
+            "outputs_not_finite",
+            "{model} computes numbers that are not finite for this photo; if it is in float16, "
+            "whose range is small, load it in float32.",
+            model=vit.name,
+        )
 
 
 def _norms(last: object, found: Layers) -> Tensor | None:
