@@ -120,6 +120,8 @@ def _explain_one(vit: Vit, path: str, out: Path, args: argparse.Namespace) -> di
         "predictions": _top(rec),
         "grid": list(rec.grid),
         "box": list(heat.box),
+        "left_out": list(rec.left_out),
+        "notice": str(heat.notice) if heat.notice else None,
         "overlay": str(picture),
         "values": str(numbers),
     }
@@ -158,4 +160,6 @@ def _line(row: dict[str, Any]) -> str:
     if "error" in row:
         return f"{row['photo']}: {row['error']}"
     best = ", ".join(f"{p['label']} {p['probability']:.0%}" for p in row["predictions"][:3])
-    return f"{row['photo']}: {best or 'no classes'} → {row['overlay']}"
+    notes = [f"not shown: {', '.join(row['left_out'])}"] if row["left_out"] else []
+    notes += [row["notice"]] if row["notice"] else []
+    return "\n  ".join([f"{row['photo']}: {best or 'no classes'} → {row['overlay']}", *notes])

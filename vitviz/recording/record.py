@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from vitviz.errors import ImageError, ModelError
-from vitviz.heatmap import Box
+from vitviz.heatmap import Box, Fingerprint
 from vitviz.models.transform import input_box, whole_photo
 from vitviz.models.vit import Vit
 from vitviz.recording.layers import Layers, sort_calls
@@ -62,7 +62,7 @@ def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
         transform = whole_photo(transform, photo.size, patch)
     pixels, box = transform(photo), input_box(transform, photo.size)
     rec = record_pixels(vit, pixels, box)
-    return replace(rec, box=_covered(rec))
+    return replace(rec, box=_covered(rec), photo=Fingerprint.of(photo))
 
 
 def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:

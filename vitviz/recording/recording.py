@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vitviz.errors import MethodError, Phrase, VitvizError
-from vitviz.heatmap import Box
+from vitviz.heatmap import Box, Fingerprint
 from vitviz.memo import Memo
 from vitviz.models.vit import Vit
 from vitviz.models.weights import tensor_hash
@@ -54,6 +54,7 @@ class Recording:
         layouts: where each layer's queries and keys lie; empty for a plain ViT.
         left_out: modules whose attention is not shown, since it is no map from token to token or
             where its tokens lie could not be told.
+        photo: what the photo looks like; None where the input was no photo.
         derived: what was computed from this recording and may be asked for again.
 
     Examples:
@@ -77,6 +78,7 @@ class Recording:
     norms: Tensor | None = None
     layouts: tuple[Layout, ...] = ()
     left_out: tuple[str, ...] = ()
+    photo: Fingerprint | None = None
     derived: Memo = field(default_factory=Memo, init=False, repr=False)
 
     @property

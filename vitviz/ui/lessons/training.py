@@ -326,7 +326,8 @@ def _finished(session: Session) -> Run | None:
 
 def _map(session: Session, heat: Heatmap, caption: str) -> None:
     picture = session.small
-    placed = replace(heat, box=(0.0, 0.0, float(picture.width), float(picture.height)))
+    box = (0.0, 0.0, float(picture.width), float(picture.height))
+    placed = replace(heat, box=box, photo=None)
     st.image(overlay(picture, placed, alpha=0.6), caption=caption, alt=caption, width=180)
 
 
