@@ -15,6 +15,7 @@ from vitviz.commands.common import Answer, add_model_argument, chosen_model
 from vitviz.commands.options import add_options, chosen_options
 from vitviz.errors import MethodError, Phrase, VitvizError, did_you_mean
 from vitviz.methods.explain import METHODS, explain
+from vitviz.models.outputs import written
 from vitviz.photos.load import load_image
 from vitviz.pictures.export import write_npz, write_png
 from vitviz.pictures.overlay import overlay
@@ -117,6 +118,7 @@ def _explain_one(vit: Vit, path: str, out: Path, args: argparse.Namespace) -> di
         "model": vit.name,
         "method": args.method,
         "options": heat.made_from.options if heat.made_from else {},
+        "outputs": rec.outputs,
         "predictions": _top(rec),
         "grid": list(rec.grid),
         "box": list(heat.box),
@@ -128,9 +130,9 @@ def _explain_one(vit: Vit, path: str, out: Path, args: argparse.Namespace) -> di
 
 
 def _top(rec: Recording) -> list[dict[str, Any]]:
+    kind = "score" if rec.outputs == "score" else "probability"
     return [
-        {"label": p.label, "index": p.index, "probability": round(p.probability, 6)}
-        for p in rec.predictions[:5]
+        {"label": p.label, "index": p.index, kind: round(p.value, 6)} for p in rec.predictions[:5]
     ]
 
 
@@ -159,7 +161,9 @@ def _line(row: dict[str, Any]) -> str:
     """One explained photo."""
     if "error" in row:
         return f"{row['photo']}: {row['error']}"
-    best = ", ".join(f"{p['label']} {p['probability']:.0%}" for p in row["predictions"][:3])
+    outputs = row["outputs"]
+    kind = "score" if outputs == "score" else "probability"
+    best = ", ".join(f"{p['label']} {written(p[kind], outputs, 0)}" for p in row["predictions"][:3])
     notes = [f"not shown: {', '.join(row['left_out'])}"] if row["left_out"] else []
     notes += [row["notice"]] if row["notice"] else []
     return "\n  ".join([f"{row['photo']}: {best or 'no classes'} → {row['overlay']}", *notes])

@@ -14,6 +14,7 @@ from vitviz.heatmap import Box, Fingerprint
 from vitviz.models.transform import input_box, whole_photo
 from vitviz.models.vit import Vit
 from vitviz.recording.layers import Layers, sort_calls
+from vitviz.recording.predictions import read_outputs
 from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
 
@@ -35,8 +36,8 @@ def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
     Raises:
         ModelError: if none of the model's attention can be shown on the photo, or not that of its
             last layers; if it is in training mode, drops numbers at random in eval mode too, or
-            gives numbers that are not finite; if `whole` is asked of a model that takes one size
-            only.
+            gives numbers that are not finite; if there is not one label for each of them; if
+            `whole` is asked of a model that takes one size only.
         ImageError: if the photo is not RGB, as `load_image` makes it.
 
     Examples:
@@ -79,12 +80,11 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
     last_block = vit.anatomy.blocks[-1:]
     with torch.no_grad(), Recorder(vit.module, watch=last_block) as recorder:
         start = time.perf_counter()
-        logits = vit.run(pixels[None].to(vit.anatomy.float_type))[0]
+        numbers = vit.run(pixels[None].to(vit.anatomy.float_type))
         seconds = time.perf_counter() - start
-    _require_sound(vit, logits, recorder)
+    _require_sound(vit, numbers, recorder)
     found = sort_calls(vit, recorder, (pixels.shape[-2], pixels.shape[-1]))
-    if vit.anatomy.num_classes == 0:
-        logits = logits.new_empty(0)
+    logits, reading = read_outputs(vit, numbers, recorder)
     norms = _norms(recorder.outputs.get("".join(last_block)), found)
     return Recording(
         vit,
@@ -100,10 +100,11 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
         norms,
         found.layouts,
         found.left_out,
+        reading=reading,
     )
 
 
-def _require_sound(vit: Vit, logits: Tensor, recorder: Recorder) -> None:
+def _require_sound(vit: Vit, numbers: Tensor, recorder: Recorder) -> None:
     """ModelError if the numbers are not the same in each run, or are none."""
     if recorder.dropping:
         raise ModelError(
@@ -115,7 +116,7 @@ def _require_sound(vit: Vit, logits: Tensor, recorder: Recorder) -> None:
             part=recorder.dropping[0] or vit.name,
         )
     kept = [part for call in recorder.calls for part in call.given]
-    if not all(bool(numbers.isfinite().all()) for numbers in (logits, *kept)):
+    if not all(bool(part.isfinite().all()) for part in (numbers, *kept)):
         weights = (name for name, p in vit.module.named_parameters() if not p.isfinite().all())
         if (name := next(weights, None)) is not None:
             raise ModelError(

@@ -25,6 +25,7 @@ from vitviz.recording.torch_private import multi_head_attention, num_heads
 
 __all__ = ["Recorder"]
 
+SIGMOID = (Tensor.sigmoid, torch.sigmoid, F.sigmoid, torch.special.expit)
 SOFTMAX = (Tensor.softmax, torch.softmax, F.softmax)
 DROPOUT = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, torch.dropout)
 MATMUL = (Tensor.__matmul__, Tensor.matmul, torch.matmul, Tensor.bmm, torch.bmm)
@@ -40,6 +41,13 @@ def _is_map(weights: Tensor) -> bool:
     rows = weights.detach().float().sum(dim=-1)
     near = max(1e-3, 2 * torch.finfo(weights.dtype).eps)
     return bool((weights >= 0).all()) and torch.allclose(rows, torch.ones_like(rows), atol=near)
+
+
+def _holds_weights(module: nn.Module) -> bool:
+    """Whether a module multiplies with weights of its own; a quantised layer has no parameters."""
+    alone = next(module.children(), None) is None
+    own = next(module.parameters(recurse=False), None) is not None
+    return (alone and own) or hasattr(module, "in_features")
 
 
 class Recorder(TorchFunctionMode):
@@ -64,6 +72,8 @@ class Recorder(TorchFunctionMode):
             autograd graph is being built; otherwise keeping it would only take memory.
         altered: modules and shapes of softmax results that did not become a map of attention.
         dropping: names of modules in which dropout is active: their numbers differ from run to run.
+        last: the last module with weights that ran.
+        sigmoid: what the last sigmoid gave.
         inputs, outputs: first argument and result of the submodules named in `watch`, by name.
         sources: for each call the last tensors of one photo that went into or came out of modules
             before it, the latest first.
@@ -81,6 +91,8 @@ class Recorder(TorchFunctionMode):
         self.attended: dict[str, Tensor] = {}
         self.altered: list[tuple[str, tuple[int, ...]]] = []
         self.dropping: list[str] = []
+        self.last: nn.Module | None = None
+        self.sigmoid: Tensor | None = None
         self.inputs: dict[str, Any] = {}
         self.outputs: dict[str, Any] = {}
         self.sources: list[list[Source]] = []
@@ -124,6 +136,8 @@ class Recorder(TorchFunctionMode):
 
     def leave(self, module: nn.Module, output: Any) -> None:
         """It ends; `output` is None after an error."""
+        if _holds_weights(module):
+            self.last = module
         if (name := self._names.get(id(module))) is not None:
             self._running.pop()
             self._see(name, output)
@@ -162,6 +176,8 @@ class Recorder(TorchFunctionMode):
         if len(self.calls) > calls:
             self.sources.append(list(reversed(self._recent)))
             result = self._attended(calls, result)
+        if func in SIGMOID:
+            self.sigmoid = result
         if func in SOFTMAX:
             self._forget_softmax()
             self._softmax, self._query = result, self._query_of(result)

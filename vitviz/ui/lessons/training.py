@@ -212,7 +212,7 @@ def after(session: Session) -> None:
         st.columns(2), ("before", "after_word"), names, maps, (old, new), strict=True
     ):
         with column:
-            title = f"{name} · {best.probability:.1%}"
+            title = f"{name} · {best.value:.1%}"
             st.markdown(f"**{t(f'training.{when}')}** · {as_code(title)}")
             _map(session, attention, t("training.after.attention"))
             _map(session, relevance, t("training.after.relevance"))
