@@ -143,6 +143,11 @@ class TestEmbeddings:
         with pytest.raises(vitviz.MethodError, match="no classifier"):
             vitviz.explain(rec, "occlusion")
 
+    def test_the_owner_may_see_classes_in_it(self) -> None:
+        names = [f"direction {i}" for i in range(192)]
+        rec = recorded(small_vit(0), outputs="score", labels=names)
+        assert [p.label for p in rec.predictions] == names
+
     def test_names_make_classes_of_it(self) -> None:
         rec = recorded(Then(lambda x: x, 0), labels=[str(i) for i in range(192)])
         assert rec.outputs == "softmax"
@@ -165,6 +170,12 @@ class TestTwiceTheSameIsNotDone:
         assert rec.outputs == "sigmoid"
         for prediction in (*rec.predictions, *vitviz.predict(rec.vit, make_photo())):
             assert prediction.probability == pytest.approx(float(expected[prediction.index]))
+
+    def test_one_label_with_a_sigmoid(self) -> None:
+        rec = recorded(Then(nn.Sigmoid(), 1), labels=["ill"])
+        [only] = rec.predictions
+        assert (rec.outputs, only.label) == ("sigmoid", "ill")
+        assert only.probability == pytest.approx(float(raw(rec).sigmoid()[0]))
 
     def test_logarithms_of_probabilities_are_logits(self) -> None:
         rec = recorded(Then(nn.LogSoftmax(dim=-1)))

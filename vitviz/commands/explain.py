@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from vitviz.commands.common import Answer, add_model_argument, chosen_model
 from vitviz.commands.options import add_options, chosen_options
-from vitviz.errors import MethodError, Phrase, VitvizError, did_you_mean
+from vitviz.errors import MethodError, Phrase, VitvizError, VitvizWarning, did_you_mean
 from vitviz.methods.explain import METHODS, explain
 from vitviz.models.outputs import written
 from vitviz.photos.load import load_image
@@ -104,7 +105,10 @@ def _explain_one(vit: Vit, path: str, out: Path, args: argparse.Namespace) -> di
     heat = explain(rec, args.method, args.query, args.target, versus=args.versus, **args.options)
     picture, numbers = Path(f"{out}.png"), Path(f"{out}.npz")
     try:
-        write_png(overlay(photo, heat), picture)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VitvizWarning)  # the notice is in the answer
+            drawn = overlay(photo, heat)
+        write_png(drawn, picture)
         write_npz(heat, numbers)
     except OSError as error:
         raise VitvizError(

@@ -32,8 +32,6 @@ from vitviz.models.outputs import Meaning, check_meaning, declared_meaning
 
 __all__ = ["Transform", "Vit", "create_pretrained", "from_module", "shared_copy"]
 
-IMAGENETS = (1000, 11221, 11821, 12000, 21841, 21842, 21843)  # numbers of classes
-
 Transform = Callable[[Image.Image], Tensor]
 
 
@@ -143,12 +141,12 @@ def from_module(
     model = adapted(module).eval()
     classes = Anatomy(model).num_classes
     meaning = check_meaning(outputs) or declared_meaning(model, classes)
-    if outputs is None and _is_projection(config, classes):
+    if outputs is None and labels is None and _is_projection(module, config, classes):
         meaning = "embedding"
     if labels is not None:
         names = label_names(labels)
-        if classes is not None:
-            check_number(names, classes, name)
+        if (expected := 0 if meaning == "embedding" else classes or None) is not None:
+            check_number(names, expected, name)
     else:
         names = tuple(_labels(module, config))
         if meaning == "embedding" or classes not in (None, len(names)):
@@ -156,11 +154,11 @@ def from_module(
     return Vit(model, name, names, transform, tokens, meaning)
 
 
-def _is_projection(config: Mapping[str, Any], classes: int | None) -> bool:
+def _is_projection(module: nn.Module, config: Mapping[str, Any], classes: int | None) -> bool:
     """Whether timm's image tower of a CLIP still has the head that makes its embedding."""
-    published = config.get("num_classes")
-    labelled = config.get("label_names") or published in IMAGENETS
-    return "clip" in str(config.get("architecture")) and classes == published and not labelled
+    if "clip" not in str(config.get("architecture")) or classes != config.get("num_classes"):
+        return False
+    return not config.get("label_names") and infer_imagenet_subset(module) is None
 
 
 def shared_copy(module: nn.Module, own: Collection[nn.Parameter] = ()) -> nn.Module:
