@@ -182,6 +182,27 @@ class LastMixed(nn.Module):
         return self.inner(pixels)
 
 
+class Bare(nn.Module):
+    """Layers of attention with nothing beside it: pixels reach all but the first through it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cut = nn.Conv2d(3, 32, 16, 16)
+        self.layers = nn.ModuleList(nn.MultiheadAttention(32, 2, batch_first=True) for _ in "123")
+        self.head = nn.Linear(32, 4)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = self.cut(pixels).flatten(2).mT
+        for layer in self.layers:
+            x = layer(x, x, x)[0]
+        return self.head(x.mean(dim=1))
+
+
+def test_layers_that_cannot_be_asked_are_refused_too() -> None:
+    with pytest.raises(vitviz.ModelError, match=r"In layers\.2, the photo reaches its tokens"):
+        recorded(Bare())
+
+
 def test_the_first_layers_alone_are_refused() -> None:
     with pytest.raises(vitviz.ModelError, match="the first alone would mislead") as met:
         recorded(LastMixed())

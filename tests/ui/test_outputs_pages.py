@@ -45,6 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if classes:
             torch.nn.init.zeros_(module.head.weight)
         save_for_hf(module, made / name, model_args=arguments, safe_serialization=True)
+    arguments = {"depth": 1, "img_size": SIDE, "num_classes": 0}
+    module = timm.create_model("cait_xxs24_224", **arguments)
+    save_for_hf(module, made / "mixed", model_args=arguments, safe_serialization=True)
     return made
 
 
@@ -98,6 +101,11 @@ class TestExplore:
         assert "a vector (an embedding), no classes" in words(app)
         app = opened("explore", model="body", sample="cat", method="gradcam")
         assert "no classifier" in app.warning[0].value
+
+    def test_what_is_left_out_of_a_model_without_classes(self) -> None:
+        app = opened("explore", model="mixed", sample="cat")
+        assert recording(app).outputs == "embedding"
+        assert "Shown are 2 attention layers. 1 more" in words(app)
 
     def test_a_map_of_zeros_says_so(self) -> None:
         app = opened("explore", model="blind", sample="cat", method="gradcam")

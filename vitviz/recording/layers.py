@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -98,8 +98,8 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
         if isinstance(layout, Layout) and names.count(call.module) == 1
     ]
     seen = {call.module for call, _ in shown}
-    altered = [name for name, shape in recorder.altered if len(shape) > 2]
-    left_out = tuple(dict.fromkeys(name for name in [*names, *altered] if name not in seen))
+    attending = [*names, *_altered(recorder)]
+    left_out = tuple(dict.fromkeys(name for name in attending if name not in seen))
     if not any(layout.kind != "channel" for _, layout in shown):
         raise ModelError(
             "attention_not_shown",
@@ -109,7 +109,7 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
             model=vit.name,
         )
     if not vit.anatomy.is_timms:  # the coverage run says what is left out of timm's families
-        _require_last(vit, seen, dict(zip(names, layouts, strict=True)), altered)
+        _require_last(vit, recorder, layouts, shown)
     finest = max(layout.grid for _, layout in shown)
     plain = not left_out and all(_is_plain(layout, declared, finest) for _, layout in shown)
     has_class_token = vit.anatomy.has_class_parameter and any(layout.prefix for _, layout in shown)
@@ -124,19 +124,27 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     )
 
 
+def _altered(recorder: Recorder) -> list[str]:
+    """Modules whose softmax did not become a map, leaving out those over a mere vector."""
+    return [name for name, shape in recorder.altered if len(shape) > 2]
+
+
 def _require_last(
     vit: Vit,
-    shown: Collection[str],
-    layouts: Mapping[str, Layout | Phrase],
-    altered: Sequence[str],
+    recorder: Recorder,
+    layouts: Sequence[Layout | Phrase],
+    shown: Sequence[tuple[Call, Layout]],
 ) -> None:
     """ModelError if the last layer in which patches look at patches is not among those shown."""
-    reasons = dict.fromkeys(altered, ALTERED) | {
-        name: SEVERAL if isinstance(found, Layout) else found
-        for name, found in layouts.items()
-        if name not in shown and found is not NO_PLACES
-    }
-    order = [name for name, _ in vit.module.named_modules() if name in shown or name in reasons]
+    names = {call.module for call, _ in shown}
+    shapes = {call.shape[2:] for call, _ in shown}
+    reasons = dict.fromkeys(_altered(recorder), ALTERED)
+    for call, found in zip(recorder.calls, layouts, strict=True):
+        is_decoders = found is NO_PLACES and call.shape[2:] not in shapes
+        if call.module not in names and not is_decoders:
+            reasons[call.module] = SEVERAL if isinstance(found, Layout) else found
+    named = (name for name, _ in vit.module.named_modules())
+    order = [name for name in named if name in names or name in reasons]
     if order[-1] in reasons:
         raise ModelError(
             "last_layers_not_placed",
