@@ -77,7 +77,7 @@ def additive(
     bias: float = 0.0,
 ) -> Recording:
     """The same recording of a model that adds up its patches, each of one colour, 1 by default."""
-    module = SumOfPatches(torch.from_numpy(weights), bias)
+    module = SumOfPatches(torch.from_numpy(weights), bias).eval()
     chosen = np.ones(rec.grid, np.float32) if colours is None else colours
     pixels = torch.from_numpy(np.kron(chosen, np.ones((3, 16, 16), np.float32)))
     vit = replace(rec.vit, module=module)

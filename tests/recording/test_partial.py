@@ -226,6 +226,12 @@ class TestTheSameNumbersInEachRun:
                 ask()
         assert module.get_submodule(part).training  # whoever trains it goes on
 
+    def test_a_new_head_is_in_training_mode_and_does_no_harm(self) -> None:
+        module = small_vit()
+        vit = vitviz.from_module(module, transform=transform())
+        module.head = nn.Sequential(nn.LayerNorm(192), nn.Linear(192, 7))
+        assert len(vitviz.record(vit, make_photo()).predictions) == 7
+
     @staticmethod
     def primitive(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(query, key, value, dropout_p=0.1)

@@ -89,6 +89,8 @@ def declared_meaning(module: nn.Module, classes: int | None) -> Meaning | None:
     inner: Any = getattr(module, "model", module)  # of transformers, wrapped
     config = getattr(inner, "config", None)
     kind = PROBLEM_TYPES.get(getattr(config, "problem_type", None) or "")
+    if kind is None and classes == 1:
+        return "score"
     if kind is None and getattr(module, "class_embedding", None) is not None:
         projection = getattr(module, "proj", None)  # an image tower of CLIP, which has no classes
         return "embedding" if isinstance(projection, nn.Parameter) else None

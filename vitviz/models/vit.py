@@ -32,6 +32,9 @@ from vitviz.models.outputs import Meaning, check_meaning, declared_meaning
 
 __all__ = ["Transform", "Vit", "create_pretrained", "from_module", "shared_copy"]
 
+SAME_IN_BOTH_MODES = (nn.Linear, nn.Conv2d, nn.LayerNorm, nn.GELU, nn.Identity, nn.Sequential)
+"""Parts that may have been put in after the model was set to eval mode."""
+
 Transform = Callable[[Image.Image], Tensor]
 
 
@@ -83,7 +86,7 @@ class Vit:
         """ModelError if a part of the model is in training mode, in which it gives other numbers
         each time. It is not switched here: another thread may be using or training it."""
         for name, part in self.module.named_modules():
-            if part.training:
+            if part.training and not (name and isinstance(part, SAME_IN_BOTH_MODES)):
                 raise ModelError(
                     "in_training_mode",
                     "{model} is in training mode ({part}), and what it computes differs from run "
