@@ -47,10 +47,8 @@ def find_layouts(module: nn.Module, size: Grid, prefixes: Sequence[int]) -> list
     with torch.inference_mode(False), torch.enable_grad():
         with Recorder(module, trace=True) as recorder:
             module(noise(1, 3, *size).requires_grad_())
-        calls, known = (
-            recorder.calls,
-            is_timms(module),
-        )  # the coverage run has checked timm's places
+        calls = recorder.calls
+        known = is_timms(module)  # the coverage run has checked its family's places
         of_photo = [None] * len(calls) if known else photo_tokens(module, size, len(calls))
         found = [
             None if _are_no_places(tokens) else _layout(module, call, sources, tried, size)
@@ -71,9 +69,14 @@ def _are_no_places(tokens: PhotoTokens | None) -> bool:
     return bool(tokens and len(tokens.queries) > 1 and not tokens.queries.any())
 
 
+def _any(of_photo: Tensor) -> bool:
+    """Whether some tokens are made from the photo, or nobody knows."""
+    return bool(of_photo.any()) or len(of_photo) == 0
+
+
 def _why_not(shape: Sequence[int], tokens: PhotoTokens | None) -> Phrase:
     """Why the tokens of a call cannot be placed."""
-    if tokens and not (tokens.keys.any() and (tokens.queries.any() or not len(tokens.queries))):
+    if tokens and not (_any(tokens.keys) and _any(tokens.queries)):
         return NO_PLACES
     if tokens and shape[0] == 1 and tokens.behind:
         return Phrase(
