@@ -22,7 +22,7 @@ EXPLAINED = {
     name: thing
     for name, thing in PUBLIC.items()
     if inspect.isfunction(thing)
-    or (inspect.isclass(thing) and not issubclass(thing, vitviz.VitvizError))
+    or (inspect.isclass(thing) and not issubclass(thing, (vitviz.VitvizError, Warning)))
 }
 TWO_OF_EACH = {"cat": ("cat", "cat-and-coffee"), "coffee": ("coffee", "cat-and-coffee")}
 

@@ -7,7 +7,14 @@ heat = vitviz.explain(rec, "rollout")
 vitviz.overlay(photo, heat).save("rollout.png")
 """
 
-from vitviz.errors import ImageError, MethodError, ModelError, ModelUnavailable, VitvizError
+from vitviz.errors import (
+    ImageError,
+    MethodError,
+    ModelError,
+    ModelUnavailable,
+    VitvizError,
+    VitvizWarning,
+)
 from vitviz.finetuning.finetune import finetune
 from vitviz.finetuning.result import Finetuned
 from vitviz.finetuning.settings import FinetuneSettings
@@ -42,6 +49,7 @@ __all__ = [
     "Tokens",
     "Vit",
     "VitvizError",
+    "VitvizWarning",
     "__version__",
     "artefact_patches",
     "bundled_models",

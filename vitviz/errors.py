@@ -17,6 +17,7 @@ __all__ = [
     "ModelUnavailable",
     "Phrase",
     "VitvizError",
+    "VitvizWarning",
     "did_you_mean",
 ]
 
@@ -50,6 +51,10 @@ class VitvizError(Phrase, Exception):
     A copy, by `copy` or `pickle`, keeps id and values, but nothing of where it was raised: neither
     traceback nor cause.
     """
+
+
+class VitvizWarning(UserWarning):
+    """A picture was drawn that shows less, or something else, than it seems to."""
 
 
 class ImageError(VitvizError):

@@ -8,14 +8,46 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-__all__ = ["Box", "Heatmap", "MadeFrom", "Scale"]
+from vitviz.errors import Phrase
+
+__all__ = ["Box", "Fingerprint", "Heatmap", "MadeFrom", "Scale"]
 
 Box = tuple[float, float, float, float]
 """(left, top, right, bottom) in pixels of the photo; pixel centres lie at halves."""
 
 Scale = tuple[float, float]
 """The values that the lowest and the highest colour of a picture stand for."""
+
+FINGER = (16, 16)  # grey values of a fingerprint
+SAME = 16.0  # of 255: mean difference up to which two fingerprints are of one photo
+ROUNDING = 1e-5  # of the largest value: what float32 leaves of a map that is the same everywhere
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprint:
+    """Enough of a photo to tell it from another one, also when it is brightened or made grey.
+
+    Attributes:
+        size: (width, height) in pixels.
+        grey: a coarse copy in shades of grey.
+    """
+
+    size: tuple[float, float]
+    grey: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, photo: Image.Image) -> Fingerprint:
+        """A photo's."""
+        coarse = photo.convert("L").resize(FINGER, Image.Resampling.BOX)
+        return cls(photo.size, np.asarray(coarse))
+
+    def fits(self, photo: Image.Image) -> bool:
+        """Whether a picture is the photo in the same size, to a pixel."""
+        other = Fingerprint.of(photo)
+        grey = np.abs(self.grey.astype(float) - other.grey).mean()
+        return np.allclose(self.size, other.size, atol=1) and bool(grey < SAME)
 
 
 @dataclass(frozen=True)
@@ -61,6 +93,7 @@ class Heatmap:
         box: the part of the photo that the grid covers.
         method: the id in `METHODS` that made it.
         made_from: what it was made from; None for values that did not come from `explain`.
+        photo: the photo that it is a map of; None where nobody says.
 
     Raises:
         ValueError: if a value is negative or not finite, which no method may return.
@@ -78,6 +111,7 @@ class Heatmap:
     box: Box
     method: str
     made_from: MadeFrom | None = None
+    photo: Fingerprint | None = None
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or not np.isfinite(self.values).all() or self.values.min() < 0:
@@ -87,6 +121,25 @@ class Heatmap:
     def range(self) -> Scale:
         """Smallest and largest value: the scale a picture of this map alone uses."""
         return float(self.values.min()), float(self.values.max())
+
+    @property
+    def notice(self) -> Phrase | None:
+        """What has to be said beside a map that shows nothing; None for any other.
+
+        Examples:
+            >>> print(Heatmap(np.zeros((2, 2), np.float32), (0, 0, 1, 1), "mine").notice)
+            This map is 0 everywhere: nothing was found.
+        """
+        low, high = self.range
+        if high == 0:
+            return Phrase("map_is_zero", "This map is 0 everywhere: nothing was found.")
+        if high - low <= ROUNDING * high and self.values.size > 1:
+            return Phrase(
+                "map_is_constant",
+                "This map has one value everywhere and says nothing of places; differences in "
+                "colour are rounding.",
+            )
+        return None
 
     @property
     def shares(self) -> Heatmap:
@@ -110,4 +163,8 @@ class Heatmap:
     def scaled(self, factor: float) -> Heatmap:
         """The same map for a copy of the photo that is `factor` times as large."""
         left, top, right, bottom = (factor * edge for edge in self.box)
-        return replace(self, box=(left, top, right, bottom))
+        photo = self.photo
+        if photo is not None:
+            width, height = photo.size
+            photo = replace(photo, size=(factor * width, factor * height))
+        return replace(self, box=(left, top, right, bottom), photo=photo)

@@ -19,6 +19,7 @@ from timm.models import save_for_hf
 import vitviz
 from vitviz.commands.main import main
 from vitviz.finetuning import dataset as training_photos
+from vitviz.finetuning.report import _example
 from vitviz.photos.folder import read_folder
 from vitviz.training import run as course
 from vitviz.training.augmentation import views
@@ -384,3 +385,14 @@ def test_the_digits_are_learned_from_a_folder(tmp_path: Path, capsys) -> None:
     assert result["accuracy"] >= 0.97
     vit = vitviz.load_model(tmp_path / "mine")
     assert vit.labels == tuple("0123456789")
+
+
+@pytest.mark.filterwarnings("ignore::vitviz.VitvizWarning")
+def test_the_report_says_where_a_map_shows_nothing(tmp_path: Path) -> None:
+    """A head of zeros: no patch speaks for any class."""
+    module = random_module("vit")
+    torch.nn.init.zeros_(module.head.weight)
+    vit = vitviz.from_module(module)
+    make_photo().save(tmp_path / "a.png")
+    notices = _example(vit, vit, tmp_path / "a.png")["notices"]
+    assert notices == ["relevance after: This map is 0 everywhere: nothing was found."]

@@ -26,8 +26,8 @@ def test_a_method_is_measured_as_faithfulness_measures_it(rec: vitviz.Recording)
     np.testing.assert_array_equal(found.heat.values, heat.values)
     removed = deletion(rec, heat, target, steps=STEPS)
     revealed = insertion(rec, heat, target, steps=STEPS)
-    np.testing.assert_array_equal(found.deletion.probabilities, removed.probabilities)
-    np.testing.assert_array_equal(found.insertion.probabilities, revealed.probabilities)
+    np.testing.assert_array_equal(found.deletion.values, removed.values)
+    np.testing.assert_array_equal(found.insertion.values, revealed.values)
     assert found.score == pytest.approx(revealed.area - removed.area)
     assert found.deviation == 0
 

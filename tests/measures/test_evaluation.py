@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from families import random_classifier
+from families import random_classifier, random_module
 from PIL import Image
 from scipy.stats import bootstrap
 from torchvision import transforms
@@ -52,6 +52,14 @@ def area(rec: vitviz.Recording, heat: vitviz.Heatmap) -> float:
 def rows_of(file: Path) -> list[list[str]]:
     with file.open(newline="") as lines:
         return sorted(csv.reader(lines))
+
+
+def test_a_models_scores_are_measured_by_what_fits(folder: Path) -> None:
+    module = random_module("vit")
+    module.reset_classifier(1)
+    found = evaluate(vitviz.from_module(module), folder, methods=["attention"], limit=1)
+    assert found.errors == []
+    assert {s.metric for s in found.summaries} == {"deletion", "insertion", "saco"}
 
 
 def test_means_are_those_of_the_photos(vit: vitviz.Vit, folder: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ MEASURES: dict[str, Measure] = {
 
 
 def numbers(result: object) -> NDArray[np.float64]:
-    return np.asarray(result.probabilities if isinstance(result, Curve) else result, np.float64)
+    return np.asarray(result.values if isinstance(result, Curve) else result, np.float64)
 
 
 class SumOfPatches(nn.Module):
@@ -77,7 +77,7 @@ def additive(
     bias: float = 0.0,
 ) -> Recording:
     """The same recording of a model that adds up its patches, each of one colour, 1 by default."""
-    module = SumOfPatches(torch.from_numpy(weights), bias)
+    module = SumOfPatches(torch.from_numpy(weights), bias).eval()
     chosen = np.ones(rec.grid, np.float32) if colours is None else colours
     pixels = torch.from_numpy(np.kron(chosen, np.ones((3, 16, 16), np.float32)))
     vit = replace(rec.vit, module=module)
@@ -112,7 +112,7 @@ class TestAnAdditiveModel:
         curve = deletion(additive(rec, weights), heatmap(weights), 1, steps=steps)
         left = np.append(np.sort(weights.ravel())[::-1], 0)[::-1].cumsum()[::-1]  # after k patches
         counts = np.rint(curve.shares * 24).astype(int)
-        np.testing.assert_allclose(curve.probabilities, sigmoid(left[counts]), atol=1e-6)
+        np.testing.assert_allclose(curve.values, sigmoid(left[counts]), atol=1e-6)
         np.testing.assert_array_equal(curve.shares, counts / 24)
         assert len(curve.shares) == min(steps, 24) + 1
         assert set(np.diff(counts)) <= {24 // min(steps, 24), 24 // min(steps, 24) + 1}
@@ -133,7 +133,7 @@ class TestAnAdditiveModel:
                 rows, cols = slice(16 * row, 16 * row + 16), slice(16 * col, 16 * col + 16)
                 pixels[:, rows, cols] = model.pixels[:, rows, cols]
             expected.append(float(model.vit.module(pixels[None])[0].softmax(-1)[1]))
-        np.testing.assert_allclose(curve.probabilities, expected, atol=1e-6)
+        np.testing.assert_allclose(curve.values, expected, atol=1e-6)
 
     def test_the_right_order_has_the_smallest_deletion_area(self, rec: Recording) -> None:
         weights = weights_of(2, rec.grid)
@@ -248,7 +248,7 @@ class TestEveryFamily:
             heat = vitviz.explain(rec, "relevance", target=target)
             other = OneByOne(rec, heat, target)
             curve = deletion(rec, heat, target, steps=len(other.order))
-            np.testing.assert_allclose(curve.probabilities, other.deletion(), atol=1e-5)
+            np.testing.assert_allclose(curve.values, other.deletion(), atol=1e-5)
             for positive in (True, False):
                 kept = perturbation(rec, heat, target, positive=positive)
                 assert kept.tolist() == other.perturbation(positive)
@@ -259,10 +259,10 @@ class TestEveryFamily:
         rec = vitviz.record(vitviz.from_module(random_classifier(family)), photo)
         top = rec.predictions[0]
         one, other = (vitviz.explain(rec, "random", seed=seed) for seed in (0, 1))
-        assert deletion(rec, one).probabilities[0] == pytest.approx(top.probability, abs=1e-5)
-        assert insertion(rec, one).probabilities[-1] == pytest.approx(top.probability, abs=1e-5)
+        assert deletion(rec, one).values[0] == pytest.approx(top.probability, abs=1e-5)
+        assert insertion(rec, one).values[-1] == pytest.approx(top.probability, abs=1e-5)
         for curve, end in ((deletion, -1), (insertion, 0)):
-            ends = [curve(rec, heat).probabilities[end] for heat in (one, other)]
+            ends = [curve(rec, heat).values[end] for heat in (one, other)]
             assert ends[0] == pytest.approx(ends[1], abs=1e-6)
 
     def test_the_model_is_left_as_it_was(self, photo: Image.Image, family: str) -> None:
@@ -282,7 +282,7 @@ class TestEveryFamily:
 def test_an_input_is_the_curves_own(rec: Recording, change: str) -> None:
     heat = vitviz.explain(rec, "random")
     curve = CURVES[change](rec, heat, 2, steps=6)
-    for share, probability in zip(curve.shares, curve.probabilities, strict=True):
+    for share, probability in zip(curve.shares, curve.values, strict=True):
         pixels = masked_input(rec, heat, share, change)
         assert pixels.shape == rec.pixels.shape
         with torch.no_grad():
@@ -443,7 +443,7 @@ def test_versus_random(rec: Recording) -> None:
     mean, deviation = versus_random(rec, lambda heat: deletion(rec, heat).area)
     assert mean == pytest.approx(sum(areas) / 5)
     assert deviation == pytest.approx((sum((a - mean) ** 2 for a in areas) / 4) ** 0.5)
-    mean, _ = versus_random(rec, lambda heat: deletion(rec, heat).probabilities, seeds=3)
+    mean, _ = versus_random(rec, lambda heat: deletion(rec, heat).values, seeds=3)
     assert mean.shape == (25,)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from tqdm import tqdm
 
 from vitviz.commands.common import Answer, add_model_argument, chosen_model
 from vitviz.commands.options import add_options, chosen_options
-from vitviz.errors import MethodError, Phrase, VitvizError, did_you_mean
+from vitviz.errors import MethodError, Phrase, VitvizError, VitvizWarning, did_you_mean
 from vitviz.methods.explain import METHODS, explain
+from vitviz.models.outputs import written
 from vitviz.photos.load import load_image
 from vitviz.pictures.export import write_npz, write_png
 from vitviz.pictures.overlay import overlay
@@ -103,7 +105,10 @@ def _explain_one(vit: Vit, path: str, out: Path, args: argparse.Namespace) -> di
     heat = explain(rec, args.method, args.query, args.target, versus=args.versus, **args.options)
     picture, numbers = Path(f"{out}.png"), Path(f"{out}.npz")
     try:
-        write_png(overlay(photo, heat), picture)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VitvizWarning)  # the notice is in the answer
+            drawn = overlay(photo, heat)
+        write_png(drawn, picture)
         write_npz(heat, numbers)
     except OSError as error:
         raise VitvizError(
@@ -117,18 +122,21 @@ def _explain_one(vit: Vit, path: str, out: Path, args: argparse.Namespace) -> di
         "model": vit.name,
         "method": args.method,
         "options": heat.made_from.options if heat.made_from else {},
+        "outputs": rec.outputs,
         "predictions": _top(rec),
         "grid": list(rec.grid),
         "box": list(heat.box),
+        "left_out": list(rec.left_out),
+        "notice": str(heat.notice) if heat.notice else None,
         "overlay": str(picture),
         "values": str(numbers),
     }
 
 
 def _top(rec: Recording) -> list[dict[str, Any]]:
+    kind = "score" if rec.outputs == "score" else "probability"
     return [
-        {"label": p.label, "index": p.index, "probability": round(p.probability, 6)}
-        for p in rec.predictions[:5]
+        {"label": p.label, "index": p.index, kind: round(p.value, 6)} for p in rec.predictions[:5]
     ]
 
 
@@ -157,5 +165,9 @@ def _line(row: dict[str, Any]) -> str:
     """One explained photo."""
     if "error" in row:
         return f"{row['photo']}: {row['error']}"
-    best = ", ".join(f"{p['label']} {p['probability']:.0%}" for p in row["predictions"][:3])
-    return f"{row['photo']}: {best or 'no classes'} → {row['overlay']}"
+    outputs = row["outputs"]
+    kind = "score" if outputs == "score" else "probability"
+    best = ", ".join(f"{p['label']} {written(p[kind], outputs, 0)}" for p in row["predictions"][:3])
+    notes = [f"not shown: {', '.join(row['left_out'])}"] if row["left_out"] else []
+    notes += [row["notice"]] if row["notice"] else []
+    return "\n  ".join([f"{row['photo']}: {best or 'no classes'} → {row['overlay']}", *notes])

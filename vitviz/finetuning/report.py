@@ -133,6 +133,8 @@ def _example(before: Vit, after: Vit, file: Path) -> dict[str, Any]:
     def drawn(heat: Heatmap, scale: tuple[float, float]) -> Image.Image:
         return overlay(small, heat.scaled(factor), alpha=0.6, scale=scale)
 
+    named = {"attention before": first, "attention after": second, "relevance after": relevance}
+    notices = [f"{what}: {heat.notice}" for what, heat in named.items() if heat.notice]
     pictures = {
         "photo": small,
         "attention before": drawn(first, scale),
@@ -141,6 +143,7 @@ def _example(before: Vit, after: Vit, file: Path) -> dict[str, Any]:
     }
     return {
         "best": new.predictions[0],
+        "notices": notices,
         "pictures": {what: inline(_jpeg(picture), "jpeg") for what, picture in pictures.items()},
     }
 

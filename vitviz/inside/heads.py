@@ -60,7 +60,8 @@ class HeadStatistics:
 @dataclass(frozen=True, eq=False)
 class Importance:
     """How much less probable a class is without a head, (layers, heads), or without any head of a
-    layer, (layers,). Negative where it becomes more probable. NaN where there is no such head."""
+    layer, (layers,); how much lower where it is a score. Negative where it becomes more probable.
+    NaN where there is no such head."""
 
     heads: NDArray[np.float32]
     layers: NDArray[np.float32]
@@ -129,7 +130,7 @@ def ablate(rec: Recording, heads: Collection[Head]) -> list[Prediction]:
     """
     rec.require_plain(Phrase("ablation", "ablation"))
     target_class(rec, None, Phrase("ablation", "ablation"))
-    return rank_classes(rec.vit, _without(rec, [heads])[0])
+    return rank_classes(rec.vit, rec.reading, _without(rec, [heads])[0])
 
 
 def head_importance(
@@ -154,11 +155,11 @@ def head_importance(
     cases = [*single, *whole]
     left = torch.cat(
         [
-            _without(rec, cases[part]).softmax(dim=-1)[:, index]
+            rec.values(_without(rec, cases[part]))[:, index]
             for part in batches(len(cases), rec.num_tokens, progress or (lambda _: None))
         ]
     )
-    drops = (rec.logits.softmax(dim=-1)[index] - left).numpy()
+    drops = (rec.values(rec.logits)[index] - left).numpy()
     heads = np.full((len(counts), max(counts)), np.nan, np.float32)
     for [(layer, head)], drop in zip(single, drops, strict=False):
         heads[layer, head] = drop
@@ -209,5 +210,4 @@ def _without(rec: Recording, cases: Sequence[Collection[Head]]) -> Tensor:
             gates.setdefault(layer, ones)[number, head] = 0
     pixels = rec.pixels.expand(len(cases), -1, -1, -1)
     with Recorder(rec.vit.module, gates=gates):
-        logits: Tensor = rec.vit.module(pixels)
-    return logits
+        return rec.vit.run(pixels)

@@ -63,7 +63,7 @@ def residual_stream(rec: Recording) -> Stream:
     anatomy, names = rec.vit.anatomy, rec.vit.anatomy.blocks
     parts = [f"{name}.{part}" for name in names for part in ("attn", "mlp")]
     with Recorder(rec.vit.module, watch=[*names, *parts]) as recorder:
-        rec.vit.module(rec.pixels[None].to(anatomy.float_type))
+        rec.vit.run(rec.pixels[None].to(anatomy.float_type))
     refused = ModelError(
         "blocks_not_sequential",
         "The blocks of {model} do not add attention and MLP one after the other; "

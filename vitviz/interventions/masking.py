@@ -47,4 +47,4 @@ def read_masked(
     """
     parts = batches(len(hidden), rec.num_tokens, progress)
     masked = (mask_patches(rec, hidden[part], filling) for part in parts)
-    return torch.cat([read(rec.vit.module(pixels)) for pixels in masked])
+    return torch.cat([read(rec.vit.run(pixels)) for pixels in masked])

@@ -96,4 +96,4 @@ def _part(report: Progress, number: int, parts: int) -> Progress:
 
 
 def _mean(curves: Sequence[Curve]) -> Curve:
-    return Curve(curves[0].shares, np.mean([curve.probabilities for curve in curves], axis=0))
+    return Curve(curves[0].shares, np.mean([curve.values for curve in curves], axis=0))

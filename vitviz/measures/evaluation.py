@@ -50,7 +50,8 @@ def evaluate(
         vit: the model.
         folder: photos, also in sub-folders.
         methods: ids in `METHODS`; all of them by default.
-        metrics: ids in `METRICS`; by default all that need no more than is given.
+        metrics: ids in `METRICS`; by default all that need no more than is given, without those
+            that count predictions if the model gives scores.
         boxes: where each photo's object is, by its path below the folder; see `read_boxes`.
         masks: a folder with a picture for each photo, of the photo's own size and path but for its
             ending `.png`, that is not black where the object is.
@@ -70,7 +71,10 @@ def evaluate(
         []
     """
     methods = _chosen(methods, METHODS, "method")
-    metrics = _chosen(metrics, _measurable(boxes, masks), "metric", METRICS)
+    measurable = _measurable(boxes, masks)
+    if metrics is None and vit.outputs == "score":
+        metrics = [name for name, metric in measurable.items() if metric.of_scores]
+    metrics = _chosen(metrics, measurable, "metric", METRICS)
     if BASELINE not in methods:
         methods.append(BASELINE)
     photos = _photos(Path(folder), limit)

@@ -56,20 +56,20 @@ BLUR = 0.045  # standard deviation as a share of the input's shorter side: 10 of
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A class's probability while the photo changes.
+    """A class's probability while the photo changes; of a regression its score.
 
     Attributes:
         shares: share of the patches changed, rising from 0 to 1.
-        probabilities: softmax probability of the class at each.
+        values: of the class at each, see `Recording.values`.
     """
 
     shares: NDArray[np.float64]
-    probabilities: NDArray[np.float64]
+    values: NDArray[np.float64]
 
     @property
     def area(self) -> float:
-        """Area under the curve by the trapezoid rule, 0 to 1."""
-        return float(np.trapezoid(self.probabilities, self.shares))
+        """Area under the curve by the trapezoid rule, 0 to 1; of scores in their unit."""
+        return float(np.trapezoid(self.values, self.shares))
 
 
 def removal_order(heat: Heatmap) -> NDArray[np.intp]:
@@ -135,7 +135,7 @@ def insertion(
 
     Examples:
         >>> curve = insertion(rec, heat, steps=2)
-        >>> len(curve.probabilities)
+        >>> len(curve.values)
         3
     """
     return _curve(rec, heat, "insertion", target, steps, progress)
@@ -172,7 +172,8 @@ def perturbation(
     positive: bool,
     progress: Progress | None = None,
 ) -> NDArray[np.bool_]:
-    """Whether the class is still the top prediction without 10, 20, … 90 % of the patches: (9,).
+    """Whether the class is still the top prediction without 10, 20, … 90 % of the patches: (9,). Of
+    a label that others do not exclude: whether it still applies, or still does not (from 50 %).
 
     Patches are removed from the most relevant down if `positive`, otherwise from the least
     relevant up; removed is black before normalisation. The mean is the photo's accuracy, and the
@@ -187,7 +188,7 @@ def perturbation(
         progress: as for `deletion`.
 
     Raises:
-        MethodError: as `deletion`.
+        MethodError: as `deletion`; if the model gives scores, among which there is no prediction.
 
     Examples:
         >>> perturbation(rec, heat, positive=True).shape
@@ -199,11 +200,23 @@ def perturbation(
     removed = _top(rec, heat, counts) if positive else ~_top(rec, heat, patches - counts)
     mean, std = (torch.as_tensor(v)[:, None, None] for v in mean_and_std(rec.vit.transform))
 
-    def still_first(logits: Tensor) -> Tensor:
-        return logits.argmax(dim=-1) == index
-
-    kept = read_masked(rec, removed, -mean / std, still_first, progress or _silent)
+    kept = read_masked(rec, removed, -mean / std, _still_predicted(rec, index), progress or _silent)
     return kept.numpy()
+
+
+def _still_predicted(rec: Recording, index: int) -> Callable[[Tensor], Tensor]:
+    """Whether logits, (masks, classes), predict the class as before: (masks,)."""
+    if rec.outputs == "score":
+        raise MethodError(
+            "scores_not_predicted",
+            "{model} gives scores, and perturbation counts predictions; use deletion, insertion "
+            "or saco.",
+            model=rec.vit.name,
+        )
+    if rec.outputs == "sigmoid":
+        applied = rec.values(rec.logits)[index] >= 0.5
+        return lambda logits: (rec.values(logits)[:, index] >= 0.5) == applied
+    return lambda logits: logits.argmax(dim=-1) == index
 
 
 def saco(
@@ -252,7 +265,7 @@ def saco(
     alone = below.diff(dim=0, prepend=torch.zeros_like(below[:1]))
     salience = np.array([heat.values.flat[group].mean(dtype=np.float64) for group in members])
     grey = rec.pixels.mean(dim=(1, 2), keepdim=True)
-    left = _probabilities(rec, alone, grey, index, progress)  # the larger the drop, the smaller
+    left = _values(rec, alone, grey, index, progress)  # the larger the drop, the smaller
     i, j = np.triu_indices(groups, 1)
     weights = salience[i] - salience[j]
     total = weights.sum()
@@ -267,7 +280,7 @@ def versus_random(
     Args:
         rec: from `record`.
         measure: random map → a number or an array, such as
-            `lambda heat: deletion(rec, heat, target).area`, or `.probabilities` for whole curves.
+            `lambda heat: deletion(rec, heat, target).area`, or `.values` for whole curves.
         seeds: number of random maps: `explain(rec, "random", seed=…)` from 0 on; at least 2.
 
     Returns:
@@ -320,7 +333,7 @@ def _curve(
     patches = heat.values.size
     counts = np.rint(np.linspace(0, patches, min(steps, patches) + 1))
     hidden, filling = _changes(rec, heat, counts, change)
-    return Curve(counts / patches, _probabilities(rec, hidden, filling, index, progress))
+    return Curve(counts / patches, _values(rec, hidden, filling, index, progress))
 
 
 def _changes(
@@ -365,15 +378,15 @@ def _top(rec: Recording, heat: Heatmap, counts: NDArray[np.number]) -> Tensor:
     return torch.from_numpy(rank < counts[:, None]).unflatten(1, rec.grid)
 
 
-def _probabilities(
+def _values(
     rec: Recording, hidden: Tensor, filling: Tensor, index: int, progress: Progress | None
 ) -> NDArray[np.float64]:
-    """Probability of a class under each mask."""
+    """Probability or score of a class under each mask."""
 
-    def probability(logits: Tensor) -> Tensor:
-        return logits.double().softmax(dim=-1)[:, index]
+    def value(logits: Tensor) -> Tensor:
+        return rec.values(logits.double())[:, index]
 
-    return read_masked(rec, hidden, filling, probability, progress or _silent).numpy()
+    return read_masked(rec, hidden, filling, value, progress or _silent).numpy()
 
 
 def _silent(share: float) -> None:

@@ -33,6 +33,7 @@ class Metric:
         measure: (recording, map, the photo's box or mask if it needs one) → the number.
         needs: what must be known of the photo.
         settings: the numbers that it was measured with: values of other settings are not mixed.
+        of_scores: whether it can be measured where a model gives scores, no predictions.
     """
 
     title: str
@@ -40,6 +41,7 @@ class Metric:
     measure: Callable[[Recording, Heatmap, Any], float]
     needs: Literal["box", "mask"] | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
+    of_scores: bool = True
 
 
 REMOVED = {"removed": PERTURBED.tolist()}
@@ -63,12 +65,14 @@ METRICS = {
         "low",
         lambda rec, heat, _: float(perturbation(rec, heat, positive=True).mean()),
         settings=REMOVED,
+        of_scores=False,
     ),
     "negative": Metric(
         "Negative perturbation",
         "high",
         lambda rec, heat, _: float(perturbation(rec, heat, positive=False).mean()),
         settings=REMOVED,
+        of_scores=False,
     ),
     "saco": Metric(
         "SaCo", "high", lambda rec, heat, _: saco(rec, heat), settings={"groups": GROUPS}

@@ -50,7 +50,7 @@ def head_maps(rec: Recording, layer: int, query: Query) -> dict[int | None, Heat
 
     def heatmap(values: NDArray[np.float32], head: int | None) -> Heatmap:
         own = replace(made, options={**made.options, "head": head})
-        return Heatmap(values, rec.box, METHOD.id, own)
+        return Heatmap(values, rec.box, METHOD.id, own, rec.photo)
 
     return {None: heatmap(mean, None)} | {
         head: heatmap(values, head) for head, values in enumerate(maps)

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from vitviz.errors import MethodError, ModelError
-from vitviz.heatmap import Heatmap
+from vitviz.heatmap import Fingerprint, Heatmap
 from vitviz.models.transform import input_box
 from vitviz.models.vit import Vit
 
@@ -35,6 +35,7 @@ def cnn_gradcam(vit: Vit, photo: Image.Image, target: int | None = None) -> Heat
         2
     """
     anatomy = vit.anatomy
+    vit.require_eval()
     with torch.inference_mode(False), torch.enable_grad():
         pixels = vit.transform(photo)[None].requires_grad_()
         maps = anatomy.last_tokens(pixels)
@@ -56,4 +57,5 @@ def cnn_gradcam(vit: Vit, photo: Image.Image, target: int | None = None) -> Heat
         (gradient,) = torch.autograd.grad(logits[index], maps)
     weights = gradient[0].mean(dim=(1, 2))
     values = (weights[:, None, None] * maps[0].detach()).sum(dim=0).clamp(min=0)
-    return Heatmap(values.numpy(), input_box(vit.transform, photo.size), "gradcam")
+    box = input_box(vit.transform, photo.size)
+    return Heatmap(values.numpy(), box, "gradcam", photo=Fingerprint.of(photo))

@@ -58,7 +58,8 @@ def explain(
 
     Raises:
         MethodError: for an unknown method or option, a value out of range, a query, target or
-            versus where the method has none, or a method that does not apply to this model.
+            versus where the method has none, a method that does not apply to this model, or values
+            that are not finite.
 
     Examples:
         >>> heat = explain(rec, "rollout", fusion="max", discard=0.5)
@@ -99,8 +100,14 @@ def explain(
         given["progress"] = progress or (lambda _: None)
     values = chosen.function(rec, **given, **options)
     patches = rec.patches(values, options.get("layer")).numpy().astype(np.float32)
+    if not np.isfinite(patches).all():
+        raise MethodError(
+            "map_not_finite",
+            "{method} gives numbers that are not finite here; choose another method.",
+            method=chosen.title,
+        )
     made = made_from(rec, method, options, given.get("query"), given.get("score"))
-    return Heatmap(patches, rec.box, method, made)
+    return Heatmap(patches, rec.box, method, made, rec.photo)
 
 
 def _score(rec: Recording, method: Method, target: int | None, versus: int | None) -> Score:

@@ -83,7 +83,7 @@ def _differentiate(rec: Recording, score: Score) -> Gradients:
     with torch.inference_mode(False), torch.enable_grad():
         pixels = rec.pixels[None].clone().requires_grad_()
         with Recorder(module, watch=(*blocks, last_input)) as recorder:
-            logits = module(pixels)
+            logits = rec.vit.run(pixels)
         attended = [recorder.attended[call.module] for call in rec.layers]
         chosen = score.of(logits[0])
         *maps, last_input_gradient = torch.autograd.grad(

@@ -24,7 +24,8 @@ CELLS = 14  # across the photo, as in a ViT with patches of 16 pixels
 def occlusion(
     rec: Recording, score: Score, *, window: int, stride: int, progress: Progress
 ) -> Tensor:
-    """Drop of the class's probability when windows over a patch turn grey: (tokens,).
+    """Drop of the class's probability when windows over a patch turn grey: (tokens,). Of a label
+    that others do not exclude it is its own probability, of a regression the score.
 
     A window of `window` × `window` patches moves by `stride` patches, and also stops at the far
     edges, so that every patch is hidden at least once. In a model whose patches shrink to larger
@@ -49,10 +50,10 @@ def occlusion(
     unit = 1 if rec.is_plain else max(1, min(rec.grid) // CELLS)
     hidden = _windows(rec.grid, window * unit, stride * unit)
 
-    def probability(logits: Tensor) -> Tensor:
-        return logits.softmax(dim=-1)[..., score.target]
+    def value(logits: Tensor) -> Tensor:
+        return rec.values(logits)[..., score.target]
 
-    drops = probability(rec.logits) - read_masked(rec, hidden, GREY, probability, progress)
+    drops = value(rec.logits) - read_masked(rec, hidden, GREY, value, progress)
     covering = hidden.flatten(1).float()  # (windows, patches)
     values = (drops @ covering / covering.sum(dim=0)).clamp(min=0)
     return torch.cat([torch.zeros(rec.num_prefix_tokens), values])

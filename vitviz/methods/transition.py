@@ -53,7 +53,7 @@ def _integrated(rec: Recording, score: Score, rows: Tensor, progress: Progress) 
         with torch.inference_mode(False), torch.enable_grad():
             inputs = (scales[steps] * rec.pixels).requires_grad_()
             with Recorder(rec.vit.module) as recorder:
-                scores = score.of(rec.vit.module(inputs))
+                scores = score.of(rec.vit.run(inputs))
             [gradient] = torch.autograd.grad(scores.sum(), recorder.attended[last])
         call = next(call for call in recorder.calls if call.module == last)
         total += map_gradient(call, gradient[:, :, rows]).detach().sum(dim=0)

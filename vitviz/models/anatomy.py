@@ -213,7 +213,13 @@ class Anatomy:
 
     @property
     def num_classes(self) -> int | None:
-        """How many numbers the classifier gives, 0 without one; None if the model does not say."""
+        """How many numbers the classifier gives, 0 without one; None if the model does not say.
+        Its layer says it, where somebody has put another one in."""
+        classifier = self.classifier
+        if isinstance(classifier, nn.Linear):
+            return classifier.out_features
+        if isinstance(classifier, nn.Identity):
+            return 0
         return self._known("num_classes")
 
     @property

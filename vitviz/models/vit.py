@@ -26,10 +26,14 @@ from vitviz.errors import ModelError
 from vitviz.memo import Memo
 from vitviz.models.anatomy import Anatomy
 from vitviz.models.hooks import register
-from vitviz.models.labels import imagenet_names
+from vitviz.models.labels import Labels, check_number, imagenet_names, label_names
 from vitviz.models.libraries import Tokens, adapted
+from vitviz.models.outputs import Meaning, check_meaning, declared_meaning
 
 __all__ = ["Transform", "Vit", "create_pretrained", "from_module", "shared_copy"]
+
+SAME_IN_BOTH_MODES = (nn.Linear, nn.Conv2d, nn.LayerNorm, nn.GELU, nn.Identity, nn.Sequential)
+"""Parts that may have been put in after the model was set to eval mode."""
 
 Transform = Callable[[Image.Image], Tensor]
 
@@ -44,6 +48,7 @@ class Vit:
         labels: class names by index; empty when they are not known.
         transform: PIL RGB image → normalised tensor (3, height, width).
         tokens: which of its tokens are patches; None where the module itself says so.
+        outputs: what its numbers mean; None where they have to be looked at.
         anatomy: where it keeps what it is made of.
         layouts: where its queries and keys lie, by the size of the input, once found.
 
@@ -59,6 +64,7 @@ class Vit:
     labels: Sequence[str]
     transform: Transform
     tokens: Tokens | None = None
+    outputs: Meaning | None = None
     anatomy: Anatomy = field(init=False, repr=False)
     layouts: Memo = field(default_factory=Memo, init=False, repr=False)
 
@@ -66,13 +72,37 @@ class Vit:
         object.__setattr__(self, "anatomy", Anatomy(self.module, self.tokens))
         register(self.module)
 
+    def run(self, pixels: Tensor) -> Tensor:
+        """What the model gives: pixels (batch, 3, height, width) → (batch, classes).
+
+        Raises:
+            ModelError: as `require_eval`.
+        """
+        self.require_eval()
+        output: Tensor = self.module(pixels)
+        return output
+
+    def require_eval(self) -> None:
+        """ModelError if a part of the model is in training mode, in which it gives other numbers
+        each time. It is not switched here: another thread may be using or training it."""
+        for name, part in self.module.named_modules():
+            if part.training and not (name and isinstance(part, SAME_IN_BOTH_MODES)):
+                raise ModelError(
+                    "in_training_mode",
+                    "{model} is in training mode ({part}), and what it computes differs from run "
+                    "to run; call module.eval() first.",
+                    model=self.name,
+                    part=name or type(part).__name__,
+                )
+
 
 def from_module(
     module: nn.Module,
-    labels: Sequence[str] | None = None,
+    labels: Labels | None = None,
     transform: Transform | None = None,
     name: str | None = None,
     tokens: Tokens | None = None,
+    outputs: Meaning | None = None,
 ) -> Vit:
     """Use a model you already hold; it is put in eval mode and gets hooks that cost nothing.
 
@@ -80,10 +110,23 @@ def from_module(
     for a plain ViT of your own, `tokens` does.
 
     Labels and transform default to what the module's `pretrained_cfg` says (timm's models have
-    one): ImageNet names where the number of classes tells which, otherwise none.
+    one), labels also to transformers' `config.id2label`: ImageNet names where the number of classes
+    tells which, otherwise none.
+
+    Args:
+        module: pixels (batch, 3, height, width) → numbers (batch, classes).
+        labels: names of the classes, in order or as a dict: index → name, or name → index.
+        transform: PIL RGB image → normalised tensor (3, height, width).
+        name: what to call it.
+        tokens: which of its tokens are patches.
+        outputs: what its numbers mean, see `Meaning`. By default what the model says (the
+            `problem_type` of transformers, a missing head), or what its numbers look like: one
+            alone is a score, and a softmax or sigmoid that the model applies itself is not applied
+            again.
 
     Raises:
-        ModelError: if no transform is given and the module does not say how it was trained.
+        ModelError: if no transform is given and the module does not say how it was trained, there
+            is not one label for each class, or there are no such outputs.
 
     Examples:
         >>> module = timm.create_model("vit_tiny_patch16_224")  # or any of your own
@@ -97,10 +140,28 @@ def from_module(
                 "transform_needed", "This module has no pretrained_cfg: pass transform= as well."
             )
         transform = create_transform(**_data_config(module))
-    if labels is None:
-        labels = _labels(module, config)
-    architecture = config.get("architecture", type(module).__name__)
-    return Vit(adapted(module).eval(), name or architecture, tuple(labels), transform, tokens)
+    name = name or config.get("architecture", type(module).__name__)
+    model = adapted(module).eval()
+    classes = Anatomy(model).num_classes
+    meaning = check_meaning(outputs) or declared_meaning(model, classes)
+    if outputs is None and labels is None and _is_projection(module, config, classes):
+        meaning = "embedding"
+    if labels is not None:
+        names = label_names(labels)
+        if (expected := 0 if meaning == "embedding" else classes or None) is not None:
+            check_number(names, expected, name)
+    else:
+        names = tuple(_labels(module, config))
+        if meaning == "embedding" or classes not in (None, len(names)):
+            names = ()  # of another head, which was replaced
+    return Vit(model, name, names, transform, tokens, meaning)
+
+
+def _is_projection(module: nn.Module, config: Mapping[str, Any], classes: int | None) -> bool:
+    """Whether timm's image tower of a CLIP still has the head that makes its embedding."""
+    if "clip" not in str(config.get("architecture")) or classes != config.get("num_classes"):
+        return False
+    return not config.get("label_names") and infer_imagenet_subset(module) is None
 
 
 def shared_copy(module: nn.Module, own: Collection[nn.Parameter] = ()) -> nn.Module:
@@ -150,12 +211,21 @@ def _labels(module: nn.Module, config: Mapping[str, Any]) -> list[str]:
             names = [named.get(i, f"class {i}") for i in range(max(named) + 1)]
         described = config.get("label_descriptions") or {}
         return [described.get(name, name) for name in names]
+    if own := _transformers_labels(module):
+        return own
     subset = infer_imagenet_subset(module)
-    if subset is None or Anatomy(module).num_classes == 0:
+    if subset is None:
         return []
     if subset == "imagenet-1k":
         return list(imagenet_names())
     return list(_imagenet_names(subset))
+
+
+def _transformers_labels(module: Any) -> list[str]:
+    """The names in a config of transformers, unless they are the placeholders that it puts in."""
+    names: Mapping[int, str] = getattr(getattr(module, "config", None), "id2label", None) or {}
+    placeholders = all(name == f"LABEL_{index}" for index, name in names.items())
+    return [] if placeholders else list(label_names(names))
 
 
 @cache  # timm reads the names of all 21,843 classes to tell those of one subset

@@ -35,7 +35,8 @@ ATTENTION_AXES = """attention_<layer>: attention after the softmax, float32 (hea
 grid: rows and columns of patches.
 num_prefix_tokens: how many tokens come before the patches.
 box: (left, top, right, bottom) of the photo, in its pixels, that the grid covers.
-labels, probabilities: the predictions, most probable first.
+outputs: what the model's numbers mean: softmax, sigmoid, score or embedding.
+labels, probabilities: the predictions, most probable first; of scores: labels, scores.
 model: its name."""
 
 
@@ -74,12 +75,14 @@ def write_attention(rec: Recording, file: Path | BinaryIO) -> None:
     arrays: dict[str, Any] = {
         f"attention_{layer}": rec.attention(layer).numpy() for layer in range(rec.num_layers)
     }
+    values = "scores" if rec.outputs == "score" else "probabilities"
     arrays |= {
         "grid": rec.grid,
         "num_prefix_tokens": rec.num_prefix_tokens,
         "box": rec.box,
         "labels": [prediction.label for prediction in rec.predictions],
-        "probabilities": [prediction.probability for prediction in rec.predictions],
+        "outputs": rec.outputs,
+        values: [prediction.value for prediction in rec.predictions],
         "model": rec.vit.name,
         "readme": ATTENTION_AXES,
     }

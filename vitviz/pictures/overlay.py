@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 
 import matplotlib
@@ -10,13 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from vitviz.errors import VitvizError
+from vitviz.errors import VitvizError, VitvizWarning
 from vitviz.heatmap import Heatmap
 
 __all__ = ["COLORMAPS", "colorize", "mark_patch", "on_photo", "overlay", "shared_scale"]
 
 COLORMAPS = ("inferno", "viridis", "magma", "plasma", "cividis")
 """Offered first; every name matplotlib knows works. All five are perceptually uniform."""
+
+OTHER_PHOTO = (
+    "This heatmap was made from another photo than the one it is drawn over, or from the same one "
+    "in another size; draw it over the photo that was recorded, or see Heatmap.scaled."
+)
 
 
 def overlay(
@@ -42,6 +48,10 @@ def overlay(
     Returns:
         RGB image of the photo's own size.
 
+    Warns:
+        VitvizWarning: if the map shows nothing (see `Heatmap.notice`), or was made from another
+            photo, or from the same one in another size (see `Heatmap.scaled`).
+
     Examples:
         >>> overlay(photo, heat, colormap="viridis").size == photo.size
         True
@@ -50,6 +60,10 @@ def overlay(
         raise VitvizError(
             "alpha_out_of_range", "alpha must be from 0 to 1, not {alpha}.", alpha=alpha
         )
+    if heat.notice:
+        warnings.warn(str(heat.notice), VitvizWarning, stacklevel=2)
+    if heat.photo and not heat.photo.fits(photo):
+        warnings.warn(OTHER_PHOTO, VitvizWarning, stacklevel=2)
     values, (x0, y0, x1, y1) = on_photo(heat, photo.size, smooth=smooth)
     colours = colorize(values, colormap, scale or heat.range)
     result = photo.convert("RGB")

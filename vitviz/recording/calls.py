@@ -27,6 +27,11 @@ class AttentionCall:
     is_causal: bool
 
     @property
+    def given(self) -> tuple[Tensor, ...]:
+        """What the map and its result are made from."""
+        return self.query, self.key, self.value
+
+    @property
     def shape(self) -> tuple[int, int, int, int]:
         """(batch, heads, queries, keys) of the attention map."""
         batch, heads, queries, _ = self.query.shape
@@ -76,6 +81,11 @@ class SoftmaxCall:
     weights: Tensor
     value: Tensor
     query: Tensor | None = None
+
+    @property
+    def given(self) -> tuple[Tensor, ...]:
+        """What its result is made from."""
+        return self.weights, self.value
 
     @property
     def shape(self) -> tuple[int, ...]:

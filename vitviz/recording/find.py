@@ -13,22 +13,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vitviz.errors import Phrase
 from vitviz.models.anatomy import Anatomy, float_type
 from vitviz.models.libraries import is_timms
 from vitviz.recording.layout import NOWHERE, Call, Grid, Kind, Layout, grid_of
-from vitviz.recording.places import in_place, noise
+from vitviz.recording.places import PhotoTokens, in_place, noise, photo_tokens
 from vitviz.recording.recorder import Recorder, Source
 
-__all__ = ["find_layouts"]
+__all__ = ["NO_PLACES", "find_layouts"]
 TRIED = 5  # slots that are made from several tokens
 
+NO_PLACES = Phrase(
+    "tokens_no_places",
+    "the photo reaches its tokens through other attention alone, like the queries of a decoder",
+)
 
-def find_layouts(module: nn.Module, size: Grid, prefixes: Sequence[int]) -> list[Layout | None]:
-    """Where the queries and keys of each attention call lie; None where it cannot be told.
 
-    The model runs once on random numbers, with an autograd graph. Where timm did not make it, what
-    was found is checked, see `in_place`. One of another float type is copied first: half precision
-    cannot tell many slots.
+def find_layouts(module: nn.Module, size: Grid, prefixes: Sequence[int]) -> list[Layout | Phrase]:
+    """Where the queries and keys of each attention call lie, or why it cannot be told.
+
+    The model runs once on random numbers, with an autograd graph. Where timm did not make it, how
+    many tokens stand in front of the patches is measured, see `photo_tokens`, and what was found is
+    checked, see `in_place`. One of another float type is copied first: half precision cannot tell
+    many slots.
 
     Args:
         module: the model.
@@ -40,15 +47,44 @@ def find_layouts(module: nn.Module, size: Grid, prefixes: Sequence[int]) -> list
     with torch.inference_mode(False), torch.enable_grad():
         with Recorder(module, trace=True) as recorder:
             module(noise(1, 3, *size).requires_grad_())
+        calls = recorder.calls
+        known = is_timms(module)  # the coverage run has checked its family's places
+        of_photo = [None] * len(calls) if known else photo_tokens(module, size, len(calls))
         found = [
-            _layout(module, call, sources, prefixes, size)
-            for call, sources in zip(recorder.calls, recorder.sources, strict=True)
+            None if _are_no_places(tokens) else _layout(module, call, sources, tried, size)
+            for call, sources, tokens in zip(calls, recorder.sources, of_photo, strict=True)
+            for tried in [[tokens.in_front, *prefixes] if tokens else prefixes]
         ]
-    del recorder  # and with it the graph
-    if is_timms(module):  # the coverage run has checked its family's places
-        return found
-    held = in_place(module, size, found)
-    return [layout if holds else None for layout, holds in zip(found, held, strict=True)]
+        shapes = [call.shape for call in calls]
+    del recorder, calls  # and with them the graph
+    held = [True] * len(found) if known else in_place(module, size, found)
+    return [
+        layout if layout and holds else _why_not(shape, tokens)
+        for layout, holds, shape, tokens in zip(found, held, shapes, of_photo, strict=True)
+    ]
+
+
+def _are_no_places(tokens: PhotoTokens | None) -> bool:
+    """Whether several queries are all made from something else than the photo."""
+    return bool(tokens and len(tokens.queries) > 1 and not tokens.queries.any())
+
+
+def _any(of_photo: Tensor) -> bool:
+    """Whether some tokens are made from the photo, or nobody knows."""
+    return bool(of_photo.any()) or len(of_photo) == 0
+
+
+def _why_not(shape: Sequence[int], tokens: PhotoTokens | None) -> Phrase:
+    """Why the tokens of a call cannot be placed."""
+    if tokens and not (_any(tokens.keys) and _any(tokens.queries)):
+        return NO_PLACES
+    if tokens and shape[0] == 1 and tokens.behind:
+        return Phrase(
+            "tokens_behind",
+            "{count} of its tokens stand behind the patches and are none",
+            count=tokens.behind,
+        )
+    return Phrase("tokens_not_placed", "where its tokens lie could not be told")
 
 
 def _layout(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from vitviz.errors import ModelError
+from vitviz.errors import ModelError, Phrase
 from vitviz.models.libraries import Tokens
 from vitviz.models.vit import Vit
-from vitviz.recording.find import find_layouts
+from vitviz.recording.find import NO_PLACES, find_layouts
 from vitviz.recording.layout import Call, Layout
 from vitviz.recording.places import in_place
 from vitviz.recording.recorder import Recorder
 
 __all__ = ["Layers", "sort_calls"]
+
+ALTERED = Phrase("map_altered", "the softmax is changed before it meets the values")
+SEVERAL = Phrase("several_calls", "one module attends more than once")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +38,8 @@ def sort_calls(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     """The layers of a forward pass on an input of this (height, width).
 
     Raises:
-        ModelError: if none of the model's attention can be shown on the photo.
+        ModelError: if none of the model's attention can be shown on the photo, or not its last
+            layers, although patches look at patches there.
     """
     tokens = vit.anatomy.tokens
     plain = tokens and _plain(recorder, tokens, size)
@@ -90,11 +95,11 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     shown = [
         (call, layout)
         for call, layout in zip(recorder.calls, layouts, strict=True)
-        if layout is not None and names.count(call.module) == 1
+        if isinstance(layout, Layout) and names.count(call.module) == 1
     ]
     seen = {call.module for call, _ in shown}
-    altered = [name for name, shape in recorder.altered if len(shape) > 2]
-    left_out = tuple(dict.fromkeys(name for name in [*names, *altered] if name not in seen))
+    attending = [*names, *_altered(recorder)]
+    left_out = tuple(dict.fromkeys(name for name in attending if name not in seen))
     if not any(layout.kind != "channel" for _, layout in shown):
         raise ModelError(
             "attention_not_shown",
@@ -103,6 +108,8 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
             "Transformer.",
             model=vit.name,
         )
+    if not vit.anatomy.is_timms:  # the coverage run says what is left out of timm's families
+        _require_last(vit, recorder, layouts, shown)
     finest = max(layout.grid for _, layout in shown)
     plain = not left_out and all(_is_plain(layout, declared, finest) for _, layout in shown)
     has_class_token = vit.anatomy.has_class_parameter and any(layout.prefix for _, layout in shown)
@@ -115,6 +122,38 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
         max(layout.prefix for _, layout in shown),
         has_class_token,
     )
+
+
+def _altered(recorder: Recorder) -> list[str]:
+    """Modules whose softmax did not become a map, leaving out those over a mere vector."""
+    return [name for name, shape in recorder.altered if len(shape) > 2]
+
+
+def _require_last(
+    vit: Vit,
+    recorder: Recorder,
+    layouts: Sequence[Layout | Phrase],
+    shown: Sequence[tuple[Call, Layout]],
+) -> None:
+    """ModelError if the last layer in which patches look at patches is not among those shown."""
+    names = {call.module for call, _ in shown}
+    shapes = {call.shape[2:] for call, _ in shown}
+    reasons = dict.fromkeys(_altered(recorder), ALTERED)
+    for call, found in zip(recorder.calls, layouts, strict=True):
+        is_decoders = found is NO_PLACES and call.shape[2:] not in shapes
+        if call.module not in names and not is_decoders:
+            reasons[call.module] = SEVERAL if isinstance(found, Layout) else found
+    named = (name for name, _ in vit.module.named_modules())
+    order = [name for name in named if name in names or name in reasons]
+    if order[-1] in reasons:
+        raise ModelError(
+            "last_layers_not_placed",
+            "The last layers of {model} cannot be shown on the photo, and the first alone would "
+            "mislead. In {layer}, {reason}.",
+            model=vit.name,
+            layer=order[-1],
+            reason=reasons[order[-1]],
+        )
 
 
 def _is_plain(layout: Layout, declared: int | None, grid: tuple[int, int]) -> bool:

@@ -1,24 +1,78 @@
 """Whether tokens stand for the patches that they seem to stand for, by asking the model.
 
 Pixels are changed, and the tokens said to lie there must be those that change. Patches may be
-shuffled, stand in columns, or in front of a class token.
+shuffled, stand in columns, or in front of a class token. Tokens that no pixel changes are no
+patches: class tokens, registers, prompts, a decoder's queries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitviz.models.anatomy import float_type
-from vitviz.recording.layout import Grid, Layout
+from vitviz.recording.layout import Call, Grid, Layout
 from vitviz.recording.recorder import Recorder
 
-__all__ = ["in_place"]
+__all__ = ["PhotoTokens", "in_place", "photo_tokens"]
 COARSE = 7  # rows of the coarsest pooled keys
 SURE = 0.9  # share of the patches away from those changed that change less
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoTokens:
+    """Which queries and keys of one attention call are made from the photo, where attention moves
+    nothing: booleans (windows · queries,) and (windows · keys,)."""
+
+    queries: Tensor
+    keys: Tensor
+
+    @property
+    def in_front(self) -> int:
+        """How many keys come before the first that is made from the photo."""
+        return int(self.keys.int().argmax())
+
+    @property
+    def behind(self) -> int:
+        """How many come after the last."""
+        return int(self.keys.flip(0).int().argmax())
+
+
+@torch.no_grad()
+def photo_tokens(module: nn.Module, size: Grid, calls: int) -> list[PhotoTokens]:
+    """Which tokens of each attention call differ between two photos of noise; attention is switched
+    off, so that it carries nothing to class tokens and the like.
+
+    Args:
+        module: the model.
+        size: (height, width) of its input.
+        calls: how many attention calls it makes.
+    """
+    one, other = (_switched_off(module, noise(1, 3, *size, seed=seed), calls) for seed in (0, 1))
+    return [
+        PhotoTokens(_differ(a.query, b.query), _differ(a.value, b.value))
+        for a, b in zip(one, other, strict=True)
+    ]
+
+
+def _differ(before: Tensor | None, after: Tensor | None) -> Tensor:
+    """Which tokens of (windows, heads, tokens, dim) differ: (windows · tokens,)."""
+    if before is None or after is None:  # the scores were made in a way that hides the queries
+        return torch.zeros(0, dtype=torch.bool)
+    change = (after.float() - before.float()).transpose(1, 2).flatten(2).norm(dim=-1).flatten()
+    return change > 1e-5 * change.max()
+
+
+def _switched_off(module: nn.Module, pixels: Tensor, calls: int) -> list[Call]:
+    """The model's attention calls where none of them has a result."""
+    off = dict.fromkeys(range(calls), torch.zeros(()))
+    with Recorder(module, gates=off, trace=True) as recorder:
+        module(pixels.to(float_type(module)))
+    return recorder.calls
 
 
 @torch.no_grad()
@@ -27,21 +81,18 @@ def in_place(module: nn.Module, size: Grid, layouts: Sequence[Layout | None]) ->
 
     Pixels change in the places of a few patches: values said to be of these patches must change,
     and more than nearly all that are said to lie away from them; convolutions carry some of it
-    there. Attention is switched off, so that it moves nothing in the layers before. What cannot be
-    asked counts as held: channels, and values that are reached through attention alone. A model
-    that draws random numbers has no places that hold in the next run.
+    there. Attention is switched off, so that it moves nothing in the layers before. Values that
+    pixels reach through attention alone are of no patch. Channels cannot be asked and count as
+    held. A model that draws random numbers has no places that hold in the next run.
 
     Args:
         module: the model.
         size: (height, width) of its input.
         layouts: one for each attention call; None is not asked about.
     """
-    off = dict.fromkeys(range(len(layouts)), torch.zeros(()))
 
     def values(pixels: Tensor) -> list[Tensor]:
-        with Recorder(module, gates=off) as recorder:
-            module(pixels.to(float_type(module)))
-        return [call.value.float() for call in recorder.calls]
+        return [call.value.float() for call in _switched_off(module, pixels, len(layouts))]
 
     pixels = noise(1, 3, *size)
     before, again = values(pixels), values(pixels)
@@ -60,8 +111,6 @@ def in_place(module: nn.Module, size: Grid, layouts: Sequence[Layout | None]) ->
 
 def _is_there(layout: Layout, change: Tensor, patches: Tensor) -> bool:
     """Whether the slots that changed, (windows · keys,), are those of these patches."""
-    if not change.any():
-        return True
     keys = layout.keys[layout.prefix :]
     moved = change[keys.clamp(min=0)].where(keys >= 0, 0.0).view(layout.grid)
     own, away = moved[patches], moved[~_around(patches, 2 * _reach(layout) or 1)]
@@ -93,5 +142,5 @@ def _enlarged(patches: Tensor, size: Grid) -> Tensor:
     return patches[rows][:, cols]
 
 
-def noise(*shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

@@ -8,37 +8,82 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vitviz.models.labels import check_number
+from vitviz.models.outputs import Outputs, found_outputs
 from vitviz.models.vit import Vit
+from vitviz.recording.recorder import Recorder
 
-__all__ = ["Prediction", "predict", "rank_classes"]
+__all__ = ["Prediction", "predict", "rank_classes", "read_outputs"]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class: its name, its index in the model's output, its softmax probability.
+    """One class: its name, its index in the model's output, and what the model says of it.
+
+    Attributes:
+        label: its name.
+        index: its place in the model's output.
+        value: its probability, or the score where the model's outputs are scores.
+        probability: among all classes (softmax) or by itself (sigmoid); None for a score.
 
     Examples:
         >>> best = rec.predictions[0]
         >>> best.label, best.index
         ('tabby', 48)
-        >>> round(sum(each.probability for each in rec.predictions), 3)
+        >>> round(sum(each.value for each in rec.predictions), 3)
         1.0
     """
 
     label: str
     index: int
-    probability: float
+    value: float
+    probability: float | None
 
 
-def rank_classes(vit: Vit, logits: Tensor) -> list[Prediction]:
-    """Logits (classes,) → every class, most probable first."""
-    probabilities = logits.float().softmax(dim=-1)
-    order = probabilities.argsort(descending=True, stable=True).tolist()
-    labels = vit.labels
+def rank_classes(vit: Vit, outputs: Outputs, numbers: Tensor) -> list[Prediction]:
+    """A model's numbers, (classes,) → every class, most probable first; scores, which cannot be
+    compared with each other, in their own order; nothing for an embedding."""
+    if outputs.meaning == "embedding":
+        return []
+    scores = outputs.meaning == "score"
+    values = outputs.values(numbers.float())
+    order = values.argsort(descending=True, stable=True).tolist()
+    unnamed = "output {}" if scores else "class {}"
+    found = values.tolist()
     return [
-        Prediction(labels[i] if i < len(labels) else f"class {i}", i, float(probabilities[i]))
-        for i in order
+        Prediction(
+            vit.labels[i] if vit.labels else unnamed.format(i),
+            i,
+            found[i],
+            None if scores else found[i],
+        )
+        for i in (range(len(found)) if scores else order)
     ]
+
+
+def read_outputs(vit: Vit, numbers: Tensor, recorder: Recorder) -> tuple[Tensor, Outputs]:
+    """What a model gave for one photo, as (classes,), and what it means; an embedding is empty.
+
+    Args:
+        vit: the model.
+        numbers: what it gave for a batch of one.
+        recorder: that watched it.
+
+    Raises:
+        ModelError: if there is not one label for each number.
+    """
+    if numbers.ndim == 1:  # one number for each photo
+        numbers = numbers[:, None]
+    if numbers.ndim != 2 or vit.outputs == "embedding":
+        return numbers.new_empty(0), Outputs("embedding")
+    seen = found_outputs(numbers, recorder.last, recorder.sigmoid)
+    meaning = vit.outputs or seen.meaning
+    if meaning == "embedding" and len(vit.labels) == numbers.shape[1]:
+        meaning = "softmax"  # somebody has named them
+    if meaning == "embedding":
+        return numbers.new_empty(0), Outputs("embedding")
+    check_number(vit.labels, numbers.shape[1], vit.name)
+    return numbers[0], Outputs(meaning, seen.applied and seen.meaning == meaning)
 
 
 @torch.no_grad()
@@ -49,9 +94,15 @@ def predict(vit: Vit, photo: Image.Image) -> list[Prediction]:
         vit: the model.
         photo: as `load_image` gives it.
 
+    Raises:
+        ModelError: if the model is in training mode, or there is not one label for each class.
+
     Examples:
         >>> predict(vit, photo)[0].label == rec.predictions[0].label
         True
     """
     pixels = vit.transform(photo)[None].to(vit.anatomy.float_type)
-    return rank_classes(vit, vit.module(pixels)[0])
+    with Recorder(vit.module) as recorder:
+        found = vit.run(pixels)
+    numbers, outputs = read_outputs(vit, found, recorder)
+    return rank_classes(vit, outputs, numbers)

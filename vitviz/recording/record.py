@@ -10,10 +10,11 @@ from PIL import Image
 from torch import Tensor
 
 from vitviz.errors import ImageError, ModelError
-from vitviz.heatmap import Box
+from vitviz.heatmap import Box, Fingerprint
 from vitviz.models.transform import input_box, whole_photo
 from vitviz.models.vit import Vit
 from vitviz.recording.layers import Layers, sort_calls
+from vitviz.recording.predictions import read_outputs
 from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
 
@@ -33,8 +34,10 @@ def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
             transform cuts out. The model interpolates its position embeddings as timm does.
 
     Raises:
-        ModelError: if none of the model's attention can be shown on the photo, or `whole` is asked
-            of a model that takes one size only.
+        ModelError: if none of the model's attention can be shown on the photo, or not that of its
+            last layers; if it is in training mode, drops numbers at random in eval mode too, or
+            gives numbers that are not finite; if there is not one label for each of them; if
+            `whole` is asked of a model that takes one size only.
         ImageError: if the photo is not RGB, as `load_image` makes it.
 
     Examples:
@@ -60,7 +63,7 @@ def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
         transform = whole_photo(transform, photo.size, patch)
     pixels, box = transform(photo), input_box(transform, photo.size)
     rec = record_pixels(vit, pixels, box)
-    return replace(rec, box=_covered(rec))
+    return replace(rec, box=_covered(rec), photo=Fingerprint.of(photo))
 
 
 def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
@@ -77,11 +80,11 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
     last_block = vit.anatomy.blocks[-1:]
     with torch.no_grad(), Recorder(vit.module, watch=last_block) as recorder:
         start = time.perf_counter()
-        logits = vit.module(pixels[None].to(vit.anatomy.float_type))[0]
+        numbers = vit.run(pixels[None].to(vit.anatomy.float_type))
         seconds = time.perf_counter() - start
+    _require_sound(vit, numbers, recorder)
     found = sort_calls(vit, recorder, (pixels.shape[-2], pixels.shape[-1]))
-    if vit.anatomy.num_classes == 0:
-        logits = logits.new_empty(0)
+    logits, reading = read_outputs(vit, numbers, recorder)
     norms = _norms(recorder.outputs.get("".join(last_block)), found)
     return Recording(
         vit,
@@ -97,7 +100,38 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
         norms,
         found.layouts,
         found.left_out,
+        reading=reading,
     )
+
+
+def _require_sound(vit: Vit, numbers: Tensor, recorder: Recorder) -> None:
+    """ModelError if the numbers are not the same in each run, or are none."""
+    if recorder.dropping:
+        raise ModelError(
+            "active_dropout",
+            "{model} drops numbers at random in eval mode too, in {part}, so that its maps differ "
+            "from run to run; pass training=self.training to the dropout, or dropout_p=0 to the "
+            "attention.",
+            model=vit.name,
+            part=recorder.dropping[0] or vit.name,
+        )
+    kept = [part for call in recorder.calls for part in call.given]
+    if not all(bool(part.isfinite().all()) for part in (numbers, *kept)):
+        weights = (name for name, p in vit.module.named_parameters() if not p.isfinite().all())
+        if (name := next(weights, None)) is not None:
+            raise ModelError(
+                "weights_not_finite",
+                "The weights of {model} hold numbers that are not finite, in {weight}: the file is "
+                "damaged, or its training has diverged.",
+                model=vit.name,
+                weight=name,
+            )
+        raise ModelError(
+            "outputs_not_finite",
+            "{model} computes numbers that are not finite for this photo; if it is in float16, "
+            "whose range is small, load it in float32.",
+            model=vit.name,
+        )
 
 
 def _norms(last: object, found: Layers) -> Tensor | None:

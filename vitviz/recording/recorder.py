@@ -25,7 +25,9 @@ from vitviz.recording.torch_private import multi_head_attention, num_heads
 
 __all__ = ["Recorder"]
 
+SIGMOID = (Tensor.sigmoid, torch.sigmoid, F.sigmoid, torch.special.expit)
 SOFTMAX = (Tensor.softmax, torch.softmax, F.softmax)
+DROPOUT = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, torch.dropout)
 MATMUL = (Tensor.__matmul__, Tensor.matmul, torch.matmul, Tensor.bmm, torch.bmm)
 PRODUCTS = 8  # matrix products in front of a softmax among which its scores are looked for
 SOURCES = 64  # tensors in front of a call among which its tokens are looked for
@@ -39,6 +41,13 @@ def _is_map(weights: Tensor) -> bool:
     rows = weights.detach().float().sum(dim=-1)
     near = max(1e-3, 2 * torch.finfo(weights.dtype).eps)
     return bool((weights >= 0).all()) and torch.allclose(rows, torch.ones_like(rows), atol=near)
+
+
+def _holds_weights(module: nn.Module) -> bool:
+    """Whether a module multiplies with weights of its own; a quantised layer has no parameters."""
+    alone = next(module.children(), None) is None
+    own = next(module.parameters(recurse=False), None) is not None
+    return (alone and own) or hasattr(module, "in_features")
 
 
 class Recorder(TorchFunctionMode):
@@ -62,6 +71,9 @@ class Recorder(TorchFunctionMode):
         attended: what each of them returned, attention @ values, by its module's name, where an
             autograd graph is being built; otherwise keeping it would only take memory.
         altered: modules and shapes of softmax results that did not become a map of attention.
+        dropping: names of modules in which dropout is active: their numbers differ from run to run.
+        last: the last module with weights that ran.
+        sigmoid: what the last sigmoid gave.
         inputs, outputs: first argument and result of the submodules named in `watch`, by name.
         sources: for each call the last tensors of one photo that went into or came out of modules
             before it, the latest first.
@@ -78,6 +90,9 @@ class Recorder(TorchFunctionMode):
         self.calls: list[AttentionCall | SoftmaxCall] = []
         self.attended: dict[str, Tensor] = {}
         self.altered: list[tuple[str, tuple[int, ...]]] = []
+        self.dropping: list[str] = []
+        self.last: nn.Module | None = None
+        self.sigmoid: Tensor | None = None
         self.inputs: dict[str, Any] = {}
         self.outputs: dict[str, Any] = {}
         self.sources: list[list[Source]] = []
@@ -121,6 +136,8 @@ class Recorder(TorchFunctionMode):
 
     def leave(self, module: nn.Module, output: Any) -> None:
         """It ends; `output` is None after an error."""
+        if _holds_weights(module):
+            self.last = module
         if (name := self._names.get(id(module))) is not None:
             self._running.pop()
             self._see(name, output)
@@ -153,10 +170,14 @@ class Recorder(TorchFunctionMode):
             self._keep_attention(*args, **kwargs)
         elif func in MATMUL:
             self._keep_product(*args[:2])
+        elif func in DROPOUT:
+            self._see_dropout(dict(zip(("input", "p", "training"), args, strict=False)) | kwargs)
         result = func(*args, **kwargs)
         if len(self.calls) > calls:
             self.sources.append(list(reversed(self._recent)))
             result = self._attended(calls, result)
+        if func in SIGMOID:
+            self.sigmoid = result
         if func in SOFTMAX:
             self._forget_softmax()
             self._softmax, self._query = result, self._query_of(result)
@@ -200,6 +221,10 @@ class Recorder(TorchFunctionMode):
             return x.unflatten(0, (-1, heads if len(x) % heads == 0 else 1))
         return (x if x.shape[2] == heads else x.transpose(1, 2)).flatten(0, 1)
 
+    def _see_dropout(self, given: Mapping[str, Any]) -> None:
+        if given.get("p", 0.5) and given.get("training", True):
+            self.dropping.append(self._running[-1] if self._running else "")
+
     def _forget_softmax(self) -> None:
         """The last softmax was not multiplied with anything as it was."""
         if self._softmax is not None:
@@ -240,7 +265,9 @@ class Recorder(TorchFunctionMode):
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> None:
-        del dropout_p, enable_gqa  # a model in eval mode drops nothing; groups show in the shapes
+        del enable_gqa  # groups show in the shapes
+        if dropout_p:  # some pass it in eval mode too
+            self.dropping.append(self._running[-1])
         scale = query.shape[-1] ** -0.5 if scale is None else scale
         query, key, value = (self._heads_apart(x) for x in (query, key, value))
         if attn_mask is not None and attn_mask.ndim == 3 and len(attn_mask) > 1:

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from vitviz.errors import MethodError, Phrase, VitvizError
-from vitviz.heatmap import Box
+from vitviz.heatmap import Box, Fingerprint
 from vitviz.memo import Memo
+from vitviz.models.outputs import Meaning, Outputs
 from vitviz.models.vit import Vit
 from vitviz.models.weights import tensor_hash
 from vitviz.recording.layout import Call, Kind, Layout
@@ -27,6 +28,8 @@ __all__ = ["ROWS_AT_ONCE", "Query", "Recording", "sum_rows"]
 
 Query = Literal["cls"] | tuple[int, int]
 """The token that looks: "cls", or a patch as (row, column)."""
+
+CLASSES = Outputs("softmax")
 
 ROWS_AT_ONCE = 64  # rows of a map held at a time: the working set stays near the cache
 
@@ -41,7 +44,8 @@ class Recording:
     Attributes:
         vit: the model, shared and unchanged.
         pixels: the model's input, (3, height, width), normalised, as the transform made it.
-        logits: (classes,) in the model's own float type, empty without a classifier.
+        logits: what the model gave, (classes,) in its own float type; empty where that is an
+            embedding.
         layers: the self-attention call of each layer.
         pool: the attention-pooling head's call, where the model has one.
         grid: (rows, cols) of the patches, the finest of all layers.
@@ -54,6 +58,8 @@ class Recording:
         layouts: where each layer's queries and keys lie; empty for a plain ViT.
         left_out: modules whose attention is not shown, since it is no map from token to token or
             where its tokens lie could not be told.
+        photo: what the photo looks like; None where the input was no photo.
+        reading: how its numbers are read, see `outputs` and `values`.
         derived: what was computed from this recording and may be asked for again.
 
     Examples:
@@ -77,6 +83,8 @@ class Recording:
     norms: Tensor | None = None
     layouts: tuple[Layout, ...] = ()
     left_out: tuple[str, ...] = ()
+    photo: Fingerprint | None = None
+    reading: Outputs = CLASSES
     derived: Memo = field(default_factory=Memo, init=False, repr=False)
 
     @property
@@ -118,8 +126,20 @@ class Recording:
 
     @cached_property
     def predictions(self) -> list[Prediction]:
-        """Every class, most probable first; empty for a model without a classifier."""
-        return rank_classes(self.vit, self.logits)
+        """Every class, most probable first; scores in the model's own order; empty where the
+        outputs are an embedding."""
+        return rank_classes(self.vit, self.reading, self.logits)
+
+    @property
+    def outputs(self) -> Meaning:
+        """What the model's numbers mean: “softmax” (one class is right), “sigmoid” (each label may
+        apply), “score” (numbers of their own kind) or “embedding” (no classes at all)."""
+        return self.reading.meaning
+
+    def values(self, logits: Tensor) -> Tensor:
+        """What is measured of numbers (…, classes) that the model gave: probabilities, each label's
+        own where labels do not exclude each other, or the scores as they are."""
+        return self.reading.values(logits)
 
     @cached_property
     def input_hash(self) -> str:

@@ -141,4 +141,5 @@ def _pretrained(name: str, weights: Path) -> Vit:
         vit = from_module(module, name=name)
         if not vit.labels and 0 < (vit.anatomy.num_classes or 0) <= WIDEST_EMBEDDING:
             vit.anatomy.reset_classifier(0)
+            vit = from_module(module, name=name)
         return vit

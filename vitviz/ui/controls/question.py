@@ -64,11 +64,10 @@ def class_controls(rec: Recording, method: str) -> dict[str, int]:
     names = {p.label: p.index for p in rec.predictions}
     if not names:
         return {}
-    top = rec.predictions[0].label
-    hint = t("ask.top", label=label(top))
-    first = choice(
-        st.selectbox, t("ask.class"), list(names), None, keys.TARGET, label, placeholder=hint
-    )
+    top, of_scores = rec.predictions[0].label, rec.outputs == "score"
+    hint = t("ask.first" if of_scores else "ask.top", label=label(top))
+    name = t("ask.score" if of_scores else "ask.class")
+    first = choice(st.selectbox, name, list(names), None, keys.TARGET, label, placeholder=hint)
     classes = {"target": names[first]} if first else {}
     if METHODS[method].contrastive:
         others = [name for name in names if name != (first or top)]

@@ -128,7 +128,7 @@ def result(rec: Recording, title: str) -> None:
     heat = explain(rec, "attention")
     height, width = (side * count for side, count in zip(rec.patch_size, rec.grid, strict=True))
     picture = input_picture(rec.vit, rec.pixels)
-    placed = replace(heat, box=(0.0, 0.0, float(width), float(height)))
+    placed = replace(heat, box=(0.0, 0.0, float(width), float(height)), photo=None)
     st.image(overlay(picture, placed, alpha=0.5), caption=title, alt=title, width=260)
     prediction_bars(rec.predictions[:CLASSES])
 

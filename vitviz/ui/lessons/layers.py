@@ -102,9 +102,9 @@ def lens(session: Session) -> None:
     chart, names = st.columns(2)
     with chart:
         _lens_chart(session)
-    best = [rank_classes(session.rec.vit, row)[0] for row in _lens(session)]
+    best = [rank_classes(session.rec.vit, session.rec.reading, row)[0] for row in _lens(session)]
     words = [t("layers.lens.after"), t("layers.lens.best"), t("compare.probability")]
-    rows = [(layer, label(p.label), p.probability) for layer, p in enumerate(best)]
+    rows = [(layer, label(p.label), p.value) for layer, p in enumerate(best)]
     share = st.column_config.NumberColumn(format="percent")
     names.dataframe(
         pd.DataFrame(rows, columns=words),

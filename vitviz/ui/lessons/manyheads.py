@@ -101,8 +101,8 @@ def off(session: Session) -> None:
         st.markdown(t("manyheads.off.without", layer=layer, head=head))
         prediction_bars(ablated[:5])
         answer = session.rec.predictions[0]
-        after = next(p.probability for p in ablated if p.index == answer.index)
-        points = f"{100 * (after - answer.probability):+.1f}"
+        after = next(p.value for p in ablated if p.index == answer.index)
+        points = f"{100 * (after - answer.value):+.1f}"
         st.caption(t("manyheads.off.change", label=label(answer.label), points=points))
 
 

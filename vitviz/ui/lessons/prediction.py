@@ -50,7 +50,7 @@ def softmax(session: Session) -> None:
     total = float(logits.exp().sum())
     best = session.rec.predictions[:5]
     rows = [
-        (label(p.label), float(logits[p.index]), float(logits[p.index].exp()), p.probability)
+        (label(p.label), float(logits[p.index]), float(logits[p.index].exp()), p.value)
         for p in best
     ]
     names = [t(f"prediction.softmax.{key}") for key in ("class", "logit", "power", "share")]
@@ -163,7 +163,7 @@ def _curves(found: dict[str, Curve]) -> None:
     table = pd.DataFrame(
         {"method": title, "share": share, "probability": probability}
         for title, curve in found.items()
-        for share, probability in zip(curve.shares, curve.probabilities, strict=True)
+        for share, probability in zip(curve.shares, curve.values, strict=True)
     )
     lines = alt.Chart(table).mark_line(point=True)
     percent = alt.Axis(format="%")

@@ -212,7 +212,7 @@ def after(session: Session) -> None:
         st.columns(2), ("before", "after_word"), names, maps, (old, new), strict=True
     ):
         with column:
-            title = f"{name} · {best.probability:.1%}"
+            title = f"{name} · {best.value:.1%}"
             st.markdown(f"**{t(f'training.{when}')}** · {as_code(title)}")
             _map(session, attention, t("training.after.attention"))
             _map(session, relevance, t("training.after.relevance"))
@@ -326,7 +326,8 @@ def _finished(session: Session) -> Run | None:
 
 def _map(session: Session, heat: Heatmap, caption: str) -> None:
     picture = session.small
-    placed = replace(heat, box=(0.0, 0.0, float(picture.width), float(picture.height)))
+    box = (0.0, 0.0, float(picture.width), float(picture.height))
+    placed = replace(heat, box=box, photo=None)
     st.image(overlay(picture, placed, alpha=0.6), caption=caption, alt=caption, width=180)
 
 

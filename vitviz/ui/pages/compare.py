@@ -14,6 +14,7 @@ from vitviz.errors import MethodError, VitvizError
 from vitviz.measures.comparison import STEPS, Measured, measure, ranked, supported
 from vitviz.measures.faithfulness import Change, masked_input
 from vitviz.methods.explain import BASELINE, METHODS
+from vitviz.models.outputs import Meaning, written
 from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import shared_scale
 from vitviz.recording.recording import Recording
@@ -23,6 +24,7 @@ from vitviz.ui.controls.photo_picker import as_code, choose_photo, sample_photos
 from vitviz.ui.controls.question import method_title, methods_for
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
+from vitviz.ui.parts.notices import left_out
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import explained, label, t
@@ -60,6 +62,7 @@ def page() -> None:
                 "no_class_to_measure",
                 "This model has no classifier, so there is no class to measure.",
             )
+        left_out(session.rec)
         comparison, second = comparison_controls(session, photo, model.name)
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
@@ -151,9 +154,11 @@ def compare(session: Session, alt_text: str, comparison: Comparison, key: str) -
     left, right = st.columns([3, 2], gap="large") if alone else (st.container(), st.container())
     with left:
         st.altair_chart(
-            chart(order, comparison), width="stretch", alt=t("compare.curves", label=name)
+            chart(order, comparison, session.rec.outputs),
+            width="stretch",
+            alt=t("compare.curves", label=name),
         )
-        scores(order)
+        scores(order, session.rec.outputs)
     with right:
         changed_photo(session, chosen, comparison, name)
 
@@ -234,18 +239,25 @@ def verdict(order: list[Measured], name: str) -> str:
     )
 
 
-def chart(order: Sequence[Measured], comparison: Comparison) -> alt.LayerChart:
+def value_of(outputs: Meaning) -> str:
+    """What is measured of a class."""
+    return "score" if outputs == "score" else "probability"
+
+
+def chart(order: Sequence[Measured], comparison: Comparison, outputs: Meaning) -> alt.LayerChart:
     """The curves over each other; hovering names the values."""
+    is_score = outputs == "score"
+    title = t(f"compare.{value_of(outputs)}")
     curves = [(m, m.deletion if comparison.change == "deletion" else m.insertion) for m in order]
     points = pd.DataFrame(
         {
             "method": method_title(m.method),
             "share": share,
-            "probability": probability,
+            "value": value,
             "order": "random" if m.method == BASELINE else "method",
         }
         for m, curve in curves
-        for share, probability in zip(curve.shares, curve.probabilities, strict=True)
+        for share, value in zip(curve.shares, curve.values, strict=True)
     )
     axis = alt.Axis(format="%")
     # A method has one colour, whatever it is compared with and on whichever photo.
@@ -255,7 +267,10 @@ def chart(order: Sequence[Measured], comparison: Comparison) -> alt.LayerChart:
     base = alt.Chart(points).encode(
         x=alt.X("share", axis=axis, title=t("compare.changed")),
         y=alt.Y(
-            "probability", axis=axis, title=t("compare.probability"), scale=alt.Scale(domainMin=0)
+            "value",
+            axis=alt.Axis() if is_score else axis,
+            title=title,
+            scale=alt.Scale(zero=False) if is_score else alt.Scale(domainMin=0),
         ),
         color=alt.Color("method", scale=colours, legend=legend),
     )
@@ -263,7 +278,7 @@ def chart(order: Sequence[Measured], comparison: Comparison) -> alt.LayerChart:
     lines = base.mark_line().encode(strokeDash=alt.StrokeDash("order", scale=dashes, legend=None))
     shown = [
         alt.Tooltip("method", title=t("compare.method")),
-        alt.Tooltip("probability", format=".1%", title=t("compare.probability")),
+        alt.Tooltip("value", format=".4" if is_score else ".1%", title=title),
         alt.Tooltip("share", format=".0%", title=t("compare.changed")),
     ]
     dots = base.mark_point(filled=True, size=120, opacity=0.02).encode(tooltip=shown)
@@ -271,7 +286,7 @@ def chart(order: Sequence[Measured], comparison: Comparison) -> alt.LayerChart:
     return lines + dots + here.mark_rule(opacity=0.5).encode(x="share")
 
 
-def scores(order: Sequence[Measured]) -> None:
+def scores(order: Sequence[Measured], outputs: Meaning) -> None:
     """Ranks and areas as a table that sorts."""
     baseline = next(m for m in order if m.method == BASELINE)
     table = pd.DataFrame(
@@ -292,7 +307,7 @@ def scores(order: Sequence[Measured]) -> None:
         column_config=dict.fromkeys(table.columns[2:], number),
         alt=t("compare.areas_alt"),
     )
-    st.caption(t("compare.areas_meaning"))
+    st.caption(t("compare.areas_meaning", value=t(f"compare.value_{value_of(outputs)}")))
 
 
 def changed_photo(session: Session, chosen: Measured, comparison: Comparison, name: str) -> None:
@@ -306,7 +321,7 @@ def changed_photo(session: Session, chosen: Measured, comparison: Comparison, na
         share=f"{share:.0%}",
         method=method_title(chosen.method),
         label=as_code(name),
-        probability=f"{curve.probabilities[point]:.1%}",
+        value=written(float(curve.values[point]), session.rec.outputs),
     )
     if chosen.method == BASELINE:
         text += t("compare.random_mean")

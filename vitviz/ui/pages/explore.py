@@ -38,6 +38,7 @@ from vitviz.ui.controls.question import (
 from vitviz.ui.pages.downloads import downloads
 from vitviz.ui.pages.sheet import show_sheet
 from vitviz.ui.parts.browser import URL
+from vitviz.ui.parts.notices import left_out
 from vitviz.ui.parts.patch_map import patch_map
 from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
@@ -66,6 +67,7 @@ def page() -> None:
     show, ask = st.columns([3, 2], gap="large")
     with ask:
         predictions(session.rec, photo)
+        left_out(session.rec)
         question = map_controls(session.rec)
     with show:
         picture, note = st.container(key="picture"), st.empty()
@@ -110,18 +112,19 @@ def all_maps(session: Session, query: Query) -> list[dict[int | None, Heatmap]]:
 
 
 def predictions(rec: Recording, photo: Photo) -> None:
-    """The five most probable classes with bars."""
+    """The five most probable classes with bars, or the first five scores."""
     st.subheader(t("explore.sees"), anchor=False)
     if not rec.predictions:
         st.info(t("explore.no_classifier"))
         return
     prediction_bars(rec.predictions[:5])
+    if rec.outputs != "softmax":
+        st.caption(t(f"explore.{rec.outputs}"))
     if none_fits(rec.vit.labels, photo.classes):
         st.caption(t("explore.none_fits"))
-    if rec.left_out:
-        st.caption(t("explore.left_out", shown=rec.num_layers, hidden=len(rec.left_out)))
     count, seconds = len(rec.predictions), f"{rec.seconds:.2f}"
-    st.caption(t("explore.model", name=rec.vit.name, count=count, seconds=seconds))
+    knows = "gives" if rec.outputs == "score" else "model"
+    st.caption(t(f"explore.{knows}", name=rec.vit.name, count=count, seconds=seconds))
 
 
 def none_fits(labels: Sequence[str], classes: Sequence[str] | None) -> bool:

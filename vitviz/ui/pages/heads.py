@@ -28,6 +28,7 @@ from vitviz.ui.controls.photo_picker import as_code, choose_photo, sample_photos
 from vitviz.ui.controls.question import cls_means
 from vitviz.ui.parts.head_matrix import Cell, matrix
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
+from vitviz.ui.parts.notices import left_out
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse, model
 from vitviz.ui.visit.language import explained, label, t
@@ -50,7 +51,8 @@ def page() -> None:
         return
     try:
         session = analyse(photo, model.name)
-        statistic, over, mode = matrix_controls()
+        left_out(session.rec)
+        statistic, over, mode = matrix_controls(session.rec)
         values, pattern = numbers(session, statistic, over)
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
@@ -67,13 +69,16 @@ def page() -> None:
         show_head(session, layer, head, photo.alt)
 
 
-def matrix_controls() -> tuple[str, str, str]:
+def matrix_controls(rec: Recording) -> tuple[str, str, str]:
     """Which number, over what, and what a click does."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         statistic = _choose(keys.STATISTIC, [*STATISTICS, IMPORTANCE])
         over = _choose(keys.OVER, [HERE, GALLERY])
         mode = _choose(keys.MODE, [OPEN, SWITCH])
-    st.caption(t(f"heads.meaning.{statistic}"))
+    of_scores = statistic == IMPORTANCE and rec.outputs == "score"
+    st.caption(
+        t("heads.meaning.importance_of_score" if of_scores else f"heads.meaning.{statistic}")
+    )
     return statistic, over, mode
 
 
@@ -97,6 +102,8 @@ def numbers(session: Session, statistic: str, over: str) -> tuple[NDArray[np.flo
             raise MethodError(
                 "importance_of_samples", "Importance is measured on one photo; choose “This photo”."
             )
+        if session.rec.outputs == "score":
+            return importance(session), "{:+.3g}"
         return 100 * importance(session), "{:+.1f}"
     return getattr(statistics(session, over), statistic), STATISTICS[statistic]
 
@@ -215,15 +222,19 @@ def show_ablation(session: Session, off: set[Cell]) -> None:
             return ablate(session.rec, off)
 
     left = session.rec.derived.get(frozenset(off), predict, "without", most=1)
-    before = {p.index: p.probability for p in session.rec.predictions}
+    before = {p.index: p.value for p in session.rec.predictions}
     shown = {p.index for p in (*session.rec.predictions[:4], *left[:4])}
     name, now, earlier = (t(f"heads.{key}") for key in ("class", "now", "before"))
     rows = [
-        {name: label(p.label), now: p.probability, earlier: before[p.index]}
+        {name: label(p.label), now: p.value, earlier: before[p.index]}
         for p in left
         if p.index in shown
     ]
-    bar = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
+    bar = (
+        st.column_config.NumberColumn(format="%.4g")
+        if session.rec.outputs == "score"
+        else st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
+    )
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import streamlit as st
 from numpy.typing import NDArray
 
 from vitviz.heatmap import Heatmap
 from vitviz.ui.parts.browser import component, numbers_address, palette
+from vitviz.ui.visit.language import explained
 from vitviz.ui.visit.session import Look, Session
 from vitviz.ui.visit.streamlit_private import media_address
 
@@ -67,6 +70,12 @@ def map_sheet(
         "alt": alt,
     }
     _component(data=data, key=key, on_open_change=on_open)
+    notices: defaultdict[str, list[str]] = defaultdict(list)
+    for panel in panels:
+        if panel.heat.notice:
+            notices[explained(panel.heat.notice)].append(panel.label)
+    for notice, labels in notices.items():
+        st.caption(f"{', '.join(labels)}: {notice}")
 
 
 def levels(heat: Heatmap, scale: tuple[float, float]) -> NDArray[np.uint8]:

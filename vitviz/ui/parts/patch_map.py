@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import streamlit as st
 from numpy.typing import NDArray
 
 from vitviz.heatmap import Heatmap
 from vitviz.ui.parts.browser import component, numbers_address, palette
-from vitviz.ui.visit.language import entry, t
+from vitviz.ui.visit.language import entry, explained, t
 from vitviz.ui.visit.session import Look, Session
 from vitviz.ui.visit.streamlit_private import media_address
 
@@ -64,6 +65,8 @@ def patch_map(
         "alt": alt,
     }
     _component(data=data, key=key, on_query_change=on_query or (lambda: None))
+    if look.alpha and heat.notice:
+        st.warning(explained(heat.notice), icon=":material/blur_off:")
 
 
 def quantised(rows: NDArray[np.float32]) -> bytes:
