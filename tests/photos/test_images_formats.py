@@ -177,7 +177,7 @@ def test_samples_open_and_are_credited() -> None:
     for sample in found:
         assert min(load_image(sample.path).size) >= 224
         assert re.search(r"CC0 1\.0|CC BY 2\.0|public domain", sample.credit)
-        assert re.search(r"from scikit-(image|learn)$", sample.credit)
+        assert re.search(r"from (scikit-image|scikit-learn|stdlib)$", sample.credit)
         assert sample.title
         assert sample.alt.endswith(".")
     folder = found[0].path.parent

@@ -55,7 +55,7 @@ class Vit:
     Examples:
         >>> vit.transform(photo).shape
         torch.Size([3, 224, 224])
-        >>> vit.labels[48]
+        >>> vit.labels[281]
         'tabby'
     """
 

@@ -29,7 +29,7 @@ class Prediction:
     Examples:
         >>> best = rec.predictions[0]
         >>> best.label, best.index
-        ('tabby', 48)
+        ('Egyptian cat', 285)
         >>> round(sum(each.value for each in rec.predictions), 3)
         1.0
     """

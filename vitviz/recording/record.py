@@ -43,7 +43,7 @@ def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
     Examples:
         >>> rec = record(vit, photo)
         >>> rec.grid, rec.num_layers, rec.predictions[0].label
-        ((16, 16), 12, 'tabby')
+        ((16, 16), 12, 'Egyptian cat')
     """
     if photo.mode != "RGB":
         raise ImageError(
