@@ -9,6 +9,7 @@ theirs:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 __all__ = [
     "ImageError",
@@ -18,6 +19,7 @@ __all__ = [
     "Phrase",
     "VitvizError",
     "did_you_mean",
+    "not_written",
 ]
 
 
@@ -50,6 +52,16 @@ class VitvizError(Phrase, Exception):
     A copy, by `copy` or `pickle`, keeps id and values, but nothing of where it was raised: neither
     traceback nor cause.
     """
+
+
+def not_written(file: Path, error: BaseException) -> VitvizError:
+    """What to say of a file that could not be written, such as on a full disk."""
+    return VitvizError(
+        "file_not_written",
+        "{file} cannot be written: {reason}.",
+        file=file,
+        reason=getattr(error, "strerror", None) or error,
+    )
 
 
 class ImageError(VitvizError):

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import timm
+from safetensors import SafetensorError
 from timm.models import save_for_hf
 
 from vitviz.errors import ModelError, ModelUnavailable
@@ -122,12 +123,12 @@ def save_pretrained(name: str, folder: Path, progress: Progress | None = None) -
             unfinished = Path(cache_folder) / "model"
             save_for_hf(vit.module, unfinished, safe_serialization=True)
             unfinished.rename(made)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise ModelError(
             "file_not_written",
             "{file} cannot be written: {reason}.",
             file=made,
-            reason=error.strerror or error,
+            reason=getattr(error, "strerror", None) or error,
         ) from error
     return made
 
