@@ -9,6 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vitviz.arguments import check_fields
+from vitviz.errors import VitvizError
+
 __all__ = ["Box", "Heatmap", "MadeFrom", "Scale"]
 
 Box = tuple[float, float, float, float]
@@ -63,6 +66,7 @@ class Heatmap:
         made_from: what it was made from; None for values that did not come from `explain`.
 
     Raises:
+        VitvizError: if values or box are of another kind.
         ValueError: if a value is negative or not finite, which no method may return.
 
     Examples:
@@ -80,6 +84,23 @@ class Heatmap:
     made_from: MadeFrom | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        if self.values.dtype.kind not in "fiub" or self.values.size == 0:
+            raise VitvizError(
+                "values_no_numbers",
+                "The values of a heatmap are an array of numbers, one a patch, not {dtype} "
+                "{shape}.",
+                dtype=self.values.dtype,
+                shape=self.values.shape,
+            )
+        left, top, right, bottom = self.box
+        if not (left < right and top < bottom and np.isfinite(self.box).all()):
+            raise VitvizError(
+                "box_without_area",
+                "The box of a heatmap is (left, top, right, bottom) in pixels, not {box}.",
+                box=self.box,
+            )
+        object.__setattr__(self, "values", np.asarray(self.values, np.float32))
         if self.values.ndim != 2 or not np.isfinite(self.values).all() or self.values.min() < 0:
             raise ValueError(f"{self.method} returned values that are not finite and ≥ 0.")
 

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from timm.models import save_for_hf
 from torch import Tensor
 
+from vitviz.arguments import checked
 from vitviz.errors import VitvizError, not_written
 from vitviz.finetuning.dataset import Stages, TrainingPhotos, prepare
 from vitviz.finetuning.report import write_report
@@ -37,6 +38,7 @@ __all__ = ["finetune"]
 STATE = "training.pt"
 
 
+@checked
 def finetune(
     folder: str | Path,
     out: str | Path,

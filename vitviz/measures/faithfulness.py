@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
+from vitviz.arguments import checked
 from vitviz.errors import MethodError
 from vitviz.heatmap import Heatmap
 from vitviz.interventions.masking import GREY, mask_patches, read_masked
@@ -72,6 +73,7 @@ class Curve:
         return float(np.trapezoid(self.probabilities, self.shares))
 
 
+@checked
 def removal_order(heat: Heatmap) -> NDArray[np.intp]:
     """Indices of the patches, row by row, from most to least relevant: (patches,).
 
@@ -80,6 +82,7 @@ def removal_order(heat: Heatmap) -> NDArray[np.intp]:
     return np.argsort(-heat.values, axis=None, kind="stable")
 
 
+@checked
 def deletion(
     rec: Recording,
     heat: Heatmap,
@@ -118,6 +121,7 @@ def deletion(
     return _curve(rec, heat, "deletion", target, steps, progress)
 
 
+@checked
 def insertion(
     rec: Recording,
     heat: Heatmap,
@@ -141,6 +145,7 @@ def insertion(
     return _curve(rec, heat, "insertion", target, steps, progress)
 
 
+@checked
 def masked_input(rec: Recording, heat: Heatmap, share: float, change: Change) -> Tensor:
     """What the model is given at one point of a curve: normalised, (3, height, width).
 
@@ -164,6 +169,7 @@ def masked_input(rec: Recording, heat: Heatmap, share: float, change: Change) ->
     return mask_patches(rec, *_changes(rec, heat, counts, change))[0]
 
 
+@checked
 def perturbation(
     rec: Recording,
     heat: Heatmap,
@@ -206,6 +212,7 @@ def perturbation(
     return kept.numpy()
 
 
+@checked
 def saco(
     rec: Recording,
     heat: Heatmap,
@@ -259,6 +266,7 @@ def saco(
     return float((weights * np.where(left[i] <= left[j], 1, -1)).sum() / total) if total else 0.0
 
 
+@checked
 def versus_random(
     rec: Recording, measure: Callable[[Heatmap], ArrayLike], seeds: int = MAPS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -278,6 +286,12 @@ def versus_random(
         >>> bool(deviation >= 0)
         True
     """
+    if seeds < 2:
+        raise MethodError(
+            "seeds_out_of_range",
+            "The number of random maps must be at least 2, not {seeds}.",
+            seeds=seeds,
+        )
     maps = (explain(rec, BASELINE, seed=seed) for seed in range(seeds))
     results = np.array([measure(heat) for heat in maps], np.float64)
     return results.mean(axis=0), results.std(axis=0, ddof=1)

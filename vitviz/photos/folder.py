@@ -84,7 +84,11 @@ def read_folder(folder: str | Path) -> PhotoFolder:
             two photos.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError:  # such as a name that is too long
+        is_folder = False
+    if not is_folder:
         raise VitvizError(
             "not_a_folder",
             "{folder} is not a folder; give one with a sub-folder for each class.",

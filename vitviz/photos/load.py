@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError, features
 from PIL.GifImagePlugin import GifImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from vitviz.arguments import checked
 from vitviz.errors import ImageError
 from vitviz.photos.colours import Space, space_of, to_srgb
 from vitviz.photos.depth import STRETCHED, eight_bits
@@ -53,6 +54,7 @@ MORE = [  # bits of several kinds, also behind the restart that may be due
 ]
 
 
+@checked
 def load_image(source: Source) -> Image.Image:
     """Open a photo as an upright RGB image, without metadata.
 

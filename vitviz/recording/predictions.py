@@ -8,9 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vitviz.arguments import checked
+from vitviz.errors import ImageError
 from vitviz.models.vit import Vit
 
-__all__ = ["Prediction", "predict", "rank_classes"]
+__all__ = ["Prediction", "predict", "rank_classes", "require_rgb"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,19 @@ def rank_classes(vit: Vit, logits: Tensor) -> list[Prediction]:
     ]
 
 
+def require_rgb(photo: Image.Image) -> None:
+    """ImageError if a photo is not RGB, as `load_image` makes it, or has no pixels."""
+    if photo.mode != "RGB":
+        raise ImageError(
+            "photo_not_rgb",
+            "The photo is {mode}, not RGB; open it with vitviz.load_image.",
+            mode=photo.mode,
+        )
+    if not all(photo.size):
+        raise ImageError("photo_empty", "The photo has no pixels; give another one.")
+
+
+@checked
 @torch.no_grad()
 def predict(vit: Vit, photo: Image.Image) -> list[Prediction]:
     """Every class, most probable first, without a recording: of models without attention too.
@@ -53,5 +68,6 @@ def predict(vit: Vit, photo: Image.Image) -> list[Prediction]:
         >>> predict(vit, photo)[0].label == rec.predictions[0].label
         True
     """
+    require_rgb(photo)
     pixels = vit.transform(photo)[None].to(vit.anatomy.float_type)
     return rank_classes(vit, vit.module(pixels)[0])

@@ -9,6 +9,7 @@ import timm
 from safetensors import SafetensorError
 from timm.models import save_for_hf
 
+from vitviz.arguments import checked
 from vitviz.errors import ModelError, ModelUnavailable
 from vitviz.models.vit import Vit, create_pretrained, from_module
 from vitviz.progress import Progress
@@ -32,6 +33,7 @@ __all__ = [
 WIDEST_EMBEDDING = 2048  # of timm's models; a classifier whose labels nobody knows is wider
 
 
+@checked
 def load_model(
     name: str | Path | None = None,
     architecture: str | None = None,
