@@ -66,8 +66,8 @@ class Heatmap:
         made_from: what it was made from; None for values that did not come from `explain`.
 
     Raises:
-        VitvizError: if values or box are of another kind.
-        ValueError: if a value is negative or not finite, which no method may return.
+        VitvizError: if a value is negative or not finite, which no method may return, or values or
+            box are of another kind.
 
     Examples:
         >>> heat.values.dtype, heat.values.shape
@@ -102,7 +102,12 @@ class Heatmap:
             )
         object.__setattr__(self, "values", np.asarray(self.values, np.float32))
         if self.values.ndim != 2 or not np.isfinite(self.values).all() or self.values.min() < 0:
-            raise ValueError(f"{self.method} returned values that are not finite and ≥ 0.")
+            raise VitvizError(
+                "values_not_finite",
+                "The values of a heatmap are one a patch, (rows, columns), finite and not "
+                "negative; those of {method} are not.",
+                method=self.method,
+            )
 
     @property
     def range(self) -> Scale:

@@ -147,7 +147,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Callable[[], dict[str, Any]]]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 @settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_an_answer_or_a_sentence(name: str, data: st.DataObject) -> None:
@@ -167,7 +167,11 @@ def test_an_answer_or_a_sentence(name: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("name", CALLS)
 def test_sound_arguments_are_taken(name: str) -> None:
     call, sound = CALLS[name]
-    if NONE in sound().values() or name in ("load_image", "load_model", "cnn_gradcam"):
+    if any(value is NONE for value in sound().values()) or name in (
+        "load_image",
+        "load_model",
+        "cnn_gradcam",
+    ):
         with pytest.raises(vitviz.VitvizError) as met:
             call(**sound())
         assert met.value.id != "wrong_kind"

@@ -125,7 +125,8 @@ def _chosen(
     known: Mapping[str, Metric] = MappingProxyType({}),
 ) -> list[str]:
     """The ids asked for, all that are offered by default."""
-    for name in ids or ():
+    chosen = [] if ids is None else list(ids)
+    for name in chosen:
         if name in offered:
             continue
         if name in known:
@@ -143,7 +144,7 @@ def _chosen(
             name=name,
             offered=", ".join(offered),
         )
-    return list(dict.fromkeys(ids or offered))
+    return list(dict.fromkeys(chosen or offered))
 
 
 def _measurable(boxes: Mapping[str, Box] | None, masks: str | Path | None) -> dict[str, Metric]:

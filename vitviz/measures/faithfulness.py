@@ -342,9 +342,9 @@ def _changes(
 ) -> tuple[Tensor, Tensor]:
     """Which patches are hidden at each point of a curve, and what is seen instead."""
     changed = _top(rec, heat, counts)
-    if change == "deletion":
+    if isinstance(change, str) and change == "deletion":
         return changed, GREY
-    if change != "insertion":
+    if not isinstance(change, str) or change != "insertion":
         raise MethodError(
             "no_such_change",
             "There is no change “{change}”; choose deletion or insertion.",

@@ -185,7 +185,7 @@ def read_text(file: Path, *, whole_lines: bool = False) -> str:
     try:
         data = file.read_bytes()
         return (data[: data.rfind(b"\n") + 1] if whole_lines else data).decode()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: other bytes, an impossible path
         raise VitvizError(
             "csv_not_read", "{file} cannot be read as CSV; check the path and the file.", file=file
         ) from error
