@@ -9,12 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vitviz.errors import ModelError
+from vitviz.errors import ImageError, ModelError
 from vitviz.heatmap import Box
 from vitviz.models.transform import input_box, whole_photo
 from vitviz.models.vit import Vit
 from vitviz.recording.layers import Layers, sort_calls
-from vitviz.recording.predictions import require_rgb
 from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
 
@@ -43,7 +42,12 @@ def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
         >>> rec.grid, rec.num_layers, rec.predictions[0].label
         ((16, 16), 12, 'tabby')
     """
-    require_rgb(photo)
+    if photo.mode != "RGB":
+        raise ImageError(
+            "photo_not_rgb",
+            "The photo is {mode}, not RGB; open it with vitviz.load_image.",
+            mode=photo.mode,
+        )
     transform = vit.transform
     if whole:
         if (patch := vit.anatomy.any_size_patch) is None:
