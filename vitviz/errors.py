@@ -9,6 +9,7 @@ theirs:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 __all__ = [
     "ImageError",
@@ -19,6 +20,7 @@ __all__ = [
     "VitvizError",
     "VitvizWarning",
     "did_you_mean",
+    "not_written",
 ]
 
 
@@ -55,6 +57,16 @@ class VitvizError(Phrase, Exception):
 
 class VitvizWarning(UserWarning):
     """A picture was drawn that shows less, or something else, than it seems to."""
+
+
+def not_written(file: Path, error: BaseException) -> VitvizError:
+    """What to say of a file that could not be written, such as on a full disk."""
+    return VitvizError(
+        "file_not_written",
+        "{file} cannot be written: {reason}.",
+        file=file,
+        reason=getattr(error, "strerror", None) or error,
+    )
 
 
 class ImageError(VitvizError):

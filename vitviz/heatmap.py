@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitviz.errors import Phrase
+from vitviz.arguments import check_fields
+from vitviz.errors import Phrase, VitvizError
 
 __all__ = ["Box", "Fingerprint", "Heatmap", "MadeFrom", "Scale"]
 
@@ -96,7 +97,8 @@ class Heatmap:
         photo: the photo that it is a map of; None where nobody says.
 
     Raises:
-        ValueError: if a value is negative or not finite, which no method may return.
+        VitvizError: if a value is negative or not finite, which no method may return, or values or
+            box are of another kind.
 
     Examples:
         >>> heat.values.dtype, heat.values.shape
@@ -114,8 +116,30 @@ class Heatmap:
     photo: Fingerprint | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        if self.values.dtype.kind not in "fiub" or self.values.size == 0:
+            raise VitvizError(
+                "values_no_numbers",
+                "The values of a heatmap are an array of numbers, one a patch, not {dtype} "
+                "{shape}.",
+                dtype=self.values.dtype,
+                shape=self.values.shape,
+            )
+        left, top, right, bottom = self.box
+        if not (left < right and top < bottom and np.isfinite(self.box).all()):
+            raise VitvizError(
+                "box_without_area",
+                "The box of a heatmap is (left, top, right, bottom) in pixels, not {box}.",
+                box=self.box,
+            )
+        object.__setattr__(self, "values", np.asarray(self.values, np.float32))
         if self.values.ndim != 2 or not np.isfinite(self.values).all() or self.values.min() < 0:
-            raise ValueError(f"{self.method} returned values that are not finite and ≥ 0.")
+            raise VitvizError(
+                "values_not_finite",
+                "The values of a heatmap are one a patch, (rows, columns), finite and not "
+                "negative; those of {method} are not.",
+                method=self.method,
+            )
 
     @property
     def range(self) -> Scale:

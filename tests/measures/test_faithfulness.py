@@ -425,7 +425,7 @@ class TestAMapIsMeasuredForWhatItExplains:
     ("ask", "match"),
     [
         (partial(deletion, steps=0), "steps must be a whole number from 1, not 0"),
-        (partial(insertion, steps=2.5), "not 2.5"),
+        (partial(insertion, steps=2.5), "steps of insertion must be a whole number, not float"),
         (partial(saco, groups=1), "from 2 to 24, not 1"),
         (partial(saco, groups=25), "from 2 to 24, not 25"),
         (partial(masked_input, share=1.01, change="deletion"), "from 0 to 1, not 1.01"),
@@ -434,7 +434,7 @@ class TestAMapIsMeasuredForWhatItExplains:
     ],
 )
 def test_what_cannot_be_asked(rec: Recording, ask: Measure, match: str) -> None:
-    with pytest.raises(vitviz.MethodError, match=match):
+    with pytest.raises(vitviz.VitvizError, match=match):
         ask(rec, vitviz.explain(rec, "random"))
 
 

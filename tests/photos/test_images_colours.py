@@ -24,7 +24,7 @@ from pictures import (
 )
 from PIL import Image, ImageCms
 
-from vitviz import load_image
+from vitviz import ImageError, load_image
 
 
 def test_cmyk() -> None:
@@ -72,10 +72,62 @@ def test_floats_that_are_not_numbers(value: float, grey: int) -> None:
     assert load_image(encode(Image.fromarray(values), "TIFF")).getpixel((3, 3)) == (grey,) * 3
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 7.0])
-def test_floats_without_a_range_are_black(value: float) -> None:
+def test_one_float_everywhere_is_grey() -> None:
+    data = encode(Image.fromarray(np.full((20, 20), 7.0, np.float32)), "TIFF")
+    assert load_image(data).getextrema() == ((128, 128),) * 3
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_floats_that_are_no_numbers_at_all_are_refused(value: float) -> None:
     data = encode(Image.fromarray(np.full((20, 20), value, np.float32)), "TIFF")
-    assert load_image(data).getextrema() == ((0, 0),) * 3
+    with pytest.raises(ImageError, match="no number"):
+        load_image(data)
+
+
+@pytest.mark.parametrize("spike", [1e6, -1e6, 3e38])
+def test_a_spike_does_not_blacken_the_rest(spike: float) -> None:
+    values = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (40, 1))
+    values[3, 3] = spike
+    loaded = load_image(encode(Image.fromarray(values), "TIFF"))
+    assert loaded.getpixel((3, 3)) == ((255,) * 3 if spike > 0 else (0,) * 3)
+    assert loaded.getpixel((20, 8))[0] == pytest.approx(255 * 20 / 39, abs=6)
+
+
+def test_few_bright_pixels_on_even_ground_are_no_spikes() -> None:
+    values = np.zeros((40, 40), np.float32)
+    values[5, 5], values[6, 6] = 1.0, 2.0
+    loaded = load_image(encode(Image.fromarray(values), "TIFF"))
+    assert [loaded.getpixel((x, x))[0] for x in (4, 5, 6)] == [0, 128, 255]
+
+
+class TestTwelveBits:
+    @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+    @pytest.mark.parametrize("bits", [10, 12, 14])
+    def test_they_are_stretched_and_it_is_said(self, kind: str, bits: int) -> None:
+        values = np.tile(np.linspace(0, 2**bits - 1, 32).astype(np.uint16), (32, 1))
+        loaded = load_image(encode(Image.fromarray(values), kind))
+        assert loaded.info == {"stretched": (0, 2**bits - 1)}
+        shown = [loaded.getpixel((x, 3))[0] for x in range(32)]
+        np.testing.assert_allclose(shown, np.linspace(0, 255, 32), atol=1)
+
+    def test_a_hot_pixel_does_not_hide_them(self) -> None:
+        values = np.tile(np.linspace(0, 4095, 40).astype(np.uint16), (40, 1))
+        values[7, 7] = 65535
+        loaded = load_image(encode(Image.fromarray(values), "PNG"))
+        assert loaded.getpixel((20, 3))[0] == pytest.approx(131, abs=6)
+        assert "stretched" in loaded.info
+
+    def test_a_third_of_the_range_is_shown_as_it_is(self) -> None:
+        values = np.tile(np.linspace(0, 22_000, 32).astype(np.uint16), (32, 1))
+        loaded = load_image(encode(Image.fromarray(values), "PNG"))
+        assert loaded.getpixel((31, 3)) == (86,) * 3
+        assert loaded.info == {}
+
+    def test_what_is_hidden_counts_for_nothing(self) -> None:
+        row = np.linspace(0, 4095, 16).astype(">u2").tobytes() + b"\xff\xff" * 16
+        data = png(32, 16, 16, 0, (b"\0" + row) * 16, tRNS=b"\xff\xff")
+        loaded = load_image(data)
+        assert [loaded.getpixel((x, 3))[0] for x in (0, 15, 31)] == [0, 255, 255]
 
 
 class TestTransparency:

@@ -183,3 +183,80 @@ def test_samples_open_and_are_credited() -> None:
     folder = found[0].path.parent
     assert {path.name for path in folder.glob("*.jpg")} == {s.path.name for s in found}
     assert sum(path.stat().st_size for path in folder.iterdir()) < 1_500_000
+
+
+def small_first_frame(kind: str) -> bytes:
+    """An animation of 64 × 64 whose first frame is 32 × 32 red pixels at (16, 16)."""
+    frame = Image.new("RGB", (32, 32), RED)
+    if kind == "GIF":
+        data = bytearray(encode(frame, "GIF"))
+        data[6:10] = struct.pack("<HH", 64, 64)
+        place = data.index(b"\x2c\0\0\0\0") + 1
+        data[place : place + 4] = struct.pack("<HH", 16, 16)
+        return bytes(data)
+    alpha = 0x10 if kind == "WEBP with transparency" else 0
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return name + struct.pack("<I", len(body)) + body
+
+    def three(value: int) -> bytes:
+        return struct.pack("<I", value)[:3]
+
+    picture = encode(frame, "WEBP", lossless=True)[12:]
+    place = three(8) + three(8) + three(31) + three(31)  # in steps of two, and less one
+    body = (
+        b"WEBP"
+        + chunk(b"VP8X", bytes([0x02 | alpha, 0, 0, 0]) + three(63) + three(63))
+        + chunk(b"ANIM", bytes(6))
+        + 2 * chunk(b"ANMF", place + three(100) + b"\0" + picture)
+    )
+    return chunk(b"RIFF", body)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "WEBP with transparency"])
+def test_outside_a_small_first_frame_there_is_nothing(kind: str) -> None:
+    loaded = load_image(small_first_frame(kind))
+    assert loaded.size == (64, 64)
+    assert {loaded.getpixel(p) for p in ((2, 2), (15, 30), (48, 30), (30, 60))} == {WHITE}
+    for place in ((16, 16), (30, 30), (47, 47)):
+        np.testing.assert_allclose(loaded.getpixel(place), RED, atol=2)
+
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+JPEGS = [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"restart_marker_blocks": 1}]
+
+
+@pytest.mark.parametrize("options", JPEGS, ids=str)
+class TestEndOfJpeg:
+    def test_it_may_be_missing(self, options: dict[str, object]) -> None:
+        data = encode(NOISE, "JPEG", **options)
+        assert data.endswith(b"\xff\xd9")
+        for cut in (1, 2):
+            assert load_image(data[:-cut]).tobytes() == load_image(data).tobytes()
+
+    def test_pixels_may_not(self, options: dict[str, object]) -> None:
+        """Wherever the file is cut; but a progressive one may end between two scans."""
+        data = encode(NOISE, "JPEG", **options)
+        markers = [place for place in range(4, len(data) - 2) if data[place : place + 1] == b"\xff"]
+        ends = [*range(len(data) - 30, len(data) - 2), *range(700, len(data) - 30, 71), *markers]
+        whole = load_image(data).tobytes()
+        for end in ends:
+            if "progressive" in options and data[end - 1] and end in markers:
+                continue
+            with pytest.raises(ImageError, match="cut off"):
+                assert load_image(data[:end]).tobytes() == whole
+
+
+@pytest.mark.filterwarnings("ignore:.*(Truncated|Corrupt):UserWarning")
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "jpeg"])
+def test_a_cut_tiff_is_said_to_be_cut(compression: str | None) -> None:
+    data = encode(NOISE, "TIFF", compression=compression)
+    for end in range(8, len(data), len(data) // 40):
+        with pytest.raises(ImageError, match="cut off"):
+            load_image(data[:end])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_a_file_cut_within_its_head_is_said_to_be_cut(kind: str) -> None:
+    with pytest.raises(ImageError, match="cut off"):
+        load_image(encode(NOISE, kind)[:14])

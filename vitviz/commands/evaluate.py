@@ -10,7 +10,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vitviz.commands.common import BAR, Answer, add_model_argument, chosen_model
+from vitviz.commands.common import (
+    BAR,
+    GOES_ON,
+    Answer,
+    add_model_argument,
+    chosen_model,
+    locked,
+)
 from vitviz.measures.annotations import read_boxes
 from vitviz.measures.evaluation import evaluate
 from vitviz.measures.metrics import METRICS
@@ -32,13 +39,14 @@ def add(commands: Any) -> None:
     known.add_argument("--masks", type=Path, metavar="DIR", help="a PNG for each photo")
     evaluating.add_argument("--limit", type=int, metavar="N", help="the first N photos only")
     evaluating.add_argument("--out", type=Path, required=True, metavar="results.csv")
-    evaluating.set_defaults(command=_evaluate)
+    evaluating.set_defaults(command=_evaluate, interrupted=GOES_ON)
 
 
 def _evaluate(args: argparse.Namespace) -> Answer:
     """Measure methods; a photo that cannot be measured is reported and the others go on."""
     boxes = read_boxes(args.boxes) if args.boxes else None
-    with tqdm(total=1.0, bar_format=BAR, file=sys.stderr) as bar:
+    lock = args.out.with_name(f".{args.out.name}.lock")
+    with locked(lock, args.out), tqdm(total=1.0, bar_format=BAR, file=sys.stderr) as bar:
         found = evaluate(
             chosen_model(args),
             args.folder,

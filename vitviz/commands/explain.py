@@ -6,17 +6,34 @@ import argparse
 import difflib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
-from vitviz.commands.common import Answer, add_model_argument, chosen_model
+from vitviz.commands.common import (
+    Answer,
+    Interrupted,
+    add_model_argument,
+    chosen_model,
+    locked,
+    make_folder,
+)
+from vitviz.commands.names import STDIN, FileNames
 from vitviz.commands.options import add_options, chosen_options
-from vitviz.errors import MethodError, Phrase, VitvizError, VitvizWarning, did_you_mean
+from vitviz.errors import (
+    MethodError,
+    Phrase,
+    VitvizError,
+    VitvizWarning,
+    did_you_mean,
+    not_written,
+)
+from vitviz.heatmap import Heatmap
 from vitviz.methods.explain import METHODS, explain
 from vitviz.models.outputs import written
+from vitviz.photos.depth import STRETCHED
 from vitviz.photos.load import load_image
 from vitviz.pictures.export import write_npz, write_png
 from vitviz.pictures.overlay import overlay
@@ -30,7 +47,7 @@ __all__ = ["add"]
 def add(commands: Any) -> None:
     """Add the verb to a parser's commands."""
     explaining = commands.add_parser("explain", help="write heatmaps of photos")
-    explaining.add_argument("photos", nargs="+", metavar="PHOTO")
+    explaining.add_argument("photos", nargs="+", metavar="PHOTO", help="- reads standard input")
     add_model_argument(explaining)
     explaining.add_argument("--method", default="rollout", help=f"one of {', '.join(METHODS)}")
     explaining.add_argument("--query", type=_query, default="cls", metavar="cls|ROW,COL")
@@ -45,7 +62,7 @@ def add(commands: Any) -> None:
     )
     explaining.add_argument("--out", type=Path, required=True, metavar="DIR")
     add_options(explaining)
-    explaining.set_defaults(command=_explain)
+    explaining.set_defaults(command=_explain, interrupted="what was finished is written")
 
 
 def _query(text: str) -> Query:
@@ -70,55 +87,46 @@ def _explain(args: argparse.Namespace) -> Answer:
     args.options = chosen_options(METHODS[args.method], args)
     vit = chosen_model(args)
     args.target, args.versus = _class_index(vit, args.target), _class_index(vit, args.versus)
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VitvizError(
-            "folder_not_made",
-            "The folder {folder} cannot be made: {reason}.",
-            folder=args.out,
-            reason=error.strerror,
-        ) from error
+    make_folder(args.out)
     results: list[dict[str, Any]] = []
-    names = _file_names(args.photos)
-    for path, name in zip(tqdm(args.photos, unit="photo", file=sys.stderr), names, strict=True):
-        try:
-            results.append(_explain_one(vit, path, args.out / f"{name}_{args.method}", args))
-        except VitvizError as error:
-            results.append({"photo": path, "error": str(error)})
+    try:
+        with locked(args.out / ".lock", args.out):
+            _explain_all(vit, args, results)
+    except KeyboardInterrupt:
+        raise Interrupted(_answer(results)) from None
+    return _answer(results)
+
+
+def _answer(results: list[dict[str, Any]]) -> Answer:
     text = "\n".join(map(_line, results))
     return results, text, any("error" in result for result in results)
 
 
-def _file_names(paths: Sequence[str]) -> list[str]:
-    """The photos' names without ending; numbered where two folders hold the same name."""
-    stems = [Path(path).stem for path in paths]
-    return [
-        stem if stems.count(stem) == 1 else f"{stem}-{stems[: i + 1].count(stem)}"
-        for i, stem in enumerate(stems)
-    ]
+def _explain_all(vit: Vit, args: argparse.Namespace, results: list[dict[str, Any]]) -> None:
+    """Add what is found to the results; it ends where nothing can be written any more."""
+    names = FileNames(args.out, args.photos)
+    for path in tqdm(args.photos, unit="photo", file=sys.stderr):
+        try:
+            results.append(_explain_one(vit, path, names, args))
+        except VitvizError as error:
+            results.append({"photo": path, "error": str(error)})
+            if error.id == "file_not_written":
+                return
 
 
-def _explain_one(vit: Vit, path: str, out: Path, args: argparse.Namespace) -> dict[str, Any]:
-    photo = load_image(path)
+def _explain_one(vit: Vit, path: str, names: FileNames, args: argparse.Namespace) -> dict[str, Any]:
+    photo = load_image(sys.stdin.buffer if path == STDIN else path)
     rec = record(vit, photo, whole=args.whole)
     heat = explain(rec, args.method, args.query, args.target, versus=args.versus, **args.options)
-    picture, numbers = Path(f"{out}.png"), Path(f"{out}.npz")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", VitvizWarning)  # the notice is in the answer
-            drawn = overlay(photo, heat)
-        write_png(drawn, picture)
-        write_npz(heat, numbers)
-    except OSError as error:
-        raise VitvizError(
-            "file_not_written",
-            "{file} cannot be written: {reason}.",
-            file=picture,
-            reason=error.strerror,
-        ) from error
+    picture, numbers = names.of(path, _shown(heat, args), heat)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VitvizWarning)  # the notice is in the answer
+        drawn = overlay(photo, heat)
+    _write(picture, lambda file: write_png(drawn, file))
+    _write(numbers, lambda file: write_npz(heat, file))
     return {
         "photo": path,
+        "stretched": photo.info.get(STRETCHED),
         "model": vit.name,
         "method": args.method,
         "options": heat.made_from.options if heat.made_from else {},
@@ -131,6 +139,31 @@ def _explain_one(vit: Vit, path: str, out: Path, args: argparse.Namespace) -> di
         "overlay": str(picture),
         "values": str(numbers),
     }
+
+
+def _shown(heat: Heatmap, args: argparse.Namespace) -> str:
+    """The method and what was asked of it, for a file's name: attention_layer-6_head-2."""
+    options = heat.made_from.options if heat.made_from else {}
+    asked = {name: options[name] for name in args.options}
+    if args.query != "cls":
+        asked["query"] = "-".join(map(str, args.query))
+    asked |= {"target": args.target, "versus": args.versus}
+    parts = [f"{name}-{value}" for name, value in asked.items() if value is not None]
+    return "_".join([args.method, *parts, *(["whole"] if args.whole else [])])
+
+
+def _write(file: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file as a whole, or not at all."""
+    unfinished = file.with_name(f".{file.name}.part")
+    try:
+        try:
+            with unfinished.open("wb") as opened:
+                write(opened)
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise not_written(file, error) from error
 
 
 def _top(rec: Recording) -> list[dict[str, Any]]:
@@ -165,9 +198,10 @@ def _line(row: dict[str, Any]) -> str:
     """One explained photo."""
     if "error" in row:
         return f"{row['photo']}: {row['error']}"
-    outputs = row["outputs"]
+    outputs, stretched = row["outputs"], row["stretched"]
     kind = "score" if outputs == "score" else "probability"
     best = ", ".join(f"{p['label']} {written(p[kind], outputs, 0)}" for p in row["predictions"][:3])
     notes = [f"not shown: {', '.join(row['left_out'])}"] if row["left_out"] else []
     notes += [row["notice"]] if row["notice"] else []
+    notes += ["greys stretched from {:.6g} to {:.6g}".format(*stretched)] if stretched else []
     return "\n  ".join([f"{row['photo']}: {best or 'no classes'} → {row['overlay']}", *notes])

@@ -10,15 +10,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vitviz.commands.common import BAR, Answer
+from vitviz.commands.common import BAR, GOES_ON, Answer, locked, make_folder
 from vitviz.finetuning.finetune import finetune
 from vitviz.finetuning.settings import FinetuneSettings
 from vitviz.training.augmentation import AUGMENTATIONS
 from vitviz.zoo.catalogue import BUNDLED
 
 __all__ = ["add"]
-
-INTERRUPTED = 130
 
 
 def add(commands: Any) -> None:
@@ -61,7 +59,7 @@ def add(commands: Any) -> None:
         metavar="KIND",
         help=f"random views of the photos: any of {', '.join(AUGMENTATIONS)} (default none)",
     )
-    tuning.set_defaults(command=_finetune)
+    tuning.set_defaults(command=_finetune, interrupted=GOES_ON)
 
 
 def _trained(text: str) -> int | str:
@@ -73,7 +71,9 @@ def _finetune(args: argparse.Namespace) -> Answer:
     args.augment = tuple(args.augment)
     names = [setting.name for setting in fields(FinetuneSettings)]
     settings = FinetuneSettings(**{name: getattr(args, name) for name in names})
-    with tqdm(total=1.0, bar_format=BAR, file=sys.stderr) as bar:
+    make_folder(args.out.parent)
+    lock = args.out.parent / f".{args.out.name}.lock"
+    with locked(lock, args.out), tqdm(total=1.0, bar_format=BAR, file=sys.stderr) as bar:
 
         def show(stage: str, share: float) -> None:
             if not bar.desc.startswith(stage):
@@ -81,11 +81,7 @@ def _finetune(args: argparse.Namespace) -> Answer:
                 bar.set_description(stage)
             bar.update(share - bar.n)
 
-        try:
-            done = finetune(args.folder, args.out, settings, base=args.base, progress=show)
-        except KeyboardInterrupt:
-            bar.write("vitviz: interrupted; the same command goes on.", file=sys.stderr)
-            raise SystemExit(INTERRUPTED) from None
+        done = finetune(args.folder, args.out, settings, base=args.base, progress=show)
     for skipped in done.skipped:
         print(f"vitviz: skipped {skipped.file}: {skipped.error}", file=sys.stderr)
     result = asdict(done) | {

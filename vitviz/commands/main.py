@@ -3,29 +3,68 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 
 from vitviz.commands import app, coverage, evaluate, explain, fetch, finetune, methods, models
+from vitviz.commands.common import Answer, Interrupted
 from vitviz.errors import VitvizError
 
 __all__ = ["main"]
 
 BAD_INPUT = 2
+INTERRUPTED = 130
 VERBS = (app, explain, evaluate, finetune, models, fetch, methods, coverage)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, or 2 for bad input."""
+    """Run one command; returns the exit code: 0, 2 for bad input, or 130 after Ctrl-C."""
+    _print_any_character()
     args = _parser().parse_args(arguments)
     try:
-        result, text, failed = args.command(args)
+        return _run(args)
+    except KeyboardInterrupt:
+        print(f"vitviz: interrupted; {args.interrupted}.", file=sys.stderr)
+        return INTERRUPTED
     except VitvizError as error:
         print(f"vitviz: {error}", file=sys.stderr)
-        return BAD_INPUT
-    print(json.dumps(result, indent=2, ensure_ascii=False) if args.json else text)
-    return BAD_INPUT if failed else 0
+    except OSError as error:  # a full disk, a lost folder
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"vitviz: {place}{error.strerror or error}.", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _run(args: argparse.Namespace) -> int:
+    try:
+        answer = args.command(args)
+    except Interrupted as interrupted:
+        _print(interrupted.answer, args.json)
+        raise
+    _print(answer, args.json)
+    return BAD_INPUT if answer[2] else 0
+
+
+def _print(answer: Answer, as_json: bool) -> None:
+    """The result on standard output; JSON has an escape of its own for what its encoding lacks."""
+    data, text, _ = answer
+    any_letter = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    text = json.dumps(data, indent=2, ensure_ascii=not any_letter) if as_json else text
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to print
+        if not isinstance(error, BrokenPipeError):  # whoever read it has gone, such as head
+            raise
+
+
+def _print_any_character() -> None:
+    """What an output's encoding lacks, or a file's name has of no encoding, is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,4 +74,6 @@ def _parser() -> argparse.ArgumentParser:
         verb.add(commands)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="JSON on standard output")
+        if command.get_default("interrupted") is None:
+            command.set_defaults(interrupted="nothing is written")
     return parser

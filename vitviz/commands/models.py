@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from vitviz.commands.common import Answer
-from vitviz.zoo.catalogue import BUNDLED, Offer, offer, offers, search
+from vitviz.zoo.catalogue import BUNDLED, Offer, broken_models, offer, offers, search
 
 __all__ = ["add"]
 
@@ -20,6 +21,8 @@ def add(commands: Any) -> None:
 
 def _models(args: argparse.Namespace) -> Answer:
     found = [offer(name) for name in search(" ".join(args.search))] if args.search else offers()
+    for name, reason in broken_models().items():
+        print(f"vitviz: skipped {name}: {reason}", file=sys.stderr)
     rows = [
         {
             "name": o.name,

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from timm.models import save_for_hf
 from torch import Tensor
 
-from vitviz.errors import VitvizError
+from vitviz.arguments import checked
+from vitviz.errors import VitvizError, not_written
 from vitviz.finetuning.dataset import Stages, TrainingPhotos, prepare
 from vitviz.finetuning.report import write_report
 from vitviz.finetuning.result import Finetuned
@@ -36,6 +38,7 @@ __all__ = ["finetune"]
 STATE = "training.pt"
 
 
+@checked
 def finetune(
     folder: str | Path,
     out: str | Path,
@@ -187,13 +190,16 @@ def _save(vit: Vit, out: Path) -> None:
     """A folder in timm's hub layout; the transform is described by its size and the model's own
     configuration."""
     size = vit.transform(Image.new("RGB", (64, 64))).shape
-    save_for_hf(
-        vit.module,
-        out,
-        safe_serialization=True,
-        model_config={"label_names": list(vit.labels)},
-        data_config={"input_size": tuple(size)},
-    )
+    try:
+        save_for_hf(
+            vit.module,
+            out,
+            safe_serialization=True,
+            model_config={"label_names": list(vit.labels)},
+            data_config={"input_size": tuple(size)},
+        )
+    except (OSError, SafetensorError) as error:
+        raise not_written(out, error) from error
     config, weights = out / "config.json", out / "model.safetensors"
     weights.chmod(config.stat().st_mode)  # it was written for its owner only
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from vitviz.arguments import check_fields
 from vitviz.errors import VitvizError
 from vitviz.training.augmentation import AUGMENTATIONS
 from vitviz.training.plan import Plan, steps_an_epoch
@@ -57,6 +58,8 @@ class FinetuneSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        object.__setattr__(self, "augment", tuple(self.augment))
         whole = isinstance(self.train, int) and self.train > 0
         for name, fits, range_ in (
             ("train", whole or self.train in ("head", "all"), "head, all or a number from 1"),

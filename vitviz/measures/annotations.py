@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from vitviz.arguments import checked
 from vitviz.errors import VitvizError
 from vitviz.heatmap import Box
 from vitviz.measures.metrics import METRICS
@@ -26,6 +27,7 @@ Known = Mapping[str | None, Any]
 """A photo's box and mask by those names, as far as they are needed; None under None."""
 
 
+@checked
 def read_boxes(file: str | Path) -> dict[str, Box]:
     """Boxes by photo from a CSV file with the columns file, x0, y0, x1, y1, in the photo's pixels.
 

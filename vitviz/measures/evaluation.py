@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vitviz.arguments import checked
 from vitviz.errors import MethodError, VitvizError
 from vitviz.heatmap import Box, Heatmap
 from vitviz.measures.annotations import Known, digest, known_of
@@ -28,6 +29,7 @@ from vitviz.zoo.load import Vit
 __all__ = ["evaluate"]
 
 
+@checked
 def evaluate(
     vit: Vit,
     folder: str | Path,
@@ -127,7 +129,8 @@ def _chosen(
     known: Mapping[str, Metric] = MappingProxyType({}),
 ) -> list[str]:
     """The ids asked for, all that are offered by default."""
-    for name in ids or ():
+    chosen = [] if ids is None else list(ids)
+    for name in chosen:
         if name in offered:
             continue
         if name in known:
@@ -145,7 +148,7 @@ def _chosen(
             name=name,
             offered=", ".join(offered),
         )
-    return list(dict.fromkeys(ids or offered))
+    return list(dict.fromkeys(chosen or offered))
 
 
 def _measurable(boxes: Mapping[str, Box] | None, masks: str | Path | None) -> dict[str, Metric]:
@@ -160,7 +163,10 @@ def _photos(folder: Path, limit: int | None) -> list[str]:
         raise VitvizError(
             "limit_too_low", "The limit must be at least one photo, not {limit}.", limit=limit
         )
-    found = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES]
+    try:
+        found = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES]
+    except (OSError, ValueError):  # no path at all
+        found = []
     if not found:
         raise VitvizError(
             "no_photos", "There is no photo in {folder}; give a folder with photos.", folder=folder

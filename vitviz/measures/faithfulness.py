@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
+from vitviz.arguments import checked
 from vitviz.errors import MethodError
 from vitviz.heatmap import Heatmap
 from vitviz.interventions.masking import GREY, mask_patches, read_masked
@@ -72,6 +73,7 @@ class Curve:
         return float(np.trapezoid(self.values, self.shares))
 
 
+@checked
 def removal_order(heat: Heatmap) -> NDArray[np.intp]:
     """Indices of the patches, row by row, from most to least relevant: (patches,).
 
@@ -80,6 +82,7 @@ def removal_order(heat: Heatmap) -> NDArray[np.intp]:
     return np.argsort(-heat.values, axis=None, kind="stable")
 
 
+@checked
 def deletion(
     rec: Recording,
     heat: Heatmap,
@@ -118,6 +121,7 @@ def deletion(
     return _curve(rec, heat, "deletion", target, steps, progress)
 
 
+@checked
 def insertion(
     rec: Recording,
     heat: Heatmap,
@@ -141,6 +145,7 @@ def insertion(
     return _curve(rec, heat, "insertion", target, steps, progress)
 
 
+@checked
 def masked_input(rec: Recording, heat: Heatmap, share: float, change: Change) -> Tensor:
     """What the model is given at one point of a curve: normalised, (3, height, width).
 
@@ -164,6 +169,7 @@ def masked_input(rec: Recording, heat: Heatmap, share: float, change: Change) ->
     return mask_patches(rec, *_changes(rec, heat, counts, change))[0]
 
 
+@checked
 def perturbation(
     rec: Recording,
     heat: Heatmap,
@@ -219,6 +225,7 @@ def _still_predicted(rec: Recording, index: int) -> Callable[[Tensor], Tensor]:
     return lambda logits: logits.argmax(dim=-1) == index
 
 
+@checked
 def saco(
     rec: Recording,
     heat: Heatmap,
@@ -272,6 +279,7 @@ def saco(
     return float((weights * np.where(left[i] <= left[j], 1, -1)).sum() / total) if total else 0.0
 
 
+@checked
 def versus_random(
     rec: Recording, measure: Callable[[Heatmap], ArrayLike], seeds: int = MAPS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -291,6 +299,12 @@ def versus_random(
         >>> bool(deviation >= 0)
         True
     """
+    if seeds < 2:
+        raise MethodError(
+            "seeds_out_of_range",
+            "The number of random maps must be at least 2, not {seeds}.",
+            seeds=seeds,
+        )
     maps = (explain(rec, BASELINE, seed=seed) for seed in range(seeds))
     results = np.array([measure(heat) for heat in maps], np.float64)
     return results.mean(axis=0), results.std(axis=0, ddof=1)
@@ -341,9 +355,9 @@ def _changes(
 ) -> tuple[Tensor, Tensor]:
     """Which patches are hidden at each point of a curve, and what is seen instead."""
     changed = _top(rec, heat, counts)
-    if change == "deletion":
+    if isinstance(change, str) and change == "deletion":
         return changed, GREY
-    if change != "insertion":
+    if not isinstance(change, str) or change != "insertion":
         raise MethodError(
             "no_such_change",
             "There is no change “{change}”; choose deletion or insertion.",

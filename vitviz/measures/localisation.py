@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vitviz.arguments import checked
 from vitviz.errors import MethodError
 from vitviz.heatmap import Box, Heatmap
 from vitviz.pictures.overlay import on_photo
@@ -23,6 +24,7 @@ class Segmentation:
     mean_iou: float
 
 
+@checked
 def pointing_game(heat: Heatmap, box: Box) -> bool:
     """Whether the centre of the most relevant patch lies in a box, edges included.
 
@@ -39,6 +41,7 @@ def pointing_game(heat: Heatmap, box: Box) -> bool:
     return bool(heat.values.any() and left <= x <= right and top <= y <= bottom)
 
 
+@checked
 def energy_in_box(heat: Heatmap, box: Box) -> float:
     """Share of the map's sum that lies in a box, 0 to 1; 0 for a map of zeros.
 
@@ -57,6 +60,7 @@ def energy_in_box(heat: Heatmap, box: Box) -> float:
     return float(inside[1] @ values @ inside[0] / total) if total else 0.0
 
 
+@checked
 def segmentation(heat: Heatmap, mask: NDArray[np.bool_]) -> Segmentation:
     """How well a map separates an object from its background, in pixels of the photo.
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vitviz.errors import VitvizError
+from vitviz.errors import VitvizError, not_written
 from vitviz.measures.faithfulness import MAPS
 from vitviz.measures.metrics import METRICS
 from vitviz.methods.explain import METHODS
@@ -107,18 +107,11 @@ class Results:
         try:
             self._rewrite(file)
         except OSError as error:
-            raise VitvizError(
-                "file_not_written",
-                "{file} cannot be written: {reason}.",
-                file=file,
-                reason=error.strerror,
-            ) from error
+            raise not_written(file, error) from error
 
     def _read(self, file: Path) -> None:
         """Take up what an earlier run has measured."""
-        text = read_text(file)
-        whole = text[: text.rfind("\n") + 1]  # the last line may be cut off, even within a number
-        rows = csv.DictReader(io.StringIO(whole, newline=""))
+        rows = csv.DictReader(io.StringIO(read_text(file, whole_lines=True), newline=""))
         if rows.fieldnames and tuple(rows.fieldnames[: len(COLUMNS)]) != COLUMNS:
             raise VitvizError(
                 "results_of_other_version",
@@ -127,7 +120,7 @@ class Results:
                 file=file,
             )
         for row in rows:
-            if list(row) != self.columns or row["model"] != self.model:
+            if list(row) != self.columns or row["model"] not in (self.model, None):
                 raise VitvizError(
                     "results_of_others",
                     "{file} is of another model or of other metrics; give another file.",
@@ -137,7 +130,7 @@ class Results:
             if list(row.values())[: len(COLUMNS)] == self._identity(key, method):
                 values = {metric: float(row[metric]) for metric in self.metrics}
                 self.rows[key, method] = values
-            else:
+            elif None not in row.values():  # one that is cut off within a name of several lines
                 self.others.append(list(row.values()))
 
     def _rewrite(self, file: Path) -> None:
@@ -162,8 +155,11 @@ class Results:
         """Keep one row, at once."""
         self.rows[key, method] = values
         if self.file:
-            with self.file.open("a", newline="", encoding="utf-8") as lines:
-                csv.writer(lines).writerow(self._line(key, method))
+            try:
+                with self.file.open("a", newline="", encoding="utf-8") as lines:
+                    csv.writer(lines).writerow(self._line(key, method))
+            except OSError as error:
+                raise not_written(self.file, error) from error
 
     def fail(self, photo: str, method: str, error: VitvizError) -> None:
         """Remember what could not be measured, and why."""
@@ -175,14 +171,21 @@ class Results:
         if self.file:
             made_of = {"model": self.model, "weights": self.weights, "settings": self.settings}
             text = json.dumps({**made_of, **asdict(evaluation)}, indent=2)
-            self.file.with_suffix(".json").write_text(text, encoding="utf-8")
+            summary = self.file.with_suffix(".json")
+            try:
+                summary.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise not_written(summary, error) from error
         return evaluation
 
 
-def read_text(file: Path) -> str:
+def read_text(file: Path, *, whole_lines: bool = False) -> str:
+    """A file's text; of `whole_lines`, without a last one that does not end: it may be cut off,
+    even within a number or a letter."""
     try:
-        return file.read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
+        data = file.read_bytes()
+        return (data[: data.rfind(b"\n") + 1] if whole_lines else data).decode()
+    except (OSError, ValueError) as error:  # ValueError: other bytes, an impossible path
         raise VitvizError(
             "csv_not_read", "{file} cannot be read as CSV; check the path and the file.", file=file
         ) from error

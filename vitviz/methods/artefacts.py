@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vitviz.arguments import checked
 from vitviz.errors import MethodError, Phrase
 from vitviz.recording.recording import Recording, sum_rows
 
@@ -20,6 +21,7 @@ SMALLEST_DEVIATION = 0.05  # of the median: patches of a plain photo differ by r
 ABSORBED = 10.0  # times an equal share of the attention
 
 
+@checked
 def artefact_patches(rec: Recording) -> Tensor:
     """Which patches are artefacts: boolean (rows, cols).
 
@@ -64,6 +66,7 @@ def outlying(lengths: Tensor) -> Tensor:
     return lengths > median + DEVIATIONS * torch.maximum(deviation, SMALLEST_DEVIATION * median)
 
 
+@checked
 def attention_received(rec: Recording, layer: int) -> Tensor:
     """Attention each token gets from the others in a layer: (tokens,); 1 is an equal share.
 

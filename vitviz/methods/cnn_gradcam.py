@@ -5,14 +5,17 @@ from __future__ import annotations
 import torch
 from PIL import Image
 
+from vitviz.arguments import checked
 from vitviz.errors import MethodError, ModelError
 from vitviz.heatmap import Fingerprint, Heatmap
 from vitviz.models.transform import input_box
 from vitviz.models.vit import Vit
+from vitviz.recording.predictions import require_rgb
 
 __all__ = ["cnn_gradcam"]
 
 
+@checked
 def cnn_gradcam(vit: Vit, photo: Image.Image, target: int | None = None) -> Heatmap:
     """(Σ_c w_c A_c)⁺, where w_c is the mean over all places of ∂s/∂A_c: (rows, cols).
 
@@ -34,6 +37,7 @@ def cnn_gradcam(vit: Vit, photo: Image.Image, target: int | None = None) -> Heat
         >>> cnn_gradcam(cnn, photo).values.ndim
         2
     """
+    require_rgb(photo)
     anatomy = vit.anatomy
     vit.require_eval()
     with torch.inference_mode(False), torch.enable_grad():

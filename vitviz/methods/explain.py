@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vitviz import methods
+from vitviz.arguments import checked
 from vitviz.errors import MethodError, Phrase
 from vitviz.heatmap import Heatmap
 from vitviz.methods.gradients import Score
@@ -34,6 +35,7 @@ METHODS = {method.id: method for method in _methods()}
 BASELINE = next(method.id for method in METHODS.values() if method.baseline)
 
 
+@checked
 def explain(
     rec: Recording,
     method: str,
@@ -42,7 +44,7 @@ def explain(
     *,
     versus: int | None = None,
     progress: Progress | None = None,
-    **options: Any,
+    **options: str | float | bool | None,
 ) -> Heatmap:
     """Explain one recorded forward pass.
 
@@ -57,6 +59,7 @@ def explain(
         options: of the method, see `METHODS[method].options`.
 
     Raises:
+        VitvizError: for an argument of another kind.
         MethodError: for an unknown method or option, a value out of range, a query, target or
             versus where the method has none, a method that does not apply to this model, or values
             that are not finite.
@@ -78,11 +81,11 @@ def explain(
     chosen = METHODS[method]
     if chosen.plain_only:
         rec.require_plain(chosen.title)
-    options = chosen.check(rec, options)
+    complete = chosen.check(rec, options)
     given: dict[str, Any] = {}
     if chosen.has_query:
         given["query"] = query
-    elif query != "cls":
+    elif not (isinstance(query, str) and query == "cls"):
         raise MethodError(
             "no_query",
             "{method} does not start from a patch; leave the query at “cls”.",
@@ -98,15 +101,15 @@ def explain(
         )
     if chosen.slow:
         given["progress"] = progress or (lambda _: None)
-    values = chosen.function(rec, **given, **options)
-    patches = rec.patches(values, options.get("layer")).numpy().astype(np.float32)
+    values = chosen.function(rec, **given, **complete)
+    patches = rec.patches(values, complete.get("layer")).numpy().astype(np.float32)
     if not np.isfinite(patches).all():
         raise MethodError(
             "map_not_finite",
             "{method} gives numbers that are not finite here; choose another method.",
             method=chosen.title,
         )
-    made = made_from(rec, method, options, given.get("query"), given.get("score"))
+    made = made_from(rec, method, complete, given.get("query"), given.get("score"))
     return Heatmap(patches, rec.box, method, made, rec.photo)
 
 

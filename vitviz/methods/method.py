@@ -103,8 +103,8 @@ class ChoiceOption:
 
     def check(self, rec: Recording, value: Any) -> str:
         del rec
-        if value in self.choices:
-            return str(value)
+        if isinstance(value, str) and value in self.choices:
+            return value
         raise MethodError(
             "no_such_choice",
             "{option} must be {choices}, not {value!r}.",

@@ -13,6 +13,8 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
+from vitviz.arguments import check_fields
+
 __all__ = ["Grid", "Logits", "Tokens", "adapted", "is_timms", "tokens_of"]
 
 Grid = tuple[int, int]
@@ -36,6 +38,9 @@ class Tokens:
     grid: Callable[[Grid], Grid]
     num_prefix_tokens: int = 1
     has_class_token: bool = True
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class Logits(nn.Module):

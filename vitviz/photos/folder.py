@@ -13,7 +13,7 @@ from vitviz.errors import ImageError, Phrase, VitvizError
 from vitviz.photos.load import SUFFIXES, load_image
 from vitviz.progress import Progress
 
-__all__ = ["LEAST", "Opened", "PhotoFolder", "Skipped", "read_folder"]
+__all__ = ["LEAST", "Opened", "PhotoFolder", "Skipped", "read_folder", "writable"]
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class PhotoFolder:
 
     def name(self, file: Path) -> str:
         """A photo's path below the folder, in characters that can be written."""
-        return _writable(file.relative_to(self.folder).as_posix())
+        return writable(file.relative_to(self.folder).as_posix())
 
     def without(self, broken: dict[Path, str]) -> PhotoFolder:
         """The same without files that cannot be used, by path, with the reason.
@@ -84,7 +84,11 @@ def read_folder(folder: str | Path) -> PhotoFolder:
             two photos.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError:  # such as a name that is too long
+        is_folder = False
+    if not is_folder:
         raise VitvizError(
             "not_a_folder",
             "{folder} is not a folder; give one with a sub-folder for each class.",
@@ -102,12 +106,12 @@ def read_folder(folder: str | Path) -> PhotoFolder:
             "one_class_folder",
             "{folder} has only one class, “{label}”; a classifier needs at least two sub-folders.",
             folder=folder,
-            label=_writable(classes[0].name),
+            label=writable(classes[0].name),
         )
     photos = [_photos(sub_folder) for sub_folder in classes]
     found = PhotoFolder(
         folder,
-        tuple(_writable(sub_folder.name) for sub_folder in classes),
+        tuple(writable(sub_folder.name) for sub_folder in classes),
         tuple(file for files in photos for file in files),
         tuple(index for index, files in enumerate(photos) for _ in files),
     )
@@ -140,7 +144,7 @@ def _check(found: PhotoFolder) -> None:
             )
 
 
-def _writable(name: str) -> str:
+def writable(name: str) -> str:
     """A file's name in valid Unicode; bytes that are none become question marks."""
     return name.encode(errors="replace").decode()
 

@@ -8,12 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError, features
+from PIL import ExifTags, Image, UnidentifiedImageError, features
+from PIL.GifImagePlugin import GifImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from vitviz.arguments import checked
 from vitviz.errors import ImageError
+from vitviz.photos.colours import Space, space_of, to_srgb
+from vitviz.photos.depth import STRETCHED, eight_bits
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "MIN_SIDE", "SUFFIXES", "load_image", "too_large"]
 
@@ -38,19 +40,31 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-EIGHT_OF_SIXTEEN_BITS = np.rint(np.arange(2**16) / 257).astype(np.uint8)
-PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # a colour profile's kind of colours
 
 Source = str | Path | bytes | bytearray | memoryview | BinaryIO
+Box = tuple[int, int, int, int]
 
 HEIC = (b"ftyphei", b"ftyphev", b"ftypmif", b"ftypmsf")  # how such a file begins, from its byte 4
+BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*")
+END_OF_JPEG = b"\xff\xd9"
+BITS = [b"\xaa", b"\x55", b"\xcc", b"\x99", b"\x33", b"\x6d\xb6\xdb", b"\xe3\x8e\x38", b"\xb4"]
+MORE = [  # bits of several kinds, also behind the restart that may be due
+    200 * bits + bytes([0xFF, marker]) + 200 * bits
+    for bits, marker in zip(BITS, range(0xD0, 0xD8), strict=True)
+]
 
 
+@checked
 def load_image(source: Source) -> Image.Image:
     """Open a photo as an upright RGB image, without metadata.
 
-    EXIF orientation is applied, an embedded colour profile is converted to sRGB, transparency is
-    laid over white, 16-bit grey is scaled to 8 bits, an animation gives its first frame.
+    EXIF orientation is applied, colours are converted to sRGB as the file means them, HDR's light
+    is rolled off to white, transparency is laid over white, 16-bit grey is scaled to 8 bits, an
+    animation gives its first frame.
+
+    Grey of 16 bits that uses less than a quarter of them, such as 12-bit values, and numbers
+    without an agreed range are stretched; then `info["stretched"]` holds what is shown as black and
+    as white.
 
     Args:
         source: path, the file's bytes, or a binary file object, read from where it stands.
@@ -68,10 +82,14 @@ def load_image(source: Source) -> Image.Image:
         image = _open(data)
         _check_size(image)
         _scale_transparent_colour(image)
-        return _to_rgb(_upright(image))
+        space, frame = space_of(image, data), _first_frame(image, data)
+        image = _outside_transparent(_decoded(image, data), frame)
+        return _to_rgb(_upright(image), space)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
+        if data.startswith(BEGINNINGS) or data[8:12] == b"WEBP":
+            raise _broken() from error
         raise ImageError(
             "not_an_image",
             "This is not an image that can be opened here; use JPEG, PNG, WebP, "
@@ -80,9 +98,7 @@ def load_image(source: Source) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels() from error
     except Exception as error:  # decoders raise almost anything, from struct.error to RuntimeError
-        raise ImageError(
-            "broken_image", "The image is broken or cut off; save or send it again."
-        ) from error
+        raise _broken() from error
 
 
 def too_large() -> ImageError:
@@ -100,6 +116,10 @@ def _too_many_pixels() -> ImageError:
         "The image has more than {count} megapixels; save a smaller copy.",
         count=MAX_PIXELS // 10**6,
     )
+
+
+def _broken() -> ImageError:
+    return ImageError("broken_image", "The image is broken or cut off; save or send it again.")
 
 
 def _open_as_text() -> ImageError:
@@ -186,10 +206,53 @@ def _scale_transparent_colour(image: Image.Image) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in colour)
 
 
+def _decoded(image: Image.Image, data: bytes) -> Image.Image:
+    """With its pixels. A JPEG may lack its end marker, if nothing else is missing."""
+    try:
+        image.load()
+    except OSError:
+        if image.format not in ("JPEG", "MPO"):
+            raise
+        if (whole := _ended(data)) is None:
+            raise
+        return whole
+    return image
+
+
+def _ended(data: bytes) -> Image.Image | None:
+    """A JPEG with an end marker added; None if pixels are missing. What follows a whole picture
+    changes nothing, and in a cut one it becomes pixels."""
+    whole = _open(data + END_OF_JPEG)
+    stuffed = data + b"\0" * data.endswith(b"\xff")
+    same = (_open(stuffed + more + END_OF_JPEG).tobytes() == whole.tobytes() for more in MORE)
+    return whole if all(same) else None
+
+
+def _first_frame(image: Image.Image, data: bytes) -> Box | None:
+    """Where an animation's first frame lies, (x0, y0, x1, y1), before it is decoded."""
+    if isinstance(image, GifImageFile) and image.tile:
+        return image.tile[0].extents
+    if image.format == "WEBP" and (place := data.find(b"ANMF")) >= 0:
+        left, top, width, height = (
+            int.from_bytes(data[at : at + 3], "little") for at in range(place + 8, place + 20, 3)
+        )
+        return 2 * left, 2 * top, 2 * left + width + 1, 2 * top + height + 1
+    return None
+
+
+def _outside_transparent(image: Image.Image, frame: Box | None) -> Image.Image:
+    """Where the first frame does not fill the canvas, there is nothing."""
+    if frame in (None, (0, 0, *image.size)):
+        return image
+    filled = Image.new("RGBA", image.size)
+    filled.paste(image.convert("RGBA").crop(frame), frame)
+    filled.info = image.info
+    return filled
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """Turned as EXIF says. `ImageOps.exif_transpose` also rewrites the EXIF data and so fails on
-    photos whose other tags are damaged."""
-    image.load()  # before EXIF is read: TIFF and HEIC turn themselves and then say so
+    photos whose other tags are damaged. TIFF and HEIC, once decoded, have turned themselves."""
     try:
         turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # unreadable EXIF does not spoil the picture
@@ -197,62 +260,16 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, space: Space) -> Image.Image:
     """8-bit sRGB of any mode, over white where it is transparent."""
-    image = _eight_bits(image)
+    image = eight_bits(image)
+    stretched = image.info.get(STRETCHED)
     if not image.has_transparency_data:
-        rgb = _to_srgb(image)
+        rgb = to_srgb(image, space)
     else:
         image = image.convert("LA" if Image.getmodebase(image.mode) == "L" else "RGBA")
         white = Image.new("RGB", image.size, "white")
-        rgb = Image.composite(_to_srgb(image), white, image.getchannel("A"))
-    rgb.info.clear()  # saved with the picture, its profile and orientation would apply once more
+        rgb = Image.composite(to_srgb(image, space), white, image.getchannel("A"))
+    # Saved with the picture, its profile and orientation would apply once more.
+    rgb.info = {} if stretched is None else {STRETCHED: stretched}
     return rgb
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits, or of numbers without a range, in 8; Pillow's own conversion saturates."""
-    if image.mode in ("I", "F"):
-        return Image.fromarray(_stretched(np.array(image, np.float64)))
-    if not image.mode.startswith("I;16"):
-        return image
-    values = np.asarray(image, np.uint16)
-    grey = Image.fromarray(EIGHT_OF_SIXTEEN_BITS[values])
-    if "transparency" in image.info:
-        grey.putalpha(Image.fromarray(values != image.info["transparency"]).convert("L"))
-    if "icc_profile" in image.info:
-        grey.info["icc_profile"] = image.info["icc_profile"]
-    return grey
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """RGB of any 8-bit mode, its colours as an embedded profile means them.
-
-    A profile that is damaged, or of another kind of colours, is ignored.
-    """
-    if data := image.info.get("icc_profile"):
-        base = "CMYK" if image.mode == "CMYK" else Image.getmodebase(image.mode)
-        with suppress(OSError, ImageCms.PyCMSError):
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-            mode = PROFILE_MODES.get(profile.profile.xcolor_space)
-            if mode in (base, "RGB"):
-                srgb = ImageCms.createProfile("sRGB")
-                colours = image.convert(mode)
-                converted = ImageCms.profileToProfile(colours, profile, srgb, outputMode="RGB")
-                assert converted is not None
-                return converted
-    return image.convert("RGB")
-
-
-def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Numbers without an agreed range, from their smallest to their largest as 0 to 255; works in
-    place. NaN becomes 0."""
-    finite = np.isfinite(values)
-    if not finite.any():
-        return np.zeros(values.shape, np.uint8)
-    low = values.min(where=finite, initial=np.inf)
-    high = values.max(where=finite, initial=-np.inf)
-    np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
-    values -= low
-    values *= 255 / ((high - low) or 1.0)
-    return np.rint(values, out=values).astype(np.uint8)

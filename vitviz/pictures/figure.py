@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from PIL import Image, ImageOps
 
+from vitviz.arguments import checked
 from vitviz.heatmap import Heatmap
 from vitviz.pictures.overlay import overlay
 
@@ -22,6 +23,7 @@ PANEL = 1.3  # inches
 PIXELS = 256  # of a panel's longer side
 
 
+@checked
 def grid_figure(
     photo: Image.Image,
     maps: Sequence[Sequence[Heatmap]],

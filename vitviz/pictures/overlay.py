@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from vitviz.arguments import checked
 from vitviz.errors import VitvizError, VitvizWarning
 from vitviz.heatmap import Heatmap
 
@@ -25,6 +26,7 @@ OTHER_PHOTO = (
 )
 
 
+@checked
 def overlay(
     photo: Image.Image,
     heat: Heatmap,
@@ -60,12 +62,18 @@ def overlay(
         raise VitvizError(
             "alpha_out_of_range", "alpha must be from 0 to 1, not {alpha}.", alpha=alpha
         )
+    if scale is not None and not np.isfinite(scale).all():
+        raise VitvizError(
+            "scale_not_finite",
+            "The scale is a lowest and a highest value, not {scale}.",
+            scale=scale,
+        )
     if heat.notice:
         warnings.warn(str(heat.notice), VitvizWarning, stacklevel=2)
     if heat.photo and not heat.photo.fits(photo):
         warnings.warn(OTHER_PHOTO, VitvizWarning, stacklevel=2)
     values, (x0, y0, x1, y1) = on_photo(heat, photo.size, smooth=smooth)
-    colours = colorize(values, colormap, scale or heat.range)
+    colours = colorize(values, colormap, heat.range if scale is None else scale)
     result = photo.convert("RGB")
     under = result.crop((x0, y0, x1, y1))
     result.paste(Image.blend(under, Image.fromarray(colours), alpha), (x0, y0))
@@ -91,6 +99,15 @@ def on_photo(
     # Padding can reach beyond the photo.
     x0, x1 = max(0, math.ceil(left - 0.5)), min(width, math.ceil(right - 0.5))
     y0, y1 = max(0, math.ceil(top - 0.5)), min(height, math.ceil(bottom - 0.5))
+    if x0 >= x1 or y0 >= y1:
+        raise VitvizError(
+            "map_off_photo",
+            "The heatmap covers {box} and the photo is {width} × {height} px; give the photo that "
+            "was recorded.",
+            box=tuple(map(round, heat.box)),
+            width=width,
+            height=height,
+        )
     rows, cols = heat.values.shape
     x_scale, y_scale = cols / (right - left), rows / (bottom - top)
     source = (  # the same pixels in patch units
@@ -121,12 +138,14 @@ def colorize(
     return rgba[..., :3]
 
 
+@checked
 def shared_scale(maps: Iterable[Heatmap]) -> tuple[float, float]:
     """One scale for maps that are compared: from 0 to the value that 99.5 % of all patches do
     not exceed. The few above it have the last colour; a single one would leave the rest dark."""
     return 0.0, float(np.quantile(np.concatenate([heat.values.ravel() for heat in maps]), 0.995))
 
 
+@checked
 def mark_patch(picture: Image.Image, heat: Heatmap, patch: tuple[int, int]) -> Image.Image:
     """The picture with an outline around one patch, (row, col)."""
     left, top, right, bottom = heat.box

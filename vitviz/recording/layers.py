@@ -10,6 +10,7 @@ import torch
 from vitviz.errors import ModelError, Phrase
 from vitviz.models.libraries import Tokens
 from vitviz.models.vit import Vit
+from vitviz.recording.causes import cause_of
 from vitviz.recording.find import NO_PLACES, find_layouts
 from vitviz.recording.layout import Call, Layout
 from vitviz.recording.places import in_place
@@ -80,7 +81,7 @@ def _plain(recorder: Recorder, declared: Tokens, size: tuple[int, int]) -> Layer
 def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     """The calls whose queries and keys can be placed, by asking the model once for this size."""
     if not recorder.calls and not recorder.altered:
-        raise ModelError(
+        raise cause_of(vit, recorder, (), size) or ModelError(
             "no_attention",
             "{model} has no attention map: like a convolutional network, it holds no attention "
             "from token to token; choose a Vision Transformer, or use predict and cnn_gradcam.",
@@ -101,7 +102,7 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     attending = [*names, *_altered(recorder)]
     left_out = tuple(dict.fromkeys(name for name in attending if name not in seen))
     if not any(layout.kind != "channel" for _, layout in shown):
-        raise ModelError(
+        raise cause_of(vit, recorder, layouts, size) or ModelError(
             "attention_not_shown",
             "The attention of {model} is no map from token to token whose places are "
             "known, so it cannot be shown on the photo; choose another Vision "

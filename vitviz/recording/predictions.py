@@ -8,12 +8,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vitviz.arguments import checked
+from vitviz.errors import ImageError
 from vitviz.models.labels import check_number
 from vitviz.models.outputs import Outputs, found_outputs
 from vitviz.models.vit import Vit
 from vitviz.recording.recorder import Recorder
 
-__all__ = ["Prediction", "predict", "rank_classes", "read_outputs"]
+__all__ = ["Prediction", "predict", "rank_classes", "read_outputs", "require_rgb"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,19 @@ def read_outputs(vit: Vit, numbers: Tensor, recorder: Recorder) -> tuple[Tensor,
     return numbers[0], Outputs(meaning, seen.applied and seen.meaning == meaning)
 
 
+def require_rgb(photo: Image.Image) -> None:
+    """ImageError if a photo is not RGB, as `load_image` makes it, or has no pixels."""
+    if photo.mode != "RGB":
+        raise ImageError(
+            "photo_not_rgb",
+            "The photo is {mode}, not RGB; open it with vitviz.load_image.",
+            mode=photo.mode,
+        )
+    if not all(photo.size):
+        raise ImageError("photo_empty", "The photo has no pixels; give another one.")
+
+
+@checked
 @torch.no_grad()
 def predict(vit: Vit, photo: Image.Image) -> list[Prediction]:
     """Every class, most probable first, without a recording: of models without attention too.
@@ -101,6 +116,7 @@ def predict(vit: Vit, photo: Image.Image) -> list[Prediction]:
         >>> predict(vit, photo)[0].label == rec.predictions[0].label
         True
     """
+    require_rgb(photo)
     pixels = vit.transform(photo)[None].to(vit.anatomy.float_type)
     with Recorder(vit.module) as recorder:
         found = vit.run(pixels)

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vitviz.arguments import checked
 from vitviz.errors import MethodError, Phrase, VitvizError
 from vitviz.heatmap import Box, Fingerprint
 from vitviz.memo import Memo
@@ -154,6 +155,7 @@ class Recording:
         """
         return self.attention_rows(layer, slice(None))
 
+    @checked
     def attention_rows(self, layer: int, rows: slice) -> Tensor:
         """The same for some query tokens only, (heads, rows, tokens)."""
         call = self._layer(layer)
@@ -198,14 +200,14 @@ class Recording:
                 model=self.vit.name,
             )
         weights = torch.zeros(len(layout.queries))
-        if query == "cls" and layout.prefix and has_own:
+        if _is_cls(query) and layout.prefix and has_own:
             weights[0] = 1.0
-        elif query == "cls":
+        elif _is_cls(query):
             looking = layout.queries >= 0
             looking[: layout.prefix] = False
             weights[looking] = 1.0 / int(looking.sum())
         else:
-            row, col = self.cell(query, layout.grid)
+            row, col = self.cell(query, layout.grid)  # type: ignore[arg-type]
             weights[layout.prefix + row * layout.grid[1] + col] = 1.0
         if (layout.queries[weights > 0] < 0).all():
             raise MethodError(
@@ -242,7 +244,7 @@ class Recording:
         """
         rows, cols = self.grid
         weights = torch.zeros(self.num_tokens)
-        if query == "cls":
+        if _is_cls(query):
             if self.has_class_token:
                 weights[0] = 1.0
             elif self.pool is not None:
@@ -275,7 +277,7 @@ class Recording:
         The two differ in a model that has a class token and yet classifies the average of its
         patches (BEiT, fine-tuned MAE): its class token's last row has no say in any class.
         """
-        if query != "cls" or self.vit.anatomy.pooling != "avg":
+        if not _is_cls(query) or self.vit.anatomy.pooling != "avg":
             return self.query_weights(query)
         weights = torch.zeros(self.num_tokens)
         weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])
@@ -304,7 +306,7 @@ class Recording:
             )
 
     def _layer(self, layer: int) -> Call:
-        if not -self.num_layers <= layer < self.num_layers:
+        if not (isinstance(layer, Integral) and -self.num_layers <= layer < self.num_layers):
             raise VitvizError(
                 "no_such_layer",
                 "There is no layer {layer}; this model's layers are 0 to {last}.",
@@ -312,6 +314,11 @@ class Recording:
                 last=self.num_layers - 1,
             )
         return self.layers[layer]
+
+
+def _is_cls(query: object) -> bool:
+    """Whether it is "cls"; an array would answer for each of its elements."""
+    return isinstance(query, str) and query == "cls"
 
 
 def sum_rows(weights: Tensor, rows_of: Callable[[slice], Tensor]) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitviz.errors import VitvizError
+from vitviz.errors import VitvizError, not_written
 from vitviz.progress import Progress
 from vitviz.training.plan import steps_an_epoch
 from vitviz.training.trained_part import Inputs, predict
@@ -144,9 +144,15 @@ def _save(history: History, training: Training, file: Path, fingerprint: str) ->
         "seconds": history.seconds,
     }
     complete = file.with_suffix(".part")  # an interruption while writing leaves the last state
-    with complete.open("wb") as written:
-        torch.save(state, written)
-    complete.replace(file)
+    try:
+        with complete.open("wb") as written:
+            torch.save(state, written)
+        complete.replace(file)
+    except (OSError, RuntimeError) as error:  # torch hides what the disk said behind its own
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        raise not_written(file, cause) from error
 
 
 def _go_on(training: Training, file: Path, fingerprint: str) -> History:

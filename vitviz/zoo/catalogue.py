@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +15,8 @@ from huggingface_hub import constants
 from timm.models import is_model_pretrained
 
 from vitviz.errors import ModelError, Phrase, did_you_mean
-from vitviz.zoo.checkpoint import config_of, is_model, written
+from vitviz.photos.folder import writable
+from vitviz.zoo.checkpoint import config_of, fault_of, is_model, not_a_model, written
 from vitviz.zoo.hub import cached_weights
 from vitviz.zoo.settings import own_models
 from vitviz.zoo.weights import count_parameters
@@ -24,6 +27,7 @@ __all__ = [
     "CURATED",
     "MODELS_DIR",
     "Offer",
+    "broken_models",
     "bundled_models",
     "count",
     "model_folders",
@@ -160,8 +164,9 @@ def search(text: str) -> list[str]:
 
 
 def offer(name: str) -> Offer:
-    """What is known of the model of this name: a folder in one of the models folders, or a
-    pretrained model of timm. A former name of a model finds it. Nothing that comes from a visitor is taken for a path or an address.
+    """What is known of the model of this name: a folder in one of the models folders, which its
+    former name finds too, or a pretrained model of timm. Nothing that comes from a visitor is taken
+    for a path or an address.
 
     Raises:
         ModelError: if there is none, naming those that are spelled alike.
@@ -170,8 +175,11 @@ def offer(name: str) -> Offer:
     if folder := model_folders().get(name):
         config = config_of(folder)
         licence = (config.get("pretrained_cfg") or config).get("license")
+        licence = licence if isinstance(licence, str) else None
         version = written(folder)
         return Offer(name, "", _counted(folder, version), licence, True, folder, version)
+    if fault := broken_models().get(name):
+        raise not_a_model(name, fault)
     if not (is_model_pretrained(name) if "." in name else timm.is_model(name)):
         raise ModelError(
             "no_such_model",
@@ -194,15 +202,36 @@ def count(name: str) -> int:
 
 def model_folders() -> dict[str, Path]:
     """Every folder that holds a model, by its name, the bundled one first; read anew each time, so
-    that a folder that is added appears at once."""
+    that a folder that is added appears at once. Broken ones are left out, see `broken_models`."""
     found = {
         folder.name: folder
-        for place in (own_models(), MODELS_DIR)
-        if place.is_dir()
-        for folder in sorted(place.iterdir(), reverse=True)
-        if not folder.name.startswith(".") and is_model(folder)
+        for folder in _folders()
+        if is_model(folder) and _fault(folder, written(folder)) is None
     }
     return dict(sorted(found.items(), key=lambda item: (item[0] != BUNDLED, item[0])))
+
+
+def broken_models() -> dict[str, Phrase]:
+    """Folders among the models that are none for a reason, by name."""
+    found = ((folder.name, _fault(folder, written(folder))) for folder in _folders())
+    return {writable(name): fault for name, fault in sorted(found) if fault is not None}
+
+
+def _folders() -> Iterator[Path]:
+    """What lies in the folders of models, one's own before Vitviz's own."""
+    for place in (own_models(), MODELS_DIR):
+        with suppress(OSError):  # it is not there, or may not be read
+            for folder in sorted(place.iterdir(), reverse=True):
+                if not folder.name.startswith("."):
+                    yield folder
+
+
+@cache
+def _fault(folder: Path, _: str) -> Phrase | None:
+    """Asked again when the folder has changed."""
+    if writable(folder.name) != folder.name:
+        return Phrase("folder_name_no_text", "its name is no text; rename it.")
+    return fault_of(folder)
 
 
 def _cached_names() -> list[str]:

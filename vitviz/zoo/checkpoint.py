@@ -8,12 +8,20 @@ from typing import Any
 
 import timm
 
-from vitviz.errors import ModelError
+from vitviz.errors import ModelError, Phrase
 from vitviz.models.vit import Vit, create_pretrained, from_module
 from vitviz.zoo import foreign
 from vitviz.zoo.weights import labels_beside, reading, shapes_of, weight_files
 
-__all__ = ["config_of", "is_model", "load_file", "load_folder", "written"]
+__all__ = [
+    "config_of",
+    "fault_of",
+    "is_model",
+    "load_file",
+    "load_folder",
+    "not_a_model",
+    "written",
+]
 
 CONFIG = "config.json"
 
@@ -38,9 +46,40 @@ def config_of(folder: Path) -> dict[str, Any]:
     """What the config of a model's folder says; nothing if it cannot be read."""
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # the last: one list in another, thousands deep
         return {}
     return config if isinstance(config, dict) else {}
+
+
+def fault_of(folder: Path) -> Phrase | None:
+    """Why a folder that has a config is no model; None if it may be one, or has no config. Nothing
+    but the config is read, and no pipe is opened."""
+    try:
+        if not (folder / CONFIG).exists():
+            return None
+        if not (folder / CONFIG).is_file():
+            return Phrase("config_no_file", "its config.json is no ordinary file.")
+        if not weight_files(folder):
+            return Phrase("no_weights_beside", "it holds no file of weights.")
+    except OSError as error:
+        return Phrase("folder_not_read", "it cannot be read: {reason}.", reason=error.strerror)
+    if not (config := config_of(folder)):
+        return Phrase("config_not_read", "its config.json is no table of settings in JSON.")
+    if not isinstance(config.get("pretrained_cfg"), dict | None):
+        return Phrase("pretrained_cfg_no_table", "pretrained_cfg in its config.json is no table.")
+    if not isinstance(config.get("architecture", config.get("model_type")), str):
+        return Phrase("no_architecture_named", "its config.json names no architecture.")
+    return None
+
+
+def not_a_model(name: str, fault: Phrase) -> ModelError:
+    """The error for a folder with a fault."""
+    return ModelError(
+        "model_not_loaded",
+        "The model {model} cannot be loaded: {reason}",
+        model=name,
+        reason=fault,
+    )
 
 
 def load_folder(folder: Path) -> Vit:
@@ -59,6 +98,8 @@ def load_folder(folder: Path) -> Vit:
             "bare weights, name the file and its architecture.",
             folder=folder,
         )
+    if fault := fault_of(folder):
+        raise not_a_model(folder.name, fault)
     with reading(folder):
         config = config_of(folder)
         if "model_type" in config and "architecture" not in config:

@@ -6,8 +6,10 @@ import tempfile
 from pathlib import Path
 
 import timm
+from safetensors import SafetensorError
 from timm.models import save_for_hf
 
+from vitviz.arguments import checked
 from vitviz.errors import ModelError, ModelUnavailable
 from vitviz.models.vit import Vit, create_pretrained, from_module
 from vitviz.progress import Progress
@@ -31,6 +33,7 @@ __all__ = [
 WIDEST_EMBEDDING = 2048  # of timm's models; a classifier whose labels nobody knows is wider
 
 
+@checked
 def load_model(
     name: str | Path | None = None,
     architecture: str | None = None,
@@ -122,12 +125,12 @@ def save_pretrained(name: str, folder: Path, progress: Progress | None = None) -
             unfinished = Path(cache_folder) / "model"
             save_for_hf(vit.module, unfinished, safe_serialization=True)
             unfinished.rename(made)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise ModelError(
             "file_not_written",
             "{file} cannot be written: {reason}.",
             file=made,
-            reason=error.strerror or error,
+            reason=getattr(error, "strerror", None) or error,
         ) from error
     return made
 

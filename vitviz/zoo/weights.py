@@ -30,7 +30,7 @@ SHOWN = 3  # differing keys in a message
 
 def weight_files(folder: Path) -> list[Path]:
     """A folder's files of weights: all of the first kind that it holds."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in KINDS)
+    files = sorted(path for path in folder.iterdir() if path.suffix in KINDS and path.is_file())
     first = min((KINDS.index(path.suffix) for path in files), default=None)
     return [path for path in files if KINDS.index(path.suffix) == first]
 

@@ -13,7 +13,7 @@ from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import ENGLISH, entry, explained, language, language_switch, t
 from vitviz.ui.visit.shelf import check_size
 from vitviz.ui.visit.state import visit
-from vitviz.zoo.catalogue import BUNDLED, Offer, count, offer, offers, search
+from vitviz.zoo.catalogue import BUNDLED, Offer, broken_models, count, offer, offers, search
 from vitviz.zoo.load import fetch
 from vitviz.zoo.settings import allow_downloads
 
@@ -69,6 +69,8 @@ def model_list(current: str) -> None:
     if not text.strip():
         st.caption(t("models.about"))
         found = offers()
+        for name, fault in broken_models().items():
+            st.caption(t("models.broken", name=as_code(name), reason=explained(fault)))
     else:
         names = search(text)
         found = [offer(name) for name in names[:MOST_FOUND]]

@@ -12,6 +12,7 @@ from PIL import Image
 from urllib3.util import parse_url
 
 from vitviz.errors import ImageError
+from vitviz.photos.depth import STRETCHED
 from vitviz.photos.load import MAX_BYTES, load_image, too_large
 from vitviz.photos.samples import samples
 from vitviz.photos.web import fetch_image
@@ -57,7 +58,8 @@ def _photo(
     """The photo in a file, and what was decoded for its thumbnail."""
     decoded = load_image(data)
     key = hashlib.sha256(data).hexdigest()
-    return Photo(key, data, name, alt, thumbnail(decoded, THUMB), classes), decoded
+    thumb, stretched = thumbnail(decoded, THUMB), decoded.info.get(STRETCHED)
+    return Photo(key, data, name, alt, thumb, classes, stretched), decoded
 
 
 def choose_photo() -> Photo:
@@ -86,6 +88,9 @@ def choose_photo() -> Photo:
         name, error = refused
         st.error(f"{as_code(name)}: {explained(error)}", icon=":material/broken_image:")
     if own and chosen == OWN:
+        if own.stretched:
+            low, high = own.stretched
+            st.caption(t("photo.stretched", low=f"{low:.6g}", high=f"{high:.6g}"))
         return replace(own, alt=t("photo.yours_alt"))
     return offered[chosen][1]
 

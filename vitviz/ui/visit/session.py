@@ -34,6 +34,7 @@ class Photo:
         alt: a description for those who do not see it.
         thumb: a thumbnail as a data address.
         classes: of a sample, ImageNet's classes that fit; None where nobody says.
+        stretched: the file's numbers shown as black and white, where they are not its range.
     """
 
     key: str
@@ -42,6 +43,7 @@ class Photo:
     alt: str
     thumb: str
     classes: tuple[str, ...] | None = None
+    stretched: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)

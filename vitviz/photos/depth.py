@@ -1,0 +1,80 @@
+"""Grey of more than eight bits, or of numbers without an agreed range, in eight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vitviz.errors import ImageError
+
+__all__ = ["STRETCHED", "eight_bits"]
+
+STRETCHED = "stretched"
+"""In a picture's `info`: the numbers shown as black and white, where they are not the file's own
+smallest and largest."""
+
+EIGHT_OF_SIXTEEN_BITS = np.rint(np.arange(2**16) / 257).astype(np.uint8)
+SMALL_PART = 1 / 4  # of the range; 12 bits in a file of 16 use a sixteenth
+SPIKE = 10  # times the range of nearly all values
+ASKED = 10**6  # values are enough to tell the range of nearly all
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits, or of numbers without a range, in 8; Pillow's own conversion saturates.
+
+    What uses a small part of its range, or has none, is stretched, see `STRETCHED`.
+
+    Raises:
+        ImageError: if no value is a number.
+    """
+    if image.mode in ("I", "F"):
+        return _stretched(np.array(image, np.float64), image.info)
+    if not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image, np.uint16)
+    shown = values != image.info.get("transparency", -1)
+    low, high = _used(values[shown]) if shown.any() else (0.0, 0.0)
+    if 0 < high - low <= SMALL_PART * (2**16 - 1):
+        grey = _stretched(values.astype(np.float64), image.info, (low, high))
+    else:
+        grey = Image.fromarray(EIGHT_OF_SIXTEEN_BITS[values])
+        grey.info.update(image.info)
+    if grey.info.pop("transparency", None) is not None:
+        grey.putalpha(Image.fromarray(shown).convert("L"))
+    return grey
+
+
+def _stretched(
+    values: NDArray[np.float64], info: Mapping[Any, Any], used: tuple[float, float] | None = None
+) -> Image.Image:
+    """From the smallest to the largest of nearly all values; works in place. What is no number is
+    dark, and one value everywhere is grey."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        raise ImageError(
+            "no_values", "The image holds no number that could be shown; save it again."
+        )
+    low, high = used or _used(values[finite])
+    np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
+    if high > low:
+        values -= low
+        values *= 255 / (high - low)
+    else:
+        values[:] = 127.5
+    grey = Image.fromarray(np.rint(values.clip(0, 255)).astype(np.uint8))
+    grey.info.update({**info, STRETCHED: (low, high)})
+    return grey
+
+
+def _used(values: NDArray[Any]) -> tuple[float, float]:
+    """The smallest and the largest value; of nearly all, where single ones are so far away that
+    they would leave the rest one shade."""
+    low, high = float(values.min()), float(values.max())
+    inner_low, inner_high = np.quantile(values[:: len(values) // ASKED + 1], [0.01, 0.99])
+    if 0 < SPIKE * (inner_high - inner_low) < high - low:
+        return float(inner_low), float(inner_high)
+    return low, high
