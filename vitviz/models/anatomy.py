@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitviz.models.libraries import Grid, Logits, Tokens, is_timms, tokens_of
+from vitviz.models.libraries import Grid, Tokens, is_timms, of_transformers, tokens_of
 
-__all__ = ["Anatomy", "float_type", "heads_of"]
+__all__ = ["Anatomy", "core_of", "float_type", "heads_of"]
 
 BLOCK_LISTS = ("blocks", "encoder.layers", "transformer.resblocks")  # timm, torchvision, open_clip
 CLASS_TOKENS = ("cls", "class")  # how such a parameter's own name begins
@@ -34,6 +34,36 @@ def heads_of(attention: nn.Module) -> int:
     return int(heads or 1)
 
 
+def core_of(module: nn.Module) -> str:
+    """The name of the one part that is a Vision Transformer by itself; "" for the model as a whole.
+
+    Something may be wrapped around it: a normalisation, a head of one's own, an adapter, or another
+    library's class.
+    """
+    for says in (_says_tokens, _says_origin, _keeps_blocks):
+        names = [name for name, part in module.named_modules() if says(part)]
+        outermost = [n for n in names if not any(n != o and _is_inside(n, o) for o in names)]
+        if len(outermost) == 1:
+            return outermost[0]
+    return ""
+
+
+def _says_tokens(part: nn.Module) -> bool:
+    return tokens_of(part) is not None
+
+
+def _says_origin(part: nn.Module) -> bool:
+    return hasattr(part, "pretrained_cfg")
+
+
+def _keeps_blocks(part: nn.Module) -> bool:
+    return any(name in BLOCK_LISTS for name, _ in part.named_modules())
+
+
+def _is_inside(name: str, other: str) -> bool:
+    return not other or name.startswith(f"{other}.")
+
+
 @dataclass(frozen=True, eq=False)
 class Anatomy:
     """The parts of one model, found once when it is loaded.
@@ -41,6 +71,8 @@ class Anatomy:
     Attributes:
         module: the model.
         tokens: which of its tokens are patches; None where neither the model nor its owner says.
+        core_name: the part of the model that is a Vision Transformer by itself, see `core_of`.
+        core: that part, whose anatomy this is.
     """
 
     module: nn.Module
@@ -48,14 +80,28 @@ class Anatomy:
 
     def __post_init__(self) -> None:
         if self.tokens is None:
-            object.__setattr__(self, "tokens", tokens_of(self.module))
+            object.__setattr__(self, "tokens", tokens_of(self.core))
+
+    @cached_property
+    def core_name(self) -> str:
+        return core_of(self.module)
+
+    @cached_property
+    def core(self) -> nn.Module:
+        return self.module.get_submodule(self.core_name)
 
     def _known(self, name: str, default: Any = None) -> Any:
-        return getattr(self.module, name, default)
+        return getattr(self.core, name, default)
+
+    @cached_property
+    def _has_further_weights(self) -> bool:
+        """Whether there are weights around the core, such as those of another head."""
+        inside = {id(p) for p in self.core.parameters()}
+        return any(id(p) not in inside for p in self.module.parameters())
 
     @cached_property
     def is_timms(self) -> bool:
-        """Whether timm made the model."""
+        """Whether timm made the model, as a whole."""
         return is_timms(self.module)
 
     @property
@@ -162,11 +208,12 @@ class Anatomy:
     @cached_property
     def blocks(self) -> tuple[str, ...]:
         """Names of the blocks in order; none if the model does not keep them in a known place."""
-        for name, child in self.module.named_modules():
+        theirs = of_transformers(self.core)
+        for name, child in self.core.named_modules():
             listed = isinstance(child, (nn.Sequential, nn.ModuleList)) and name in BLOCK_LISTS
-            of_transformers = isinstance(self.module, Logits) and isinstance(child, nn.ModuleList)
-            if listed or of_transformers:
-                return tuple(f"{name}.{block}" for block, _ in child.named_children())
+            if listed or (theirs and isinstance(child, nn.ModuleList)):
+                inside = f"{self.core_name}.{name}".removeprefix(".")
+                return tuple(f"{inside}.{block}" for block, _ in child.named_children())
         return ()
 
     def block(self, layer: int) -> nn.Module:
@@ -214,11 +261,14 @@ class Anatomy:
     @property
     def num_classes(self) -> int | None:
         """How many numbers the classifier gives, 0 without one; None if the model does not say."""
-        return self._known("num_classes")
+        own = getattr(self.module, "num_classes", None)
+        return own if own is not None or self._has_further_weights else self._known("num_classes")
 
     @property
     def pooling(self) -> str:
         """What is classified: “token”, “avg” (the mean of the patches), “map” or what timm says."""
+        if getattr(getattr(self.core, "config", None), "use_mean_pooling", False):
+            return "avg"  # BEiT of transformers, although it has a class token
         return self._known("global_pool", "") or ""
 
     @property
@@ -235,7 +285,7 @@ class Anatomy:
     @property
     def classifier(self) -> nn.Module | None:
         """The classifier's own module, an identity in a model that has none."""
-        if (get := self._known("get_classifier")) is None:
+        if (get := self._known("get_classifier")) is None or self._has_further_weights:
             return None
         classifier: nn.Module = get()
         return classifier

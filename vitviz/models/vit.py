@@ -24,10 +24,11 @@ from torch import Tensor, nn
 
 from vitviz.errors import ModelError
 from vitviz.memo import Memo
-from vitviz.models.anatomy import Anatomy
+from vitviz.models.anatomy import Anatomy, float_type
 from vitviz.models.hooks import register
 from vitviz.models.labels import imagenet_names
-from vitviz.models.libraries import Tokens, adapted
+from vitviz.models.libraries import Tokens, is_timms, unwrapped
+from vitviz.models.outputs import adapted
 
 __all__ = ["Transform", "Vit", "create_pretrained", "from_module", "shared_copy"]
 
@@ -76,8 +77,10 @@ def from_module(
 ) -> Vit:
     """Use a model you already hold; it is put in eval mode and gets hooks that cost nothing.
 
-    Models of timm, torchvision, transformers and open_clip say which of their tokens are patches;
-    for a plain ViT of your own, `tokens` does.
+    Models of timm, torchvision, transformers and open_clip say which of their tokens are patches,
+    also where something is wrapped around them, such as a normalisation or a head of your own; for
+    a plain ViT of your own, `tokens` does. A model may return a tensor, or tensors in a dict, a
+    tuple or a dataclass. One that timm did not make is run once.
 
     Labels and transform default to what the module's `pretrained_cfg` says (timm's models have
     one): ImageNet names where the number of classes tells which, otherwise none.
@@ -90,6 +93,7 @@ def from_module(
         >>> from_module(module, name="mine").name
         'mine'
     """
+    module = unwrapped(module).eval()
     config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
     if transform is None:
         if not config:
@@ -100,7 +104,15 @@ def from_module(
     if labels is None:
         labels = _labels(module, config)
     architecture = config.get("architecture", type(module).__name__)
-    return Vit(adapted(module).eval(), name or architecture, tuple(labels), transform, tokens)
+    if not is_timms(module):
+        module = adapted(module, _example(module, transform), len(labels)).eval()
+    return Vit(module, name or architecture, tuple(labels), transform, tokens)
+
+
+def _example(module: nn.Module, transform: Transform) -> Tensor:
+    """An input of the model, (1, channels, height, width)."""
+    pixels = transform(Image.new("RGB", (256, 256), "grey"))
+    return pixels[None].to(float_type(module))
 
 
 def shared_copy(module: nn.Module, own: Collection[nn.Parameter] = ()) -> nn.Module:

@@ -36,8 +36,9 @@ def sort_calls(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     Raises:
         ModelError: if none of the model's attention can be shown on the photo.
     """
-    tokens = vit.anatomy.tokens
-    plain = tokens and _plain(recorder, tokens, size)
+    tokens, given = vit.anatomy.tokens, recorder.inputs.get(vit.anatomy.core_name)
+    inside = size if given is None else tuple(given.shape[-2:])
+    plain = tokens and _plain(recorder, tokens, inside)
     if plain and (vit.anatomy.is_timms or _holds(vit, recorder, plain, size)):
         return plain
     return _placed(vit, recorder, size)

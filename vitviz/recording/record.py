@@ -74,8 +74,8 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
     Raises:
         ModelError: as `record`.
     """
-    last_block = vit.anatomy.blocks[-1:]
-    with torch.no_grad(), Recorder(vit.module, watch=last_block) as recorder:
+    last_block, core = vit.anatomy.blocks[-1:], vit.anatomy.core_name
+    with torch.no_grad(), Recorder(vit.module, watch=(*last_block, core)) as recorder:
         start = time.perf_counter()
         logits = vit.module(pixels[None].to(vit.anatomy.float_type))[0]
         seconds = time.perf_counter() - start
