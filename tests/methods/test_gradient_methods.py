@@ -373,17 +373,41 @@ def test_a_pair_is_the_difference_of_two_logits(rec: Recording) -> None:
         torch.testing.assert_close(difference, a - b, atol=1e-5, rtol=1e-3)
 
 
-def doubled(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    return lambda x: 2 * forward(x)
+class TwoBlocks(nn.Module):
+    """Its head reads the class token after each of the last two blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vit = random_classifier("vit")
+        self.head = nn.Linear(384, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states: list[Tensor] = []
+        x = self.vit._pos_embed(self.vit.patch_embed(x))
+        for block in self.vit.blocks:
+            x = block(x)
+            states.append(x[:, 0])
+        return self.head(torch.cat(states[-2:], dim=-1))
 
 
-def test_legrad_refuses_a_score_that_is_not_its_heads(photo: Image.Image) -> None:
-    module = random_classifier("vit")
-    module.forward = doubled(module.forward)
-    rec = vitviz.record(vitviz.from_module(module), photo)
+def test_legrad_refuses_a_head_that_reads_more_than_the_last_tokens(photo: Image.Image) -> None:
+    torch.manual_seed(0)
+    transform = vitviz.from_module(random_classifier("vit")).transform
+    rec = vitviz.record(vitviz.from_module(TwoBlocks(), transform=transform), photo)
     with pytest.raises(vitviz.MethodError, match="use relevance"):
         vitviz.explain(rec, "legrad")
     assert vitviz.explain(rec, "relevance").values.max() > 0
+
+
+def test_legrad_asks_what_the_model_itself_makes_of_its_tokens(photo: Image.Image) -> None:
+    """Twice the score has twice the gradient, whatever it is that doubles it."""
+    module = random_classifier("vit")
+    one = vitviz.record(vitviz.from_module(copy.deepcopy(module)), photo)
+    forward = module.forward
+    module.forward = lambda x: 2 * forward(x)
+    other = vitviz.record(vitviz.from_module(module), photo)
+    found, wanted = (vitviz.explain(rec, "legrad").values for rec in (other, one))
+    np.testing.assert_allclose(found, 2 * wanted, rtol=1e-4)
 
 
 class Wrapped(nn.Module):
@@ -405,10 +429,8 @@ def test_a_model_without_named_blocks(photo: Image.Image) -> None:
         Wrapped(), transform=transforms.Compose(plain.transform.transforms)
     )
     one, other = vitviz.record(plain, photo), vitviz.record(wrapped, photo)
-    for method in ("relevance", "gradient_rollout", "gradcam"):
+    for method in ("relevance", "gradient_rollout", "gradcam", "legrad"):
         expected = vitviz.explain(one, method).values
         assert np.array_equal(vitviz.explain(other, method).values, expected)
-    with pytest.raises(vitviz.MethodError, match="use relevance"):
-        vitviz.explain(other, "legrad")
     with pytest.raises(vitviz.MethodError, match="does not say which its blocks are"):
         vitviz.explain(other, "rollout", artefacts="mask")

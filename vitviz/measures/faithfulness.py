@@ -18,7 +18,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from vitviz.errors import MethodError
 from vitviz.heatmap import Heatmap
-from vitviz.interventions.masking import GREY, mask_patches, read_masked
+from vitviz.interventions.masking import grey, mask_patches, read_masked
 from vitviz.methods.explain import BASELINE, explain
 from vitviz.methods.made_from import same_recording
 from vitviz.methods.target import target_class
@@ -329,7 +329,7 @@ def _changes(
     """Which patches are hidden at each point of a curve, and what is seen instead."""
     changed = _top(rec, heat, counts)
     if change == "deletion":
-        return changed, GREY
+        return changed, grey(rec)
     if change != "insertion":
         raise MethodError(
             "no_such_change",

@@ -124,7 +124,7 @@ class Anatomy:
 
     def patch_size(self, size: Grid, grid: Grid) -> Grid:
         """(height, width) of a patch in pixels: the stride of the convolution that cuts the input,
-        or, behind a stem of other layers, the input's share.
+        or, behind a stem of other layers or where the model resizes its input, the input's share.
 
         Args:
             size: (height, width) of the input.
@@ -132,7 +132,12 @@ class Anatomy:
         """
         if (cut := self.patch_projection) is not None and not hasattr(self.patch_embed, "backbone"):
             height, width = cut.stride
-            return height, width
+            fits = (
+                abs(side - n * step) < step
+                for side, n, step in zip(size, grid, cut.stride, strict=True)
+            )
+            if all(fits):
+                return height, width
         sides = (math.ceil(side / n) for side, n in zip(size, grid, strict=True))
         return next(sides), next(sides)
 
@@ -199,8 +204,8 @@ class Anatomy:
 
     def with_positions(self, embedded: Tensor) -> Tensor:
         """Patch vectors → all tokens, with what the model adds for their places."""
-        module: Any = self.module
-        placed: Tensor = module._pos_embed(embedded)
+        core: Any = self.core
+        placed: Tensor = core._pos_embed(embedded)
         return placed
 
     # Blocks
@@ -302,14 +307,14 @@ class Anatomy:
 
     def pooled(self, tokens: Tensor) -> Tensor:
         """What the classifier reads of the last tokens: (batch, tokens, width) → (batch, width)."""
-        module: Any = self.module
-        features: Tensor = module.forward_head(tokens, pre_logits=True)
+        core: Any = self.core
+        features: Tensor = core.forward_head(tokens, pre_logits=True)
         return features
 
     def classify(self, tokens: Tensor) -> Tensor:
         """The last tokens → logits, (batch, classes)."""
-        module: Any = self.module
-        logits: Tensor = module.forward_head(tokens)
+        core: Any = self.core
+        logits: Tensor = core.forward_head(tokens)
         return logits
 
     def trainable_parts(self, blocks: int) -> list[nn.Module]:
@@ -320,8 +325,8 @@ class Anatomy:
 
     def reset_classifier(self, classes: int) -> None:
         """Give the model a fresh classifier."""
-        module: Any = self.module
-        module.reset_classifier(classes)
+        core: Any = self.core
+        core.reset_classifier(classes)
 
     def set_input_size(self, size: Grid) -> bool:
         """Resample the learned positions for inputs of this (height, width); whether it can be."""

@@ -16,11 +16,12 @@ __all__ = ["WATCHER", "Watcher", "register"]
 
 
 class Watcher(Protocol):
-    """Whoever is told that a module begins and ends."""
+    """Whoever is told that a module begins and ends, and may put something else in the place of
+    what it returns."""
 
     def enter(self, module: nn.Module, args: tuple[Any, ...]) -> None: ...
 
-    def leave(self, module: nn.Module, output: Any) -> None: ...
+    def leave(self, module: nn.Module, output: Any) -> Any: ...
 
 
 WATCHER: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
@@ -47,7 +48,7 @@ def _enter(module: nn.Module, args: tuple[Any, ...]) -> None:
         watcher.enter(module, args)
 
 
-def _leave(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+def _leave(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
     del args
-    if (watcher := WATCHER.get()) is not None:
-        watcher.leave(module, output)
+    watcher = WATCHER.get()
+    return None if watcher is None else watcher.leave(module, output)

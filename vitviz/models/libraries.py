@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import VisionTransformer
 
 __all__ = ["Grid", "Tokens", "is_timms", "of_transformers", "tokens_of", "unwrapped"]

@@ -22,6 +22,7 @@ from vitviz.models.vit import Vit
 from vitviz.models.weights import tensor_hash
 from vitviz.recording.layout import Call, Kind, Layout
 from vitviz.recording.predictions import Prediction, rank_classes
+from vitviz.recording.recorder import Recorder
 
 __all__ = ["ROWS_AT_ONCE", "Query", "Recording", "sum_rows"]
 
@@ -125,6 +126,19 @@ class Recording:
     def input_hash(self) -> str:
         """SHA-256 of the model's input, as 64 hexadecimal digits."""
         return tensor_hash([("pixels", self.pixels)])
+
+    @cached_property
+    def core_pixels(self) -> Tensor:
+        """What the part of the model that is a Vision Transformer was given, (1, channels, height,
+        width) in its float type: the model may normalise or resize its input by itself. One more
+        forward pass where it may."""
+        pixels = self.pixels[None].to(self.vit.anatomy.float_type)
+        if not (core := self.vit.anatomy.core_name):
+            return pixels
+        with torch.no_grad(), Recorder(self.vit.module, watch=[core]) as recorder:
+            self.vit.module(pixels)
+        given = recorder.inputs.get(core)
+        return given if isinstance(given, Tensor) else pixels
 
     def attention(self, layer: int) -> Tensor:
         """Post-softmax attention of a layer, float32 (heads, tokens, tokens); rows sum to 1.
