@@ -7,7 +7,6 @@ hooks on its dropout modules, and differentiates with respect to the maps themse
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 
 import numpy as np
 import pytest

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vitviz.models.libraries import Grid, Tokens, is_timms, of_transformers, tokens_of
 
-__all__ = ["Anatomy", "core_of", "float_type", "heads_of"]
+__all__ = ["Anatomy", "channels_of", "core_of", "float_type", "heads_of"]
 
 BLOCK_LISTS = ("blocks", "encoder.layers", "transformer.resblocks")  # timm, torchvision, open_clip
 CLASS_TOKENS = ("cls", "class")  # how such a parameter's own name begins
@@ -26,6 +26,12 @@ def float_type(module: nn.Module) -> torch.dtype:
     """The float type of a module's weights."""
     types = (p.dtype for p in module.parameters() if p.is_floating_point())
     return next(types, torch.float32)
+
+
+def channels_of(module: nn.Module) -> int:
+    """How many channels a model's input has: those of its first convolution; 3 without one."""
+    convolutions = (m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == 1)
+    return next((m.in_channels for m in convolutions), 3)
 
 
 def heads_of(attention: nn.Module) -> int:

@@ -24,11 +24,12 @@ from torch import Tensor, nn
 
 from vitviz.errors import ModelError
 from vitviz.memo import Memo
-from vitviz.models.anatomy import Anatomy, float_type
+from vitviz.models.anatomy import Anatomy, channels_of, float_type
 from vitviz.models.hooks import register
 from vitviz.models.labels import imagenet_names
 from vitviz.models.libraries import Tokens, is_timms, unwrapped
 from vitviz.models.outputs import adapted
+from vitviz.models.transform import readable
 
 __all__ = ["Transform", "Vit", "create_pretrained", "from_module", "shared_copy"]
 
@@ -43,7 +44,7 @@ class Vit:
         module: in eval mode, on the processor.
         name: what to call it on screen.
         labels: class names by index; empty when they are not known.
-        transform: PIL RGB image → normalised tensor (3, height, width).
+        transform: PIL RGB image → normalised tensor (channels, height, width).
         tokens: which of its tokens are patches; None where the module itself says so.
         anatomy: where it keeps what it is made of.
         layouts: where its queries and keys lie, by the size of the input, once found.
@@ -71,7 +72,7 @@ class Vit:
 def from_module(
     module: nn.Module,
     labels: Sequence[str] | None = None,
-    transform: Transform | None = None,
+    transform: Callable[..., Any] | None = None,
     name: str | None = None,
     tokens: Tokens | None = None,
 ) -> Vit:
@@ -82,11 +83,15 @@ def from_module(
     a plain ViT of your own, `tokens` does. A model may return a tensor, or tensors in a dict, a
     tuple or a dataclass. One that timm did not make is run once.
 
+    A transform may be of any library, such as torchvision's `weights.transforms()` or an image
+    processor of transformers; what its steps do not say, it is asked, see `input_box`.
+
     Labels and transform default to what the module's `pretrained_cfg` says (timm's models have
     one): ImageNet names where the number of classes tells which, otherwise none.
 
     Raises:
-        ModelError: if no transform is given and the module does not say how it was trained.
+        ModelError: if no transform is given and the module does not say how it was trained, the
+            transform makes no input of a photo, or the module returns no numbers of classes.
 
     Examples:
         >>> module = timm.create_model("vit_tiny_patch16_224")  # or any of your own
@@ -95,24 +100,21 @@ def from_module(
     """
     module = unwrapped(module).eval()
     config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
+    architecture = config.get("architecture", type(module).__name__)
+    channels = channels_of(module)
     if transform is None:
         if not config:
             raise ModelError(
                 "transform_needed", "This module has no pretrained_cfg: pass transform= as well."
             )
-        transform = create_transform(**_data_config(module))
+        transform = create_transform(**_data_config(module, channels))
+    transform = readable(transform, channels)
     if labels is None:
         labels = _labels(module, config)
-    architecture = config.get("architecture", type(module).__name__)
     if not is_timms(module):
-        module = adapted(module, _example(module, transform), len(labels)).eval()
+        pixels = transform(Image.new("RGB", (256, 256), "grey"))
+        module = adapted(module, pixels[None].to(float_type(module)), len(labels)).eval()
     return Vit(module, name or architecture, tuple(labels), transform, tokens)
-
-
-def _example(module: nn.Module, transform: Transform) -> Tensor:
-    """An input of the model, (1, channels, height, width)."""
-    pixels = transform(Image.new("RGB", (256, 256), "grey"))
-    return pixels[None].to(float_type(module))
 
 
 def shared_copy(module: nn.Module, own: Collection[nn.Parameter] = ()) -> nn.Module:
@@ -147,12 +149,28 @@ def create_pretrained(name: str, **arguments: Any) -> nn.Module:
         return timm.create_model(name, pretrained=True, **arguments)
 
 
-def _data_config(module: nn.Module) -> dict[str, Any]:
+def _data_config(module: nn.Module, channels: int) -> dict[str, Any]:
     """The transform's settings; the input size is the module's own, which may differ from the
-    size its weights were published for."""
+    size its weights were published for. Grey has the mean of the three colours' mean and deviation.
+
+    Raises:
+        ModelError: for a model of other channels, whose mean and deviation nobody says.
+    """
     config: dict[str, Any] = resolve_model_data_config(module)
     size = Anatomy(module).input_size
-    return {**config, "input_size": (3, *size)} if size else config
+    if size:
+        config["input_size"] = (3, *size)
+    if channels == 1:
+        for name in ("mean", "std"):
+            config[name] = (sum(config[name]) / len(config[name]),)
+    elif channels != 3:
+        raise ModelError(
+            "transform_needed_for_channels",
+            "The model takes {channels} channels, and nothing says how they are normalised: pass "
+            "transform= as well.",
+            channels=channels,
+        )
+    return config
 
 
 def _labels(module: nn.Module, config: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,15 @@ from PIL.PngImagePlugin import PngImageFile
 
 from vitviz.errors import ImageError
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "MIN_SIDE", "SUFFIXES", "load_image", "too_large"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "MIN_SIDE",
+    "SUFFIXES",
+    "eight_bits",
+    "load_image",
+    "too_large",
+]
 
 MAX_BYTES = 25 * 2**20
 MAX_PIXELS = 50_000_000
@@ -199,7 +207,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     """8-bit sRGB of any mode, over white where it is transparent."""
-    image = _eight_bits(image)
+    image = eight_bits(image)
     if not image.has_transparency_data:
         rgb = _to_srgb(image)
     else:
@@ -210,7 +218,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return rgb
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def eight_bits(image: Image.Image) -> Image.Image:
     """Grey of 16 bits, or of numbers without a range, in 8; Pillow's own conversion saturates."""
     if image.mode in ("I", "F"):
         return Image.fromarray(_stretched(np.array(image, np.float64)))

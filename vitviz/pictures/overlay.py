@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from vitviz.errors import VitvizError
 from vitviz.heatmap import Heatmap
+from vitviz.photos.given import Photo, as_photo
 
 __all__ = ["COLORMAPS", "colorize", "mark_patch", "on_photo", "overlay", "shared_scale"]
 
@@ -20,7 +21,7 @@ COLORMAPS = ("inferno", "viridis", "magma", "plasma", "cividis")
 
 
 def overlay(
-    photo: Image.Image,
+    photo: Photo,
     heat: Heatmap,
     colormap: str = "inferno",
     alpha: float = 0.5,
@@ -31,7 +32,7 @@ def overlay(
     """The photo with the heatmap over the part that the model saw; the rest stays as it is.
 
     Args:
-        photo: the photo that was recorded.
+        photo: the photo that was recorded; a path or an array too.
         heat: values and where they lie.
         colormap: a matplotlib name.
         alpha: 0 shows the photo alone, 1 the heatmap alone.
@@ -50,9 +51,9 @@ def overlay(
         raise VitvizError(
             "alpha_out_of_range", "alpha must be from 0 to 1, not {alpha}.", alpha=alpha
         )
-    values, (x0, y0, x1, y1) = on_photo(heat, photo.size, smooth=smooth)
+    result = as_photo(photo).copy()
+    values, (x0, y0, x1, y1) = on_photo(heat, result.size, smooth=smooth)
     colours = colorize(values, colormap, scale or heat.range)
-    result = photo.convert("RGB")
     under = result.crop((x0, y0, x1, y1))
     result.paste(Image.blend(under, Image.fromarray(colours), alpha), (x0, y0))
     return result

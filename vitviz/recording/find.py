@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitviz.models.anatomy import Anatomy, float_type
+from vitviz.models.anatomy import Anatomy, channels_of, float_type
 from vitviz.models.libraries import is_timms
 from vitviz.recording.layout import NOWHERE, Call, Grid, Kind, Layout, grid_of
 from vitviz.recording.places import in_place, noise
@@ -39,7 +39,7 @@ def find_layouts(module: nn.Module, size: Grid, prefixes: Sequence[int]) -> list
         module = copy.deepcopy(module).float()
     with torch.inference_mode(False), torch.enable_grad():
         with Recorder(module, trace=True) as recorder:
-            module(noise(1, 3, *size).requires_grad_())
+            module(noise(1, channels_of(module), *size).requires_grad_())
         found = [
             _layout(module, call, sources, prefixes, size)
             for call, sources in zip(recorder.calls, recorder.sources, strict=True)

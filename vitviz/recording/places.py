@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitviz.models.anatomy import float_type
+from vitviz.models.anatomy import channels_of, float_type
 from vitviz.recording.layout import Grid, Layout
 from vitviz.recording.recorder import Recorder
 
@@ -43,7 +43,7 @@ def in_place(module: nn.Module, size: Grid, layouts: Sequence[Layout | None]) ->
             module(pixels.to(float_type(module)))
         return [call.value.float() for call in recorder.calls]
 
-    pixels = noise(1, 3, *size)
+    pixels = noise(1, channels_of(module), *size)
     before, again = values(pixels), values(pixels)
     held = [torch.allclose(*pair, equal_nan=True) for pair in zip(before, again, strict=True)]
     asked = {n: x for n, x in enumerate(layouts) if x is not None and x.kind != "channel"}

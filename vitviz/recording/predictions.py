@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
 from torch import Tensor
 
+from vitviz.models.transform import mode_of
 from vitviz.models.vit import Vit
+from vitviz.photos.given import Photo, as_photo
 
 __all__ = ["Prediction", "predict", "rank_classes"]
 
@@ -42,16 +43,17 @@ def rank_classes(vit: Vit, logits: Tensor) -> list[Prediction]:
 
 
 @torch.no_grad()
-def predict(vit: Vit, photo: Image.Image) -> list[Prediction]:
+def predict(vit: Vit, photo: Photo) -> list[Prediction]:
     """Every class, most probable first, without a recording: of models without attention too.
 
     Args:
         vit: the model.
-        photo: as `load_image` gives it.
+        photo: as `record` takes it.
 
     Examples:
         >>> predict(vit, photo)[0].label == rec.predictions[0].label
         True
     """
+    photo = as_photo(photo, mode_of(vit.transform))
     pixels = vit.transform(photo)[None].to(vit.anatomy.float_type)
     return rank_classes(vit, vit.module(pixels)[0])
