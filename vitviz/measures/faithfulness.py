@@ -21,7 +21,7 @@ from vitviz.heatmap import Heatmap
 from vitviz.interventions.masking import grey, mask_patches, read_masked
 from vitviz.methods.explain import BASELINE, explain
 from vitviz.methods.made_from import same_recording
-from vitviz.methods.target import target_class
+from vitviz.methods.target import ClassName, target_class
 from vitviz.models.transform import mean_and_std
 from vitviz.progress import Progress
 from vitviz.recording.recording import Recording
@@ -83,7 +83,7 @@ def removal_order(heat: Heatmap) -> NDArray[np.intp]:
 def deletion(
     rec: Recording,
     heat: Heatmap,
-    target: int | None = None,
+    target: ClassName | None = None,
     *,
     steps: int = STEPS,
     progress: Progress | None = None,
@@ -121,7 +121,7 @@ def deletion(
 def insertion(
     rec: Recording,
     heat: Heatmap,
-    target: int | None = None,
+    target: ClassName | None = None,
     *,
     steps: int = STEPS,
     progress: Progress | None = None,
@@ -167,7 +167,7 @@ def masked_input(rec: Recording, heat: Heatmap, share: float, change: Change) ->
 def perturbation(
     rec: Recording,
     heat: Heatmap,
-    target: int | None = None,
+    target: ClassName | None = None,
     *,
     positive: bool,
     progress: Progress | None = None,
@@ -209,7 +209,7 @@ def perturbation(
 def saco(
     rec: Recording,
     heat: Heatmap,
-    target: int | None = None,
+    target: ClassName | None = None,
     *,
     groups: int = GROUPS,
     progress: Progress | None = None,
@@ -283,7 +283,7 @@ def versus_random(
     return results.mean(axis=0), results.std(axis=0, ddof=1)
 
 
-def _measured_class(rec: Recording, heat: Heatmap, target: int | None, title: str) -> int:
+def _measured_class(rec: Recording, heat: Heatmap, target: ClassName | None, title: str) -> int:
     """The class that is asked for, by default the map's own, or else the top prediction.
 
     A map of one class says nothing of another: measured for that, it would seem worse than it is.
@@ -306,7 +306,7 @@ def _curve(
     rec: Recording,
     heat: Heatmap,
     change: Change,
-    target: int | None,
+    target: ClassName | None,
     steps: int,
     progress: Progress | None,
 ) -> Curve:

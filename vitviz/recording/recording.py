@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Integral
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,12 +25,24 @@ from vitviz.recording.layout import Call, Kind, Layout
 from vitviz.recording.predictions import Prediction, rank_classes
 from vitviz.recording.recorder import Recorder
 
-__all__ = ["ROWS_AT_ONCE", "Query", "Recording", "sum_rows"]
+__all__ = ["ROWS_AT_ONCE", "Query", "Recording", "as_query", "sum_rows"]
 
 Query = Literal["cls"] | tuple[int, int]
 """The token that looks: "cls", or a patch as (row, column)."""
 
 ROWS_AT_ONCE = 64  # rows of a map held at a time: the working set stays near the cache
+
+
+def as_query(query: Any) -> Query:
+    """A query whose patch may be a list, a tensor or an array, as a tuple of two ints."""
+    if isinstance(query, (np.ndarray, Tensor)):
+        query = query.tolist()
+    if isinstance(query, list):
+        query = tuple(query)
+    if isinstance(query, tuple) and all(isinstance(place, Integral) for place in query):
+        return tuple(int(place) for place in query)  # type: ignore[return-value]
+    found: Query = query
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +179,7 @@ class Recording:
             VitvizError: if there is no such layer or patch, or the patch does not look in this
                 layer.
         """
-        call = self._layer(layer)
+        call, query = self._layer(layer), as_query(query)
         if not self.layouts:
             return sum_rows(self.query_weights(query), lambda rows: call.rows(rows)[0])
         return self.layouts[layer].spread(call, self._layer_weights(layer, query))
@@ -175,7 +188,7 @@ class Recording:
         """Whether a query's token looks at others in a layer."""
         try:
             if self.layouts:
-                self._layer_weights(layer, query)
+                self._layer_weights(layer, as_query(query))
         except MethodError:
             return False
         return True
@@ -234,7 +247,7 @@ class Recording:
         Raises:
             VitvizError: if the patch is outside the grid.
         """
-        rows, cols = self.grid
+        query, (rows, cols) = as_query(query), self.grid
         weights = torch.zeros(self.num_tokens)
         if query == "cls":
             if self.has_class_token:
