@@ -201,6 +201,98 @@ def test_what_is_inside_is_that_of_the_bare_model(module: nn.Module, bare: Recor
         torch.testing.assert_close(ask(rec), ask(bare), atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("swin_tiny_patch4_window7_224", {"window_size": 4, "depths": (1, 1, 1, 1)}),
+        ("hiera_tiny_224", {}),
+    ],
+)
+def test_families_of_other_layouts_too(name: str, arguments: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    inner = timm.create_model(name, num_classes=5, img_size=(64, 64), **arguments)
+    square = transforms.Compose([transforms.Resize((64, 64)), transforms.ToTensor()])
+    normed = transforms.Compose([*square.transforms, transforms.Normalize(MEAN, STD)])
+    bare = vitviz.record(vitviz.from_module(inner, transform=normed), make_photo())
+    wrapped = nn.Sequential(Normalise(), inner)
+    rec = vitviz.record(vitviz.from_module(wrapped, transform=square), make_photo())
+    assert [rec.kind(n) for n in range(rec.num_layers)] == [
+        bare.kind(n) for n in range(bare.num_layers)
+    ]
+    assert rec.left_out == tuple(f"1.{name}" for name in bare.left_out)
+    for layer in range(rec.num_layers):
+        torch.testing.assert_close(
+            rec.attention_row(layer, (5, 6)),
+            bare.attention_row(layer, (5, 6)),
+            atol=1e-4,
+            rtol=1e-3,
+        )
+
+
+class WithNames(nn.Module):
+    """Called with names only, and with a loss that nobody asks for."""
+
+    def __init__(self, vit: nn.Module) -> None:
+        super().__init__()
+        self.vit = vit
+
+    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> dict[str, Any]:
+        return {"loss": labels, "logits": self.vit(x=pixel_values)}
+
+
+def test_arguments_with_names(module: nn.Module, bare: Recording) -> None:
+    vit = vitviz.from_module(WithNames(copy.deepcopy(module)), transform=NORMED)
+    rec = vitviz.record(vit, make_photo())
+    torch.testing.assert_close(rec.logits, bare.logits)
+    assert vitviz.explain(rec, "legrad").values.any()
+
+
+class Cut(nn.Module):
+    """Patches as the first authors' code cuts them; it says nothing of its tokens."""
+
+    def __init__(self, proj: nn.Conv2d) -> None:
+        super().__init__()
+        self.proj = proj
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(x).flatten(2).transpose(1, 2)
+
+
+class Dino(nn.Module):
+    """A ViT as DINO's authors wrote it."""
+
+    def __init__(self, vit: Any) -> None:
+        super().__init__()
+        self.patch_embed, self.cls_token = Cut(vit.patch_embed.proj), vit.cls_token
+        self.pos_embed, self.blocks = vit.pos_embed, nn.ModuleList(vit.blocks)
+        self.norm, self.head = vit.norm, vit.head
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch_embed(x)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x)[:, 0])
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda vit: vit, lambda vit: Backbone(vit)], ids=["bare", "wrapped"]
+)
+def test_a_vit_that_says_nothing_is_plain(
+    wrap: Callable[[nn.Module], nn.Module], module: nn.Module, bare: Recording
+) -> None:
+    dino = wrap(Dino(copy.deepcopy(module)))
+    transform = PIXELS if isinstance(dino, Backbone) else NORMED
+    rec = vitviz.record(vitviz.from_module(dino, transform=transform), make_photo())
+    assert rec.is_plain
+    assert rec.norms is not None
+    for method in METHODS:
+        found, wanted = (vitviz.explain(r, method).values for r in (rec, bare))
+        torch.testing.assert_close(
+            torch.tensor(found), torch.tensor(wanted), atol=1e-5, rtol=1e-3, msg=method
+        )
+
+
 SIZES = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "num_labels": 5}
 
 
@@ -244,6 +336,24 @@ class TestOtherLibraries:
                 return self.head(self.vit(pixel_values=pixels).last_hidden_state[:, 0])
 
         self.check(Mine(), hf, square, photo)
+
+    def test_a_head_of_ones_own_on_clips_tower(self, square: Any, photo: Image.Image) -> None:
+        """Its attention is called with names."""
+        settings = transformers.CLIPVisionConfig(**SIZES, image_size=64, patch_size=16)
+        tower, head = transformers.CLIPVisionModel(settings), nn.Linear(48, 4)
+
+        class Mine(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.tower, self.head = tower, head
+
+            def forward(self, pixels: Tensor) -> Tensor:
+                return self.head(self.tower(pixels).pooler_output)
+
+        rec = vitviz.record(vitviz.from_module(Mine(), transform=square), photo)
+        assert (len(rec.predictions), rec.is_plain) == (4, True)
+        for method in METHODS:
+            assert vitviz.explain(rec, method).values.any()
 
     def test_timms_model_in_a_class_of_transformers(self, photo: Image.Image) -> None:
         config = transformers.TimmWrapperConfig(

@@ -63,7 +63,13 @@ def _says_origin(part: nn.Module) -> bool:
 
 
 def _keeps_blocks(part: nn.Module) -> bool:
-    return any(name in BLOCK_LISTS for name, _ in part.named_modules())
+    def keeps(name: str) -> bool:
+        try:
+            return isinstance(part.get_submodule(name), (nn.Sequential, nn.ModuleList))
+        except AttributeError:
+            return False
+
+    return any(map(keeps, BLOCK_LISTS))
 
 
 def _is_inside(name: str, other: str) -> bool:

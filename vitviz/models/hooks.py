@@ -6,6 +6,7 @@ for itself, so that several threads may run one model and only those who watch i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from threading import Lock
 from typing import Any, Protocol
@@ -38,14 +39,17 @@ def register(model: nn.Module) -> None:
         for module in model.modules():
             if hasattr(module, REGISTERED):
                 continue
-            module.register_forward_pre_hook(_enter)
+            module.register_forward_pre_hook(_enter, with_kwargs=True)
             module.register_forward_hook(_leave, always_call=True)  # also after an error
             setattr(module, REGISTERED, True)
 
 
-def _enter(module: nn.Module, args: tuple[Any, ...]) -> None:
+def _enter(
+    module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None
+) -> None:
+    """Without `kwargs` where torch's quantisation has moved the hook to another module."""
     if (watcher := WATCHER.get()) is not None:
-        watcher.enter(module, args)
+        watcher.enter(module, (*args, *(kwargs or {}).values()))
 
 
 def _leave(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:

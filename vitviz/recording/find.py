@@ -199,9 +199,10 @@ def _middle(weights: Tensor, grid: Grid) -> Tensor:
 def _raster(module: nn.Module, name: str, slots: Tensor) -> Tensor:
     """Slots of tokens in the order of the model → in rows and columns. Hiera keeps the tokens of a
     window together and says where they belong."""
-    reroll = Anatomy(module).reroll
-    if reroll is None:
+    anatomy = Anatomy(module)
+    if (reroll := anatomy.reroll) is None:
         return slots
+    name = name.removeprefix(f"{anatomy.core_name}.")
     block = int(name.split(".")[1]) if name.startswith("blocks.") else 0
     numbers = torch.arange(len(slots)).view(1, -1, 1)
     return slots[reroll(numbers, max(block - 1, 0)).flatten()]

@@ -114,10 +114,10 @@ class Recorder(TorchFunctionMode):
         self._forget_softmax()
 
     def enter(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """A module begins."""
+        """A module begins; `args` are all that it is given, with a name or without."""
         if (name := self._names.get(id(module))) is not None:
             self._running.append(name)
-            given = next(iter(args), None)
+            given = next((value for value in args if value is not None), None)
             self._see(name, given)
             if name in self._watch:
                 self.inputs[name] = given
