@@ -94,9 +94,19 @@ def _differentiate(rec: Recording, score: Score) -> Gradients:
         float(chosen.detach()),
         tuple(gradient[0] for gradient in maps),
         own,
-        recorder.inputs[last_input][0].detach(),
-        last_input_gradient[0],
+        _as_tokens(rec, recorder.inputs[last_input][0].detach()),
+        _as_tokens(rec, last_input_gradient[0]),
     )
+
+
+def _as_tokens(rec: Recording, values: Tensor) -> Tensor:
+    """Values of the tokens, (tokens, width), (rows, cols, width) or (width, rows, cols), as
+    (tokens, width)."""
+    if values.ndim == 3 and values.shape[:2] == rec.grid:
+        return values.flatten(0, 1)
+    if values.ndim == 3 and values.shape[1:] == rec.grid:
+        return values.flatten(1).T
+    return values
 
 
 def _gradient(rec: Recording, score: Tensor, wanted: Sequence[Tensor | None]) -> Sequence[Tensor]:
