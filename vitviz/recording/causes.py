@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from vitviz.errors import ModelError
+from vitviz.models.anatomy import channels_of
 from vitviz.models.vit import Vit
 from vitviz.recording.layout import Layout
 from vitviz.recording.places import noise
@@ -47,7 +48,7 @@ def cause_of(
                 part=name,
             )
     with torch.no_grad(), _Products() as seen:
-        vit.run(noise(1, 3, *size).to(vit.anatomy.float_type))
+        vit.run(noise(1, channels_of(vit.module), *size).to(vit.anatomy.float_type))
     if seen.by_einsum:
         return ModelError(
             "own_einsum",
