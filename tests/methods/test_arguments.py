@@ -61,12 +61,12 @@ def test_a_row_of_a_patch_in_a_list(rec: Recording) -> None:
         ("cat", "2 classes .* give the index, one of 2, 3"),
         ("and", "did you mean “ant”"),
         ("zebra", "class name or its index"),
-        (True, "no class True"),
-        (1.0, "no class 1.0"),
+        (True, "must be a whole number or text"),
+        (1.0, "must be a whole number or text"),
     ],
 )
 def test_what_names_no_class(target: Any, says: str, rec: Recording) -> None:
-    with pytest.raises(vitviz.MethodError, match=says):
+    with pytest.raises(vitviz.VitvizError, match=says):
         vitviz.explain(rec, "relevance", target=target)
 
 
@@ -79,7 +79,7 @@ def test_what_is_no_patch(query: Any, rec: Recording) -> None:
 def test_measures_take_a_name_too(rec: Recording) -> None:
     heat = vitviz.explain(rec, "rollout")
     one, other = (faithfulness.deletion(rec, heat, target=t, steps=3) for t in ("ant", 0))
-    assert np.array_equal(one.probabilities, other.probabilities)
+    assert np.array_equal(one.values, other.values)
 
 
 def test_a_model_without_names(photo: Any) -> None:

@@ -54,4 +54,4 @@ def cnn_gradcam(vit: Vit, photo: Photo, target: ClassName | None = None) -> Heat
     weights = gradient[0].mean(dim=(1, 2))
     values = (weights[:, None, None] * maps[0].detach()).sum(dim=0).clamp(min=0)
     box = input_box(vit.transform, photo.size)
-    return Heatmap(values.numpy(), box, "gradcam", photo=Fingerprint.of(photo))
+    return Heatmap(values.numpy(), box, "gradcam", photo=Fingerprint.of(as_photo(photo)))

@@ -159,7 +159,8 @@ def from_module(
         model = adapted(module, pixels[None].to(float_type(module)), len(names)).eval()
     anatomy = Anatomy(model)
     classes = anatomy.num_classes
-    meaning = check_meaning(outputs) or declared_meaning(anatomy.speaker, classes)
+    said = classes if classes == 0 or anatomy.core is module else None  # a sigmoid may be around it
+    meaning = check_meaning(outputs) or declared_meaning(anatomy.speaker, said)
     if outputs is None and labels is None and _is_projection(module, config, classes):
         meaning = "embedding"
     if labels is not None:

@@ -39,7 +39,7 @@ def cause_of(
         )
     names = [call.module for call in recorder.calls]
     for name, layout in zip(names, layouts, strict=False):
-        if isinstance(layout, Layout) and names.count(name) > 1:
+        if isinstance(layout, Layout) and names.count(name) > 1 and recorder.runs[name] > 1:
             return ModelError(
                 "module_used_twice",
                 "In {model} one module, {part}, attends in several layers, so their maps cannot be "
@@ -56,7 +56,7 @@ def cause_of(
             "it as attention @ values.",
             model=vit.name,
         )
-    if seen.by_matmul and not recorder.altered:
+    if seen.by_matmul and not recorder.calls and not recorder.altered:
         return ModelError(
             "own_softmax",
             "{model} computes a softmax of its own, which is not watched; use torch.softmax or "

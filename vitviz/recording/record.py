@@ -65,7 +65,7 @@ def record(vit: Vit, photo: Photo | Tensor, *, whole: bool = False) -> Recording
         transform = whole_photo(transform, photo.size, patch)
     pixels, box = transform(photo), input_box(transform, photo.size)
     rec = record_pixels(vit, pixels, box)
-    return replace(rec, box=_covered(rec), photo=Fingerprint.of(photo))
+    return replace(rec, box=_covered(rec), photo=Fingerprint.of(as_photo(photo)))
 
 
 def _as_input(vit: Vit, given: Tensor) -> Tensor:

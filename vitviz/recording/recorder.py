@@ -8,7 +8,7 @@ thread knows: other threads may run the same model at the same time.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Mapping
 from contextvars import Token
 from typing import Any
@@ -73,6 +73,7 @@ class Recorder(TorchFunctionMode):
             autograd graph is being built; otherwise keeping it would only take memory.
         altered: modules and shapes of softmax results that did not become a map of attention.
         dropping: names of modules in which dropout is active: their numbers differ from run to run.
+        runs: how often each submodule that holds others ran, by its name.
         last: the last module with weights that ran.
         sigmoid: what the last sigmoid gave.
         inputs, outputs: first argument and result of the submodules named in `watch`, by name.
@@ -93,6 +94,7 @@ class Recorder(TorchFunctionMode):
         self.attended: dict[str, Tensor] = {}
         self.altered: list[tuple[str, tuple[int, ...]]] = []
         self.dropping: list[str] = []
+        self.runs: Counter[str] = Counter()
         self.last: nn.Module | None = None
         self.sigmoid: Tensor | None = None
         self.inputs: dict[str, Any] = {}
@@ -132,6 +134,7 @@ class Recorder(TorchFunctionMode):
         """A module begins; `args` are all that it is given, with a name or without."""
         if (name := self._names.get(id(module))) is not None:
             self._running.append(name)
+            self.runs[name] += 1
             given = next((value for value in args if value is not None), None)
             self._see(name, given)
             if name in self._watch:
