@@ -202,11 +202,13 @@ def test_a_model_of_ones_own_with_ten_lines(photo: Image.Image) -> None:
 
 
 def test_a_model_of_ones_own_that_says_nothing_is_asked(photo: Image.Image) -> None:
-    """Without an anatomy the layouts are found, where the number of prefix tokens allows it."""
+    """Without an anatomy the layouts are found; where all are alike, it is a plain ViT."""
     module = shaken(Own(prefix=1))
     rec = vitviz.record(vitviz.from_module(module, transform=TRANSFORM), photo)
     assert [rec.kind(layer) for layer in range(rec.num_layers)] == ["global"] * 2
-    assert [layout.prefix for layout in rec.layouts] == [1, 1]
+    assert (rec.is_plain, rec.num_prefix_tokens, rec.has_class_token) == (True, 1, True)
+    for method in ("rollout", "relevance", "legrad"):
+        assert vitviz.explain(rec, method).values.any()
 
 
 class TestSavedCheckpoints:

@@ -85,7 +85,8 @@ def test_another_number_is_refused(count: int) -> None:
 
 
 def test_also_where_the_model_does_not_say_its_number() -> None:
-    vit = vitviz.from_module(nn.Sequential(small_vit()), labels=["a", "b"], transform=TRANSFORM)
+    silent = nn.Sequential(small_vit(0), nn.Linear(192, 3))
+    vit = vitviz.from_module(silent, labels=["a", "b"], transform=TRANSFORM)
     for run in (vitviz.predict, vitviz.record):
         with pytest.raises(vitviz.ModelError, match="There are 2 labels"):
             run(vit, make_photo())

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import timm
 import torch
+import transformers
 from families import make_photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image, ImageChops, ImageOps
 from timm.data import create_transform
 from timm.data.transforms import CenterCropOrPad, MaybeToTensor
 from timm.layers import resample_abs_pos_embed
-from torchvision import transforms
+from torch import nn
+from torchvision import models, transforms
+from torchvision.transforms import v2
 
 import vitviz
-from vitviz.models.transform import input_box, mean_and_std
+from vitviz.models.asked import asked_box
+from vitviz.models.transform import input_box, mean_and_std, readable
 
 
 def ramp(width: int, height: int) -> Image.Image:
@@ -133,31 +141,215 @@ def test_every_model_of_the_zoo_can_be_placed() -> None:
 def test_mean_and_std_are_the_transforms_own() -> None:
     steps = [transforms.ToTensor(), transforms.Normalize((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))]
     assert mean_and_std(transforms.Compose(steps)) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
-    assert mean_and_std(transforms.ToTensor())[1] == (1.0, 1.0, 1.0)
+    assert mean_and_std(transforms.ToTensor()) == ((0.0,), (1.0,))
+
+
+LIBRARIES: dict[str, Callable[[], Any]] = {
+    "preset of torchvision": lambda: models.ViT_B_16_Weights.IMAGENET1K_V1.transforms(),
+    "preset of torchvision for fine-tuned weights": lambda: (
+        models.ViT_B_16_Weights.IMAGENET1K_SWAG_E2E_V1.transforms()
+    ),
+    "v2": lambda: v2.Compose(
+        [
+            v2.ToImage(),
+            v2.Resize(100, antialias=True),
+            v2.CenterCrop(80),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)),
+        ]
+    ),
+    "nested": lambda: transforms.Compose(
+        [
+            transforms.Compose([transforms.Resize(100), transforms.CenterCrop((60, 80))]),
+            nn.Sequential(transforms.Grayscale(3)),
+            transforms.ToTensor(),
+        ]
+    ),
+    "open_clip": lambda: image_transform_v2(
+        PreprocessCfg(size=96, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)), is_train=False
+    ),
+    "open_clip, squashed": lambda: image_transform_v2(
+        PreprocessCfg(size=96, resize_mode="squash"), is_train=False
+    ),
+    "open_clip, padded": lambda: image_transform_v2(
+        PreprocessCfg(size=96, resize_mode="longest"), is_train=False
+    ),
+    "processor of transformers": lambda: readable(
+        transformers.ViTImageProcessor(size={"height": 64, "width": 96}), 3
+    ),
+    "processor of transformers with a crop": lambda: readable(
+        transformers.CLIPImageProcessor(
+            size={"shortest_edge": 100}, crop_size={"height": 80, "width": 80}
+        ),
+        3,
+    ),
+    "lambda": lambda: transforms.Compose(
+        [
+            transforms.Lambda(lambda photo: photo.crop((10, 20, 50, 60))),
+            transforms.Resize((80, 80)),
+            transforms.ToTensor(),
+        ]
+    ),
+    "function": lambda: lambda photo: transforms.functional.to_tensor(photo.resize((90, 60))),
+    "gamma": lambda: transforms.Compose(
+        [
+            transforms.Resize((64, 64)),
+            transforms.Lambda(lambda photo: transforms.functional.adjust_gamma(photo, 2.2)),
+            transforms.ToTensor(),
+        ]
+    ),
+    "pad": lambda: transforms.Compose(
+        [transforms.Resize((50, 90)), transforms.Pad((5, 10, 15, 20)), transforms.ToTensor()]
+    ),
+    "longest side": lambda: transforms.Compose(
+        [transforms.Resize(60, max_size=90), transforms.CenterCrop(80), transforms.ToTensor()]
+    ),
+}
+BOXES: dict[str, Callable[[int, int], tuple[float, ...]]] = {
+    "lambda": lambda *_: (10, 20, 50, 60),
+    "function": lambda w, h: (0, 0, w, h),
+    "gamma": lambda w, h: (0, 0, w, h),
+    "pad": lambda w, h: (-5 * w / 90, -10 * h / 50, w + 15 * w / 90, h + 20 * h / 50),
+    "processor of transformers": lambda w, h: (0, 0, w, h),
+    "open_clip, squashed": lambda w, h: (0, 0, w, h),
+    "open_clip, padded": lambda w, h: (
+        (0, (h - w) / 2, w, (h + w) / 2) if w > h else ((w - h) / 2, 0, (w + h) / 2, h)
+    ),
+    "open_clip": lambda w, h: (
+        ((w - h) / 2, 0, (w + h) / 2, h) if w > h else (0, (h - w) / 2, w, (h + w) / 2)
+    ),
+}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("size", [(400, 300), (301, 420), (97, 71), (1203, 800)])
+def test_transforms_of_all_libraries_are_placed(library: str, size: tuple[int, int]) -> None:
+    """Where a red dot of the photo is in the input, there the box says it is."""
+    transform = LIBRARIES[library]()
+    box = input_box(transform, size)
+    width, height = size
+    if library in BOXES:
+        pixel = max(size) / 64
+        assert box == pytest.approx(BOXES[library](*size), abs=pixel)
+    left, top, right, bottom = box
+    photo = Image.new("RGB", size)
+    x, y = (max(left, 0) + min(right, width)) / 2, (max(top, 0) + min(bottom, height)) / 2
+    side = max(3, (min(right, width) - max(left, 0)) / 40)
+    photo.paste((255, 255, 255), tuple(round(v) for v in (x - side, y - side, x + side, y + side)))
+    bright = transform(photo) - transform(Image.new("RGB", size))
+    weights = bright[0].double().clamp(min=0)
+    rows, cols = weights.shape
+    col = float((weights.sum(0) * (torch.arange(cols) + 0.5)).sum() / weights.sum())
+    row = float((weights.sum(1) * (torch.arange(rows) + 0.5)).sum() / weights.sum())
+    assert left + col / cols * (right - left) == pytest.approx(x, abs=0.75 * width / cols + 1)
+    assert top + row / rows * (bottom - top) == pytest.approx(y, abs=0.75 * height / rows + 1)
+
+
+@pytest.mark.parametrize(
+    "mode", ["center", "squash", "border"], ids=["cropped", "squashed", "padded"]
+)
+@pytest.mark.parametrize("size", SIZES)
+def test_asking_gives_what_is_computed(mode: str, size: tuple[int, int]) -> None:
+    transform = create_transform((3, 70, 140), crop_pct=0.9, crop_mode=mode)
+    left, top, right, bottom = input_box(transform, size)
+    pixel = max((right - left) / 140, (bottom - top) / 70)
+    asked = asked_box(transform, size)
+    assert asked == pytest.approx((left, top, right, bottom), abs=pixel + 0.5)
 
 
 @pytest.mark.parametrize(
     "step",
     [
-        transforms.Resize(20, max_size=30),
         transforms.RandomCrop(20),
         transforms.RandomHorizontalFlip(),
-        transforms.Pad(3),
         transforms.RandomResizedCrop(20),
-        transforms.FiveCrop(20),
-        transforms.Lambda(lambda image: image),
+        transforms.RandomRotation(5),
+        v2.RandomZoomOut(),
+        transforms.Lambda(lambda photo: photo.rotate(random.uniform(-9, 9))),
+        transforms.Lambda(lambda photo: photo.rotate(np.random.uniform(-9, 9))),
     ],
     ids=lambda step: type(step).__name__,
 )
-def test_a_step_that_is_not_followed_is_refused(step: object) -> None:
+def test_random_steps_are_refused(step: object) -> None:
     compose = transforms.Compose([step, transforms.ToTensor()])
-    with pytest.raises(vitviz.ModelError, match=f"step {type(step).__name__} is not known"):
+    with pytest.raises(vitviz.ModelError, match="draws random numbers"):
         input_box(compose, (200, 50))
 
 
-def test_a_plain_function_is_refused() -> None:
-    with pytest.raises(vitviz.ModelError, match="function"):
-        input_box(lambda image: image, (200, 50))
+MOVED: dict[str, tuple[Callable[[Image.Image], Image.Image], str]] = {
+    "mirrored": (ImageOps.mirror, "mirrored"),
+    "upside down": (ImageOps.flip, "mirrored"),
+    "turned": (lambda photo: photo.rotate(10), "turned"),
+    "turned by a quarter": (lambda photo: photo.transpose(Image.Transpose.ROTATE_90), "apart|mirr"),
+    "halves swapped": (lambda photo: ImageChops.offset(photo, photo.width // 2, 0), "pieces|mirr"),
+    "bent": (
+        lambda photo: photo.transform(
+            photo.size,
+            Image.Transform.QUAD,
+            (0, 0, 0, photo.height, photo.width, photo.height, photo.width, photo.height // 2),
+        ),
+        "turned",
+    ),
+    "empty": (lambda photo: Image.new("RGB", photo.size), "nothing of the photo"),
+    "negative": (ImageOps.invert, "ok"),
+    "two greys": (lambda photo: ImageOps.posterize(photo, 1), "brighter"),
+}
+
+
+@pytest.mark.parametrize("moved", MOVED)
+def test_what_no_box_describes_is_refused(moved: str) -> None:
+    step, reason = MOVED[moved]
+    compose = transforms.Compose([transforms.Lambda(step), transforms.ToTensor()])
+    if reason == "ok":  # colours do not move anything
+        assert input_box(compose, (200, 50)) == pytest.approx((0, 0, 200, 50), abs=1)
+        return
+    with pytest.raises(vitviz.ModelError, match=reason):
+        input_box(compose, (200, 50))
+
+
+def test_colours_are_asked_too() -> None:
+    transform = image_transform_v2(
+        PreprocessCfg(size=96, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)), is_train=False
+    )
+    mean, std = mean_and_std(transform)
+    assert mean == pytest.approx((0.1, 0.2, 0.3), abs=1e-6)
+    assert std == pytest.approx((0.4, 0.5, 0.6), abs=1e-6)
+    preset = models.ViT_B_16_Weights.IMAGENET1K_V1.transforms()
+    assert mean_and_std(preset)[0] == pytest.approx((0.485, 0.456, 0.406))
+
+
+class TestReadable:
+    @pytest.mark.parametrize(
+        "transform",
+        [
+            transformers.ViTImageProcessor(size={"height": 64, "width": 64}),
+            lambda photo: transforms.functional.to_tensor(photo.resize((64, 64)))[None],
+            lambda photo: np.asarray(photo.resize((64, 64)), np.float32).transpose(2, 0, 1),
+            lambda photo: [transforms.functional.to_tensor(photo.resize((64, 64)))],
+        ],
+        ids=["processor", "batch of one", "array", "list"],
+    )
+    def test_one_input_however_it_comes(self, transform: Any) -> None:
+        module = timm.create_model("vit_tiny_patch16_224", depth=1, img_size=64)
+        vit = vitviz.from_module(module, transform=transform)
+        photo = make_photo()
+        assert vit.transform(photo).shape == (3, 64, 64)
+        assert vitviz.record(vit, photo).box == pytest.approx((0, 0, 160, 120), abs=2)
+
+    @pytest.mark.parametrize(
+        ("transform", "says"),
+        [
+            (transforms.Resize((64, 64)), "makes Image"),
+            (transforms.PILToTensor(), r"makes uint8 \(3"),
+            (transforms.Compose([transforms.FiveCrop(20), transforms.ToTensor()]), "cannot take"),
+            (lambda _: None, "makes NoneType"),
+            (5, "cannot take"),
+        ],
+    )
+    def test_what_makes_no_input_is_refused(self, transform: Any, says: str) -> None:
+        module = timm.create_model("vit_tiny_patch16_224", depth=1, img_size=64)
+        with pytest.raises(vitviz.ModelError, match=says):
+            vitviz.from_module(module, transform=transform)
 
 
 class TestWholePhoto:

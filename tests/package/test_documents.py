@@ -63,3 +63,12 @@ def test_documents_need_nothing_that_tests_need() -> None:
     assert "mkdocs" in wanted
     assert "mkdocs" not in (ROOT / "requirements-dev.txt").read_text()
     assert "mkdocs" not in str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"])
+
+
+def test_the_snippets_on_ones_own_model_run() -> None:
+    """Those that are whole; the others show a part of a script."""
+    text = (ROOT / "docs" / "your-model.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", text, re.S)
+    whole = [snippet for snippet in snippets if snippet.startswith("import")]
+    assert len(whole) == 2
+    exec("\n".join(whole), {})

@@ -187,7 +187,10 @@ def test_sound_arguments_are_taken(name: str) -> None:
         (lambda: vitviz.overlay(PHOTO, HEAT, alpha="half"), "must be a number, not str"),
         (lambda: vitviz.load_image(3), "source of load_image must be text or Path or bytes"),
         (lambda: vitviz.evaluate(1, NONE), "vit of evaluate must be Vit, not int"),
-        (lambda: vitviz.predict(recording().vit, "dog.jpg"), "photo of predict must be Image"),
+        (
+            lambda: vitviz.predict(recording().vit, 3),
+            "photo of predict must be Image or text or Path",
+        ),
         (lambda: vitviz.FinetuneSettings(epochs=2.5), "must be a whole number, not float"),
         (lambda: vitviz.overlay(PHOTO, HEAT, scale=(1,)), "a tuple of a number or None"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 import warnings
 from collections.abc import Callable
@@ -22,16 +21,10 @@ from vitviz.commands.common import (
 )
 from vitviz.commands.names import STDIN, FileNames
 from vitviz.commands.options import add_options, chosen_options
-from vitviz.errors import (
-    MethodError,
-    Phrase,
-    VitvizError,
-    VitvizWarning,
-    did_you_mean,
-    not_written,
-)
+from vitviz.errors import MethodError, VitvizError, VitvizWarning, not_written
 from vitviz.heatmap import Heatmap
 from vitviz.methods.explain import METHODS, explain
+from vitviz.methods.target import class_called
 from vitviz.models.outputs import written
 from vitviz.photos.depth import STRETCHED
 from vitviz.photos.load import load_image
@@ -177,21 +170,9 @@ def _class_index(vit: Vit, name: str | None) -> int | None:
     """A class by its index or its name, whatever the case; None stays None."""
     if name is None:
         return None
-    names = [label.lower() for label in vit.labels]
-    if name.isdecimal() and (not names or int(name) < len(names)):
+    if name.isdecimal() and (not vit.labels or int(name) < len(vit.labels)):
         return int(name)
-    if name.lower() in names:
-        return names.index(name.lower())
-    close = difflib.get_close_matches(name.lower(), names, n=3)
-    alike = [vit.labels[names.index(found)] for found in close]
-    by_index = Phrase("class_or_index", "give a class name or its index.")
-    raise VitvizError(
-        "no_class_called",
-        "{model} knows no class “{name}”; {hint}",
-        model=vit.name,
-        name=name,
-        hint=did_you_mean(alike) if alike else by_index,
-    )
+    return class_called(vit, name)
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from vitviz.errors import Phrase, VitvizError
 from vitviz.methods.gradients import Score, attention_gradient, gradients
-from vitviz.methods.target import target_class
+from vitviz.methods.target import ClassName, target_class
 from vitviz.progress import Progress, batches
 from vitviz.recording.predictions import Prediction, rank_classes
 from vitviz.recording.recorder import Recorder
@@ -134,13 +134,13 @@ def ablate(rec: Recording, heads: Collection[Head]) -> list[Prediction]:
 
 
 def head_importance(
-    rec: Recording, target: int | None = None, *, progress: Progress | None = None
+    rec: Recording, target: ClassName | None = None, *, progress: Progress | None = None
 ) -> Importance:
     """The drop of a class's probability without each head and without each layer's heads.
 
     Args:
         rec: from `record`.
-        target: class index; None is the top prediction.
+        target: class index or name; None is the top prediction.
         progress: called with the finished share after every few forward passes; whatever it
             raises ends the computation and is passed on.
 
@@ -166,7 +166,7 @@ def head_importance(
     return Importance(heads, drops[len(single) :])
 
 
-def gradient_importance(rec: Recording, target: int | None = None) -> NDArray[np.float32]:
+def gradient_importance(rec: Recording, target: ClassName | None = None) -> NDArray[np.float32]:
     """What a class's logit would lose without each head, to first order: (layers, heads).
 
     ∂s/∂ξ, where s is the logit and the head's output is multiplied with ξ = 1; its absolute value

@@ -40,7 +40,7 @@ def position_embedding(rec: Recording) -> Tensor:
     _own_positions(rec)
     anatomy = rec.vit.anatomy
     assert anatomy.patch_embed is not None
-    embedded = anatomy.patch_embed(rec.pixels[None].to(anatomy.float_type))
+    embedded = anatomy.patch_embed(rec.core_pixels)
     added = anatomy.with_positions(torch.zeros_like(embedded))
     return added[0, rec.num_prefix_tokens :].float().unflatten(0, rec.grid)
 

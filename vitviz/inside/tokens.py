@@ -78,7 +78,7 @@ def patch_vectors(rec: Recording) -> Tensor:
     projection(rec.vit)
     anatomy = rec.vit.anatomy
     assert anatomy.patch_embed is not None
-    vectors: Tensor = anatomy.patch_embed(rec.pixels[None].to(anatomy.float_type))
+    vectors: Tensor = anatomy.patch_embed(rec.core_pixels)
     return vectors.float().reshape(*rec.grid, -1)
 
 

@@ -9,12 +9,31 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vitviz.progress import Progress, batches
+from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
 
-__all__ = ["GREY", "mask_patches", "read_masked"]
+__all__ = ["grey", "mask_patches", "read_masked"]
 
-GREY = torch.tensor(0.0)
-"""The model's mean colour, after its normalisation."""
+
+@torch.no_grad()
+def grey(rec: Recording) -> Tensor:
+    """The model's mean colour, (channels, 1, 1): 0 after its normalisation, be that in its
+    transform or in the model itself, in front of the part that is a Vision Transformer."""
+    module, core = rec.vit.module, rec.vit.anatomy.core_name
+
+    def seen(colour: float) -> Tensor | None:
+        with Recorder(module, watch=[core]) as recorder:
+            rec.vit.run(torch.full_like(rec.pixels[None], colour).to(rec.vit.anatomy.float_type))
+        given = recorder.inputs.get(core)
+        return given.mean(dim=(0, 2, 3)) if isinstance(given, Tensor) and given.ndim == 4 else None
+
+    none = torch.zeros(len(rec.pixels), 1, 1)
+    if not core:
+        return none
+    black, white = seen(0.0), seen(1.0)
+    if black is None or white is None or len(black) != len(none):
+        return none
+    return torch.nan_to_num(black / (black - white), posinf=0.0, neginf=0.0)[:, None, None]
 
 
 def mask_patches(rec: Recording, hidden: Tensor, filling: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 from vitviz.heatmap import Heatmap
 from vitviz.measures.faithfulness import Curve, deletion, insertion
 from vitviz.methods.explain import METHODS, explain
+from vitviz.methods.target import ClassName
 from vitviz.progress import Progress
 from vitviz.recording.recording import Recording
 
@@ -45,14 +46,18 @@ class Measured:
 
 
 def measure(
-    rec: Recording, method: str, target: int | None = None, *, progress: Progress | None = None
+    rec: Recording,
+    method: str,
+    target: ClassName | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> Measured:
     """A method's map with its default options, and both curves of the class.
 
     Args:
         rec: from `record`.
         method: an id in `METHODS`. Of random maps several are measured.
-        target: class index; None is the top prediction.
+        target: class index or name; None is the top prediction.
         progress: called with the finished share; whatever it raises ends the computation.
 
     Raises:

@@ -19,10 +19,10 @@ from torchvision.transforms.functional import gaussian_blur
 from vitviz.arguments import checked
 from vitviz.errors import MethodError
 from vitviz.heatmap import Heatmap
-from vitviz.interventions.masking import GREY, mask_patches, read_masked
+from vitviz.interventions.masking import grey, mask_patches, read_masked
 from vitviz.methods.explain import BASELINE, explain
 from vitviz.methods.made_from import same_recording
-from vitviz.methods.target import target_class
+from vitviz.methods.target import ClassName, target_class
 from vitviz.models.transform import mean_and_std
 from vitviz.progress import Progress
 from vitviz.recording.recording import Recording
@@ -86,7 +86,7 @@ def removal_order(heat: Heatmap) -> NDArray[np.intp]:
 def deletion(
     rec: Recording,
     heat: Heatmap,
-    target: int | None = None,
+    target: ClassName | None = None,
     *,
     steps: int = STEPS,
     progress: Progress | None = None,
@@ -125,7 +125,7 @@ def deletion(
 def insertion(
     rec: Recording,
     heat: Heatmap,
-    target: int | None = None,
+    target: ClassName | None = None,
     *,
     steps: int = STEPS,
     progress: Progress | None = None,
@@ -173,7 +173,7 @@ def masked_input(rec: Recording, heat: Heatmap, share: float, change: Change) ->
 def perturbation(
     rec: Recording,
     heat: Heatmap,
-    target: int | None = None,
+    target: ClassName | None = None,
     *,
     positive: bool,
     progress: Progress | None = None,
@@ -229,7 +229,7 @@ def _still_predicted(rec: Recording, index: int) -> Callable[[Tensor], Tensor]:
 def saco(
     rec: Recording,
     heat: Heatmap,
-    target: int | None = None,
+    target: ClassName | None = None,
     *,
     groups: int = GROUPS,
     progress: Progress | None = None,
@@ -310,7 +310,7 @@ def versus_random(
     return results.mean(axis=0), results.std(axis=0, ddof=1)
 
 
-def _measured_class(rec: Recording, heat: Heatmap, target: int | None, title: str) -> int:
+def _measured_class(rec: Recording, heat: Heatmap, target: ClassName | None, title: str) -> int:
     """The class that is asked for, by default the map's own, or else the top prediction.
 
     A map of one class says nothing of another: measured for that, it would seem worse than it is.
@@ -333,7 +333,7 @@ def _curve(
     rec: Recording,
     heat: Heatmap,
     change: Change,
-    target: int | None,
+    target: ClassName | None,
     steps: int,
     progress: Progress | None,
 ) -> Curve:
@@ -356,7 +356,7 @@ def _changes(
     """Which patches are hidden at each point of a curve, and what is seen instead."""
     changed = _top(rec, heat, counts)
     if isinstance(change, str) and change == "deletion":
-        return changed, GREY
+        return changed, grey(rec)
     if not isinstance(change, str) or change != "insertion":
         raise MethodError(
             "no_such_change",

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import torch
-from PIL import Image
 
 from vitviz.arguments import checked
-from vitviz.errors import MethodError, ModelError
+from vitviz.errors import ModelError
 from vitviz.heatmap import Fingerprint, Heatmap
-from vitviz.models.transform import input_box
+from vitviz.methods.target import ClassName, class_index
+from vitviz.models.transform import input_box, mode_of
 from vitviz.models.vit import Vit
-from vitviz.recording.predictions import require_rgb
+from vitviz.photos.given import Photo, as_photo
 
 __all__ = ["cnn_gradcam"]
 
 
 @checked
-def cnn_gradcam(vit: Vit, photo: Image.Image, target: int | None = None) -> Heatmap:
+def cnn_gradcam(vit: Vit, photo: Photo, target: ClassName | None = None) -> Heatmap:
     """(Σ_c w_c A_c)⁺, where w_c is the mean over all places of ∂s/∂A_c: (rows, cols).
 
     A, (channels, rows, cols), is what the last convolution gives and s the class's logit. It needs
@@ -25,8 +25,8 @@ def cnn_gradcam(vit: Vit, photo: Image.Image, target: int | None = None) -> Heat
 
     Args:
         vit: such as `load_model("efficientnet_lite2_in1k")`.
-        photo: as `load_image` gives it.
-        target: class index; None is the top prediction.
+        photo: as `record` takes it.
+        target: class index or name; None is the top prediction.
 
     Raises:
         ModelError: if the model's features are not maps of channels.
@@ -37,8 +37,7 @@ def cnn_gradcam(vit: Vit, photo: Image.Image, target: int | None = None) -> Heat
         >>> cnn_gradcam(cnn, photo).values.ndim
         2
     """
-    require_rgb(photo)
-    anatomy = vit.anatomy
+    anatomy, photo = vit.anatomy, as_photo(photo, mode_of(vit.transform))
     vit.require_eval()
     with torch.inference_mode(False), torch.enable_grad():
         pixels = vit.transform(photo)[None].requires_grad_()
@@ -50,16 +49,9 @@ def cnn_gradcam(vit: Vit, photo: Image.Image, target: int | None = None) -> Heat
                 model=vit.name,
             )
         logits = anatomy.classify(maps)[0]
-        index = int(logits.argmax()) if target is None else target
-        if not 0 <= index < len(logits):
-            raise MethodError(
-                "no_such_class",
-                "There is no class {index!r}; this model's classes are 0 to {last}.",
-                index=index,
-                last=len(logits) - 1,
-            )
+        index = class_index(vit, len(logits), int(logits.argmax()) if target is None else target)
         (gradient,) = torch.autograd.grad(logits[index], maps)
     weights = gradient[0].mean(dim=(1, 2))
     values = (weights[:, None, None] * maps[0].detach()).sum(dim=0).clamp(min=0)
     box = input_box(vit.transform, photo.size)
-    return Heatmap(values.numpy(), box, "gradcam", photo=Fingerprint.of(photo))
+    return Heatmap(values.numpy(), box, "gradcam", photo=Fingerprint.of(as_photo(photo)))

@@ -15,9 +15,9 @@ from vitviz.heatmap import Heatmap
 from vitviz.methods.gradients import Score
 from vitviz.methods.made_from import made_from
 from vitviz.methods.method import Method
-from vitviz.methods.target import check_class, target_class
+from vitviz.methods.target import ClassName, check_class, target_class
 from vitviz.progress import Progress
-from vitviz.recording.recording import Query, Recording
+from vitviz.recording.recording import Query, Recording, as_query
 
 __all__ = ["BASELINE", "METHODS", "explain"]
 
@@ -40,9 +40,9 @@ def explain(
     rec: Recording,
     method: str,
     query: Query = "cls",
-    target: int | None = None,
+    target: ClassName | None = None,
     *,
-    versus: int | None = None,
+    versus: ClassName | None = None,
     progress: Progress | None = None,
     **options: str | float | bool | None,
 ) -> Heatmap:
@@ -52,7 +52,8 @@ def explain(
         rec: from `record`.
         method: an id in `METHODS`.
         query: "cls" or a patch as (row, column). Only methods that have a query take a patch.
-        target: class index; None is the top prediction. Only class-specific methods take one.
+        target: class index or name; None is the top prediction. Only class-specific methods take
+            one.
         versus: explain why `target` rather than this class. Only contrastive methods take one.
         progress: called by slow methods now and then with the finished share, 0 to 1; whatever it
             raises ends the computation and is passed on.
@@ -78,7 +79,7 @@ def explain(
             method=method,
             methods=", ".join(METHODS),
         )
-    chosen = METHODS[method]
+    chosen, query = METHODS[method], as_query(query)
     if chosen.plain_only:
         rec.require_plain(chosen.title)
     complete = chosen.check(rec, options)
@@ -113,7 +114,9 @@ def explain(
     return Heatmap(patches, rec.box, method, made, rec.photo)
 
 
-def _score(rec: Recording, method: Method, target: int | None, versus: int | None) -> Score:
+def _score(
+    rec: Recording, method: Method, target: ClassName | None, versus: ClassName | None
+) -> Score:
     """What a class-specific method explains."""
     others = ", ".join(m.id for m in METHODS.values() if not m.class_specific and m.suits(rec))
     target = target_class(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vitviz.errors import MethodError
 from vitviz.recording.calls import AttentionCall, SoftmaxCall
 from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
@@ -79,52 +80,94 @@ def map_gradient(call: AttentionCall | SoftmaxCall, attended: Tensor) -> Tensor:
 
 def _differentiate(rec: Recording, score: Score) -> Gradients:
     module, last_input = rec.vit.module, rec.layers[-1].module
-    blocks = rec.vit.anatomy.blocks
+    blocks = _blocks(rec)
     with torch.inference_mode(False), torch.enable_grad():
         pixels = rec.pixels[None].clone().requires_grad_()
         with Recorder(module, watch=(*blocks, last_input)) as recorder:
             logits = rec.vit.run(pixels)
-        attended = [recorder.attended[call.module] for call in rec.layers]
+        attended = [recorder.attended.get(call.module) for call in rec.layers]
+        wanted = [*attended, recorder.inputs[last_input]]
         chosen = score.of(logits[0])
-        *maps, last_input_gradient = torch.autograd.grad(
-            chosen, [*attended, recorder.inputs[last_input]], retain_graph=True
-        )
-        own = _own_gradients(rec, score, recorder, logits)
+        *maps, last_input_gradient = _gradient(rec, chosen, wanted)
+        own = _own_gradients(rec, score, recorder, logits, blocks)
     return Gradients(
         float(chosen.detach()),
         tuple(gradient[0] for gradient in maps),
         own,
-        recorder.inputs[last_input][0].detach(),
-        last_input_gradient[0],
+        _as_tokens(rec, recorder.inputs[last_input][0].detach()),
+        _as_tokens(rec, last_input_gradient[0]),
+    )
+
+
+def _as_tokens(rec: Recording, values: Tensor) -> Tensor:
+    """Values of the tokens, (tokens, width), (rows, cols, width) or (width, rows, cols), as
+    (tokens, width)."""
+    if values.ndim == 3 and values.shape[:2] == rec.grid:
+        return values.flatten(0, 1)
+    if values.ndim == 3 and values.shape[1:] == rec.grid:
+        return values.flatten(1).T
+    return values
+
+
+def _gradient(rec: Recording, score: Tensor, wanted: Sequence[Tensor | None]) -> Sequence[Tensor]:
+    """∂score/∂wanted; MethodError where no graph leads there."""
+    known = [tensor for tensor in wanted if tensor is not None and tensor.requires_grad]
+    if len(known) == len(wanted) and score.requires_grad:
+        found = torch.autograd.grad(score, known, retain_graph=True, allow_unused=True)
+        if all(gradient is not None for gradient in found):
+            return found
+    raise MethodError(
+        "no_gradient",
+        "{model} has no gradients from its classes to its attention, as this method needs them "
+        "(weights in int8 have none); use attention, rollout or occlusion.",
+        model=rec.vit.name,
     )
 
 
 def _own_gradients(
-    rec: Recording, score: Score, recorder: Recorder, logits: Tensor
+    rec: Recording, score: Score, recorder: Recorder, logits: Tensor, blocks: Sequence[str]
 ) -> tuple[Tensor, ...] | None:
-    """∂s^l/∂O of each layer l; None unless final norm and head turn the last tokens into `logits`.
+    """∂s^l/∂O of each layer l; None unless what follows the blocks turns the last tokens alone
+    into `logits`.
 
-    Only block l lies between them, so all layers together cost less than one backward pass.
+    It is asked: the model runs once more, and in the place of its last block's tokens those of all
+    blocks go on, as a batch. Only block l lies between s^l and O of layer l, so all layers together
+    cost less than one backward pass.
     """
-    anatomy = rec.vit.anatomy
-    norm, classify, blocks = anatomy.norm, anatomy.classify, anatomy.blocks
-    if norm is None or not (anatomy.can_classify and _one_block_a_layer(rec, blocks)):
+    states = [_state(recorder.outputs[block]) for block in blocks]
+    given = [_state(recorder.inputs[block]) for block in blocks[1:]]
+    if not states or not all(a is b for a, b in zip(states, given, strict=False)):
         return None
-    if not torch.allclose(classify(norm(recorder.outputs[blocks[-1]])), logits, atol=1e-4):
+    tokens = torch.cat([state for state in states if state is not None])
+    try:
+        with Recorder(rec.vit.module, instead={blocks[-1]: tokens}):
+            scores = rec.vit.run(rec.pixels[None])
+    except RuntimeError:  # what follows takes no batch but the photo's own
+        return None
+    if len(scores) != len(blocks) or not torch.allclose(scores[-1:], logits, atol=1e-4):
         return None
     own: list[Tensor] = []
-    for block, call in zip(blocks, rec.layers, strict=True):
-        score_of_block = score.of(classify(norm(recorder.outputs[block]))[0])
+    for score_of_block, call in zip(score.of(scores), rec.layers, strict=True):
         attended = recorder.attended[call.module]
         own += torch.autograd.grad(score_of_block, attended, retain_graph=True)
     return tuple(gradient[0] for gradient in own)
 
 
-def _one_block_a_layer(rec: Recording, blocks: Sequence[str]) -> bool:
-    return len(blocks) == rec.num_layers and all(
-        f"{call.module}.".startswith(f"{block}.")
-        for call, block in zip(rec.layers, blocks, strict=True)
-    )
+def _state(value: object) -> Tensor | None:
+    """The tokens among what a block was given or gives."""
+    first = value[0] if isinstance(value, tuple) and value else value
+    return first if isinstance(first, Tensor) else None
+
+
+def _blocks(rec: Recording) -> tuple[str, ...]:
+    """The modules around each layer's attention that follow one another: children of the innermost
+    that holds them all; none if one holds several layers."""
+    names = [call.module.split(".") for call in rec.layers]
+    shared = 0
+    while all(len(name) > shared + 1 for name in names) and len({n[shared] for n in names}) == 1:
+        shared += 1
+    blocks = tuple(dict.fromkeys(".".join(name[: shared + 1]) for name in names))
+    return blocks if len(blocks) == rec.num_layers else ()
 
 
 def positive_part(rec: Recording, grads: Gradients, layer: int, rows: slice) -> Tensor:

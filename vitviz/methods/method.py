@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -43,9 +44,9 @@ class NumberOption:
     def check(self, rec: Recording, value: Any) -> float:
         del rec
         if (
-            isinstance(value, (int, float))
+            isinstance(value, Real)  # NumPy's scalars too
             and not isinstance(value, bool)
-            and self.low <= value <= self.high
+            and self.low <= float(value) <= self.high
         ):
             return float(value)
         raise MethodError(
@@ -75,8 +76,8 @@ class WholeOption:
 
     def check(self, rec: Recording, value: Any) -> int:
         del rec
-        if type(value) is int and self.low <= value <= self.high:
-            return value
+        if _is_whole(value) and self.low <= value <= self.high:
+            return int(value)
         raise MethodError(
             "whole_number_out_of_range",
             "{option} must be a whole number from {low} to {high}, not {value!r}.",
@@ -125,8 +126,8 @@ class LayerOption:
     """The model says how many layers there are."""
 
     def check(self, rec: Recording, value: Any) -> int:
-        if type(value) is int and -rec.num_layers <= value < rec.num_layers:
-            return value % rec.num_layers
+        if _is_whole(value) and -rec.num_layers <= value < rec.num_layers:
+            return int(value) % rec.num_layers
         raise MethodError(
             "layer_out_of_range",
             "{option} must be from 0 to {last}, not {value!r}.",
@@ -148,8 +149,10 @@ class HeadOption:
 
     def check(self, rec: Recording, value: Any) -> int | None:
         heads = max(rec.num_heads(layer) for layer in range(rec.num_layers))
-        if value is None or (type(value) is int and 0 <= value < heads):
-            return value
+        if value is None:
+            return None
+        if _is_whole(value) and 0 <= value < heads:
+            return int(value)
         raise MethodError(
             "head_option_out_of_range",
             "{option} must be from 0 to {last} or None, not {value!r}.",
@@ -157,6 +160,11 @@ class HeadOption:
             last=heads - 1,
             value=value,
         )
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether it is a whole number, NumPy's too."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 Option = NumberOption | WholeOption | ChoiceOption | LayerOption | HeadOption

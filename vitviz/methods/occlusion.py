@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vitviz.errors import MethodError
-from vitviz.interventions.masking import GREY, read_masked
+from vitviz.interventions.masking import grey, read_masked
 from vitviz.methods.gradients import Score
 from vitviz.methods.method import (
     CLASSIFIERS,
@@ -53,7 +53,7 @@ def occlusion(
     def value(logits: Tensor) -> Tensor:
         return rec.values(logits)[..., score.target]
 
-    drops = value(rec.logits) - read_masked(rec, hidden, GREY, value, progress)
+    drops = value(rec.logits) - read_masked(rec, hidden, grey(rec), value, progress)
     covering = hidden.flatten(1).float()  # (windows, patches)
     values = (drops @ covering / covering.sum(dim=0)).clamp(min=0)
     return torch.cat([torch.zeros(rec.num_prefix_tokens), values])

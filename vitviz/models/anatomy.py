@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitviz.models.libraries import Grid, Logits, Tokens, is_timms, tokens_of
+from vitviz.models.libraries import Grid, Tokens, is_timms, of_transformers, tokens_of
+from vitviz.models.returned import Logits
 
-__all__ = ["Anatomy", "float_type", "heads_of"]
+__all__ = ["Anatomy", "channels_of", "core_of", "float_type", "heads_of"]
 
 BLOCK_LISTS = ("blocks", "encoder.layers", "transformer.resblocks")  # timm, torchvision, open_clip
 CLASS_TOKENS = ("cls", "class")  # how such a parameter's own name begins
@@ -28,10 +29,52 @@ def float_type(module: nn.Module) -> torch.dtype:
     return next(types, torch.float32)
 
 
+def channels_of(module: nn.Module) -> int:
+    """How many channels a model's input has: those of its first convolution; 3 without one."""
+    convolutions = (m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == 1)
+    return next((m.in_channels for m in convolutions), 3)
+
+
 def heads_of(attention: nn.Module) -> int:
     """How many heads an attention module says it has; 1 where it does not say."""
     heads = getattr(attention, "num_heads", 0) or getattr(attention, "heads", 0)
     return int(heads or 1)
+
+
+def core_of(module: nn.Module) -> str:
+    """The name of the one part that is a Vision Transformer by itself; "" for the model as a whole.
+
+    Something may be wrapped around it: a normalisation, a head of one's own, an adapter, or another
+    library's class.
+    """
+    for says in (_says_tokens, _says_origin, _keeps_blocks):
+        names = [name for name, part in module.named_modules() if says(part)]
+        outermost = [n for n in names if not any(n != o and _is_inside(n, o) for o in names)]
+        if len(outermost) == 1:
+            return outermost[0]
+    return ""
+
+
+def _says_tokens(part: nn.Module) -> bool:
+    return tokens_of(part) is not None
+
+
+def _says_origin(part: nn.Module) -> bool:
+    return hasattr(part, "pretrained_cfg")
+
+
+def _keeps_blocks(part: nn.Module) -> bool:
+    def keeps(name: str) -> bool:
+        try:
+            return isinstance(part.get_submodule(name), (nn.Sequential, nn.ModuleList))
+        except AttributeError:
+            return False
+
+    return any(map(keeps, BLOCK_LISTS))
+
+
+def _is_inside(name: str, other: str) -> bool:
+    return not other or name.startswith(f"{other}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +84,8 @@ class Anatomy:
     Attributes:
         module: the model.
         tokens: which of its tokens are patches; None where neither the model nor its owner says.
+        core_name: the part of the model that is a Vision Transformer by itself, see `core_of`.
+        core: that part, whose anatomy this is.
     """
 
     module: nn.Module
@@ -48,14 +93,28 @@ class Anatomy:
 
     def __post_init__(self) -> None:
         if self.tokens is None:
-            object.__setattr__(self, "tokens", tokens_of(self.module))
+            object.__setattr__(self, "tokens", tokens_of(self.core))
+
+    @cached_property
+    def core_name(self) -> str:
+        return core_of(self.module)
+
+    @cached_property
+    def core(self) -> nn.Module:
+        return self.module.get_submodule(self.core_name)
 
     def _known(self, name: str, default: Any = None) -> Any:
-        return getattr(self.module, name, default)
+        return getattr(self.core, name, default)
+
+    @cached_property
+    def _has_further_weights(self) -> bool:
+        """Whether there are weights around the core, such as those of another head."""
+        inside = {id(p) for p in self.core.parameters()}
+        return any(id(p) not in inside for p in self.module.parameters())
 
     @cached_property
     def is_timms(self) -> bool:
-        """Whether timm made the model."""
+        """Whether timm made the model, as a whole."""
         return is_timms(self.module)
 
     @property
@@ -78,7 +137,7 @@ class Anatomy:
 
     def patch_size(self, size: Grid, grid: Grid) -> Grid:
         """(height, width) of a patch in pixels: the stride of the convolution that cuts the input,
-        or, behind a stem of other layers, the input's share.
+        or, behind a stem of other layers or where the model resizes its input, the input's share.
 
         Args:
             size: (height, width) of the input.
@@ -86,7 +145,12 @@ class Anatomy:
         """
         if (cut := self.patch_projection) is not None and not hasattr(self.patch_embed, "backbone"):
             height, width = cut.stride
-            return height, width
+            fits = (
+                abs(side - n * step) < step
+                for side, n, step in zip(size, grid, cut.stride, strict=True)
+            )
+            if all(fits):
+                return height, width
         sides = (math.ceil(side / n) for side, n in zip(size, grid, strict=True))
         return next(sides), next(sides)
 
@@ -153,8 +217,8 @@ class Anatomy:
 
     def with_positions(self, embedded: Tensor) -> Tensor:
         """Patch vectors → all tokens, with what the model adds for their places."""
-        module: Any = self.module
-        placed: Tensor = module._pos_embed(embedded)
+        core: Any = self.core
+        placed: Tensor = core._pos_embed(embedded)
         return placed
 
     # Blocks
@@ -162,11 +226,12 @@ class Anatomy:
     @cached_property
     def blocks(self) -> tuple[str, ...]:
         """Names of the blocks in order; none if the model does not keep them in a known place."""
-        for name, child in self.module.named_modules():
+        theirs = of_transformers(self.core)
+        for name, child in self.core.named_modules():
             listed = isinstance(child, (nn.Sequential, nn.ModuleList)) and name in BLOCK_LISTS
-            of_transformers = isinstance(self.module, Logits) and isinstance(child, nn.ModuleList)
-            if listed or of_transformers:
-                return tuple(f"{name}.{block}" for block, _ in child.named_children())
+            if listed or (theirs and isinstance(child, nn.ModuleList)):
+                inside = f"{self.core_name}.{name}".removeprefix(".")
+                return tuple(f"{inside}.{block}" for block, _ in child.named_children())
         return ()
 
     def block(self, layer: int) -> nn.Module:
@@ -212,19 +277,30 @@ class Anatomy:
     # From tokens to classes
 
     @property
+    def speaker(self) -> nn.Module:
+        """The part that says what the numbers mean: the core, unless there is another head around
+        it."""
+        return self.module if self._has_further_weights else self.core
+
+    @property
     def num_classes(self) -> int | None:
-        """How many numbers the classifier gives, 0 without one; None if the model does not say.
-        Its layer says it, where somebody has put another one in."""
+        """How many numbers the model gives, 0 without a classifier; None if it does not say. The
+        classifier's layer says it, where somebody has put another one in."""
+        if isinstance(self.module, Logits):
+            return self.module.num_classes
         classifier = self.classifier
         if isinstance(classifier, nn.Linear):
             return classifier.out_features
         if isinstance(classifier, nn.Identity):
-            return 0
-        return self._known("num_classes")
+            return 0 if self.core is self.module else None  # who wraps it may see classes in it
+        own = getattr(self.module, "num_classes", None)
+        return own if own is not None or self._has_further_weights else self._known("num_classes")
 
     @property
     def pooling(self) -> str:
         """What is classified: “token”, “avg” (the mean of the patches), “map” or what timm says."""
+        if getattr(getattr(self.core, "config", None), "use_mean_pooling", False):
+            return "avg"  # BEiT of transformers, although it has a class token
         return self._known("global_pool", "") or ""
 
     @property
@@ -241,7 +317,7 @@ class Anatomy:
     @property
     def classifier(self) -> nn.Module | None:
         """The classifier's own module, an identity in a model that has none."""
-        if (get := self._known("get_classifier")) is None:
+        if (get := self._known("get_classifier")) is None or self._has_further_weights:
             return None
         classifier: nn.Module = get()
         return classifier
@@ -258,14 +334,14 @@ class Anatomy:
 
     def pooled(self, tokens: Tensor) -> Tensor:
         """What the classifier reads of the last tokens: (batch, tokens, width) → (batch, width)."""
-        module: Any = self.module
-        features: Tensor = module.forward_head(tokens, pre_logits=True)
+        core: Any = self.core
+        features: Tensor = core.forward_head(tokens, pre_logits=True)
         return features
 
     def classify(self, tokens: Tensor) -> Tensor:
         """The last tokens → logits, (batch, classes)."""
-        module: Any = self.module
-        logits: Tensor = module.forward_head(tokens)
+        core: Any = self.core
+        logits: Tensor = core.forward_head(tokens)
         return logits
 
     def trainable_parts(self, blocks: int) -> list[nn.Module]:
@@ -276,8 +352,8 @@ class Anatomy:
 
     def reset_classifier(self, classes: int) -> None:
         """Give the model a fresh classifier."""
-        module: Any = self.module
-        module.reset_classifier(classes)
+        core: Any = self.core
+        core.reset_classifier(classes)
 
     def set_input_size(self, size: Grid) -> bool:
         """Resample the learned positions for inputs of this (height, width); whether it can be."""

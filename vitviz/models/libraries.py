@@ -1,7 +1,7 @@
 """Models of timm, torchvision, transformers and open_clip: which of their tokens are patches.
 
-timm's names are the vocabulary here. The others say the same in other words, and models of
-transformers return more than a tensor: `adapted` wraps them.
+timm's names are the vocabulary here. The others say the same in other words. Models are known by
+what they hold, not by their class: one may subclass them or write them anew.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import VisionTransformer
 
 from vitviz.arguments import check_fields
 
-__all__ = ["Grid", "Logits", "Tokens", "adapted", "is_timms", "tokens_of"]
+__all__ = ["Grid", "Tokens", "is_timms", "of_transformers", "tokens_of", "unwrapped"]
 
 Grid = tuple[int, int]
 
@@ -43,28 +43,16 @@ class Tokens:
         check_fields(self)
 
 
-class Logits(nn.Module):
-    """A model of transformers as timm's are: pixels (batch, 3, height, width) → logits, or the
-    first token's last vector where there is no classifier."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        config: Any = model.config
-        classifies = any("classifier" in name for name, _ in model.named_children())
-        self.num_classes = int(config.num_labels) if classifies else 0
-        # What it classifies: BEiT the mean of its patches, although it has a class token.
-        self.global_pool = "avg" if getattr(config, "use_mean_pooling", False) else ""
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        output = self.model(pixels)
-        found: Tensor = output.logits if self.num_classes else output.last_hidden_state[:, 0]
-        return found
-
-
-def adapted(module: nn.Module) -> nn.Module:
-    """The module itself if it returns a tensor; a model of transformers wrapped so that it does."""
-    return Logits(module) if type(module).__module__.startswith("transformers.") else module
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The model inside those of torch's wrappers that compute nothing of their own: the copies of
+    DataParallel would run in threads that no recorder watches."""
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while True:
+        inner = module.module if isinstance(module, parallel) else None
+        inner = getattr(module, "_orig_mod", inner)  # of torch.compile
+        if not isinstance(inner, nn.Module):
+            return module
+        module = inner
 
 
 def is_timms(module: nn.Module) -> bool:
@@ -72,14 +60,21 @@ def is_timms(module: nn.Module) -> bool:
     return type(module).__module__.startswith("timm.")
 
 
+def of_transformers(module: nn.Module) -> bool:
+    """Whether it is a Vision Transformer as transformers' are: its config says how it cuts."""
+    return getattr(getattr(module, "config", None), "patch_size", None) is not None and any(
+        isinstance(child, nn.ModuleList) for child in module.modules()
+    )
+
+
 def tokens_of(module: nn.Module) -> Tokens | None:
     """What a model says of its tokens; None where it does not say so in a way known here."""
     known: Any = module
-    if isinstance(module, Logits):
-        return _of_transformers(module.model)
+    if of_transformers(module):
+        return _of_transformers(module)
     if isinstance(module, VisionTransformer):
         return Tokens(_cut_by(module.patch_size))
-    if type(module).__module__.startswith("open_clip.") and hasattr(module, "class_embedding"):
+    if hasattr(module, "class_embedding") and hasattr(module, "patch_size"):  # open_clip
         return Tokens(_cut_by(known.patch_size))
     grid = getattr(getattr(module, "patch_embed", None), "dynamic_feat_size", None)
     if grid is None or getattr(module, "num_prefix_tokens", None) is None:
@@ -87,16 +82,13 @@ def tokens_of(module: nn.Module) -> Tokens | None:
     return Tokens(grid, known.num_prefix_tokens, getattr(module, "cls_token", None) is not None)
 
 
-def _of_transformers(model: Any) -> Tokens | None:
+def _of_transformers(model: Any) -> Tokens:
     """Class token, distillation token and registers are parameters of its embedding."""
-    patch = getattr(model.config, "patch_size", None)
     names = {name.rpartition(".")[2] for name, _ in model.named_parameters()}
-    if patch is None:
-        return None
     has_class_token = bool(names & {"cls_token", "class_embedding"})
     registers = getattr(model.config, "num_register_tokens", 0)
     prefix = has_class_token + ("distillation_token" in names) + registers
-    return Tokens(_cut_by(patch), prefix, has_class_token)
+    return Tokens(_cut_by(model.config.patch_size), prefix, has_class_token)
 
 
 def _cut_by(patch: int | tuple[int, int]) -> Callable[[Grid], Grid]:

@@ -3,55 +3,155 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import torch
+from PIL import Image
 from timm.data.transforms import CenterCropOrPad, MaybeToTensor, ResizeKeepRatio
+from torch import Tensor, nn
 from torchvision import transforms as v1
+from torchvision.transforms import v2
+from torchvision.transforms._presets import ImageClassification
 
 from vitviz.errors import ModelError
 from vitviz.heatmap import Box
+from vitviz.models.asked import asked_box, asked_mean_and_std, asked_size
 
-__all__ = ["input_box", "mean_and_std", "whole_photo"]
+__all__ = ["PhotoTransform", "input_box", "mean_and_std", "mode_of", "readable", "whole_photo"]
 
-KEEPS_GEOMETRY = (v1.ToTensor, v1.PILToTensor, v1.ConvertImageDtype, v1.Normalize, MaybeToTensor)
+RESIZES = (v1.Resize, v2.Resize)
+CROPS = (v1.CenterCrop, v2.CenterCrop, CenterCropOrPad)
+NORMALIZES = (v1.Normalize, v2.Normalize)
+KEEPS_GEOMETRY = (
+    *NORMALIZES,
+    *(v1.ToTensor, v1.PILToTensor, v1.ConvertImageDtype, v1.Grayscale, MaybeToTensor),
+    *(v2.ToTensor, v2.ToImage, v2.ToPureTensor, v2.PILToTensor, v2.ToDtype, v2.ConvertImageDtype),
+    *(v2.Grayscale, v2.RGB, v2.Identity),
+)
+MODES = {1: "L", 4: "RGBA"}  # what a photo is for a model of so many channels; else RGB
 
 
-def input_box(transform: object, size: tuple[int, int]) -> Box:
+@dataclass(frozen=True, eq=False)
+class PhotoTransform:
+    """A transform that takes photos of another mode, or gives more than a tensor, as others are:
+    photo → tensor (channels, height, width).
+
+    Attributes:
+        inner: the transform, or an image processor of transformers.
+        mode: of the photos that it takes, as PIL says it.
+    """
+
+    inner: Callable[..., Any]
+    mode: str
+
+    def __call__(self, photo: Image.Image) -> Tensor:
+        photo = photo if photo.mode == self.mode else photo.convert(self.mode)
+        processor = getattr(self.inner, "image_processor", self.inner)
+        if hasattr(processor, "preprocess"):  # of transformers
+            return _pixels(processor(images=photo))
+        return _pixels(processor(photo))
+
+
+def readable(transform: Callable[..., Any], channels: int) -> Callable[[Image.Image], Tensor]:
+    """The transform itself, if it makes a tensor of an RGB photo; otherwise one that does so.
+
+    Args:
+        transform: of torchvision, timm, transformers, open_clip, or one's own.
+        channels: of the model's input.
+
+    Raises:
+        ModelError: if the transform cannot take a photo or gives no input of the model.
+    """
+    mode = MODES.get(channels, "RGB")
+    wrapped = PhotoTransform(transform, mode)
+    photo = Image.new("RGB", (256, 256), "grey")
+    try:
+        pixels = wrapped(photo)
+        given = transform(photo) if mode == "RGB" else None
+    except (TypeError, ValueError, AttributeError, RuntimeError, LookupError) as error:
+        raise ModelError(
+            "transform_takes_no_photo",
+            "The transform cannot take a photo: {reason}",
+            reason=str(error).strip().partition("\n")[0] or type(error).__name__,
+        ) from error
+    if pixels.ndim != 3 or not pixels.is_floating_point():
+        raise _no_pixels(f"{pixels.dtype} {tuple(pixels.shape)}".removeprefix("torch."))
+    kept = isinstance(given, Tensor) and given.ndim == 3 and isinstance(transform, Hashable)
+    return transform if kept else wrapped
+
+
+def mode_of(transform: Any) -> str:
+    """The mode of the photos that a transform is to be given: "RGBA" if it takes four channels."""
+    wrapped = isinstance(transform, PhotoTransform) and transform.mode == "RGBA"
+    return "RGBA" if wrapped else "RGB"
+
+
+def _pixels(made: Any) -> Tensor:
+    """What a transform made of one photo, as one tensor."""
+    if isinstance(made, Mapping):
+        made = made.get("pixel_values")
+    if isinstance(made, (list, tuple)) and len(made) == 1:
+        [made] = made
+    if isinstance(made, np.ndarray):
+        made = torch.from_numpy(made)
+    if not isinstance(made, Tensor):
+        raise _no_pixels(type(made).__name__)
+    return made[0] if made.ndim == 4 and len(made) == 1 else made
+
+
+def _no_pixels(made: str) -> ModelError:
+    return ModelError(
+        "transform_gives_no_pixels",
+        "The transform makes {made} of a photo; it needs to give one float tensor (channels, "
+        "height, width): add ToTensor and Normalize.",
+        made=made,
+    )
+
+
+def input_box(transform: Any, size: tuple[int, int]) -> Box:
     """The part of a photo of `size` (width, height) that a transform shows to the model.
 
     Follows resizing and centre cropping with torchvision's and timm's own rounding. Padding makes
     the box larger than the photo.
 
+    A transform with other steps is asked, see `asked_box`.
+
     Raises:
-        ModelError: for a step whose geometry is not known, since a guess would misplace every map.
+        ModelError: if it moves pixels in a way that no box describes, or draws random numbers.
     """
+    steps = list(_steps(transform))
+    if not all(_is_known(step) for step in steps):
+        return asked_box(transform, size)
     width, height = size
     left, top, right, bottom = 0.0, 0.0, float(width), float(height)  # in the photo's pixels
-    for step in _steps(transform):
-        if isinstance(step, v1.Resize) and step.max_size is None:
+    for step in steps:
+        if isinstance(step, RESIZES):
             width, height = _resized(step, width, height)
-        elif isinstance(step, ResizeKeepRatio) and not (
-            step.random_scale_prob or step.random_aspect_prob
-        ):
+        elif isinstance(step, ResizeKeepRatio):
             width, height = _resized_keeping_ratio(step, width, height)
-        elif isinstance(step, (v1.CenterCrop, CenterCropOrPad)):
+        elif isinstance(step, CROPS):
             rows, cols = step.size
             x_scale, y_scale = (right - left) / width, (bottom - top) / height
             x, y = _centre(width, cols), _centre(height, rows)
             left, right = left + x * x_scale, left + (x + cols) * x_scale
             top, bottom = top + y * y_scale, top + (y + rows) * y_scale
             width, height = cols, rows
-        elif not isinstance(step, KEEPS_GEOMETRY):
-            raise ModelError(
-                "unknown_transform_step",
-                "The transform's step {step} is not known, so its maps could not be placed on "
-                "the photo; use Resize and CenterCrop.",
-                step=type(step).__name__,
-            )
     return left, top, right, bottom
 
 
-def whole_photo(transform: object, size: tuple[int, int], patch: tuple[int, int]) -> v1.Compose:
+def _is_known(step: object) -> bool:
+    """Whether what a step does to the geometry is computed here."""
+    if isinstance(step, RESIZES):
+        return step.max_size is None and step.size is not None
+    if isinstance(step, ResizeKeepRatio):
+        return not (step.random_scale_prob or step.random_aspect_prob)
+    return isinstance(step, (*CROPS, *KEEPS_GEOMETRY))
+
+
+def whole_photo(transform: Any, size: tuple[int, int], patch: tuple[int, int]) -> v1.Compose:
     """A transform that shows all of a photo of `size` (width, height), in its own proportions.
 
     It gives about as many pixels as `transform` does, in whole patches: each side is rounded to a
@@ -61,43 +161,57 @@ def whole_photo(transform: object, size: tuple[int, int], patch: tuple[int, int]
         transform: the model's own; its interpolation and its colours are kept.
         size: of the photo.
         patch: (height, width) of a patch in pixels.
-
-    Raises:
-        ModelError: if the transform does not say what size it gives.
     """
     steps = list(_steps(transform))
-    sizes = [step.size for step in steps if isinstance(step, (v1.CenterCrop, CenterCropOrPad))]
-    sizes += [step.size for step in steps if isinstance(step, v1.Resize)]
+    sizes = [step.size for step in steps if isinstance(step, CROPS)]
+    sizes += [step.size for step in steps if isinstance(step, RESIZES)]
     fixed = [(s[0], s[1]) for s in sizes if not isinstance(s, int) and len(s) == 2]
-    if not fixed:
-        raise ModelError(
-            "transform_without_size",
-            "The transform has no size of its own; add a CenterCrop of the input's size.",
-        )
+    fixed = fixed or [asked_size(transform)]
     scale = math.sqrt(math.prod(fixed[0]) / math.prod(size))
     height, width = (
         max(1, round(side * scale / cut)) * cut
         for side, cut in zip((size[1], size[0]), patch, strict=True)
     )
-    resize = next((s for s in steps if isinstance(s, (v1.Resize, ResizeKeepRatio))), None)
+    resize = next((s for s in steps if isinstance(s, (*RESIZES, ResizeKeepRatio))), None)
     interpolation = getattr(resize, "interpolation", v1.InterpolationMode.BICUBIC)
-    keeps = [step for step in steps if isinstance(step, KEEPS_GEOMETRY)]
+    if all(_is_known(step) for step in steps):
+        keeps = [step for step in steps if isinstance(step, KEEPS_GEOMETRY)]
+    else:
+        keeps = [v1.ToTensor(), v1.Normalize(*mean_and_std(transform))]
     return v1.Compose([v1.Resize((height, width), interpolation), *keeps])
 
 
-def mean_and_std(transform: object) -> tuple[Sequence[float], Sequence[float]]:
+def mean_and_std(transform: Any) -> tuple[Sequence[float], Sequence[float]]:
     """What the transform subtracts from each colour and divides it by; 0 and 1 if it does not."""
-    for step in _steps(transform):
-        if isinstance(step, v1.Normalize):
+    steps = list(_steps(transform))
+    if not all(_is_known(step) for step in steps):
+        return asked_mean_and_std(transform)
+    for step in steps:
+        if isinstance(step, NORMALIZES):
             return step.mean, step.std
-    return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    return (0.0,), (1.0,)
 
 
-def _steps(transform: object) -> Sequence[object]:
-    return transform.transforms if isinstance(transform, v1.Compose) else [transform]
+def _steps(transform: Any) -> Iterator[Any]:
+    """The steps of a transform, those of its parts too."""
+    if isinstance(transform, PhotoTransform):
+        yield from _steps(transform.inner)
+    elif isinstance(transform, (v1.Compose, v2.Compose)):
+        for part in transform.transforms:
+            yield from _steps(part)
+    elif isinstance(transform, nn.Sequential):
+        for part in transform:
+            yield from _steps(part)
+    elif isinstance(transform, ImageClassification):
+        yield v1.Resize(transform.resize_size, transform.interpolation)
+        yield v1.CenterCrop(transform.crop_size)
+        yield v1.ToTensor()
+        yield v1.Normalize(transform.mean, transform.std)
+    else:
+        yield transform
 
 
-def _resized(step: v1.Resize, width: int, height: int) -> tuple[int, int]:
+def _resized(step: Any, width: int, height: int) -> tuple[int, int]:
     """(width, height) after torchvision's Resize."""
     if not isinstance(step.size, int) and len(step.size) == 2:
         rows, cols = step.size

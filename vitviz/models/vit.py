@@ -24,11 +24,13 @@ from torch import Tensor, nn
 
 from vitviz.errors import ModelError
 from vitviz.memo import Memo
-from vitviz.models.anatomy import Anatomy
+from vitviz.models.anatomy import Anatomy, channels_of, float_type
 from vitviz.models.hooks import register
 from vitviz.models.labels import Labels, check_number, imagenet_names, label_names
-from vitviz.models.libraries import Tokens, adapted
+from vitviz.models.libraries import Tokens, is_timms, unwrapped
 from vitviz.models.outputs import Meaning, check_meaning, declared_meaning
+from vitviz.models.returned import adapted
+from vitviz.models.transform import readable
 
 __all__ = ["Transform", "Vit", "create_pretrained", "from_module", "shared_copy"]
 
@@ -46,7 +48,7 @@ class Vit:
         module: in eval mode, on the processor.
         name: what to call it on screen.
         labels: class names by index; empty when they are not known.
-        transform: PIL RGB image → normalised tensor (3, height, width).
+        transform: PIL RGB image → normalised tensor (channels, height, width).
         tokens: which of its tokens are patches; None where the module itself says so.
         outputs: what its numbers mean; None where they have to be looked at.
         anatomy: where it keeps what it is made of.
@@ -99,15 +101,20 @@ class Vit:
 def from_module(
     module: nn.Module,
     labels: Labels | None = None,
-    transform: Transform | None = None,
+    transform: Callable[..., Any] | None = None,
     name: str | None = None,
     tokens: Tokens | None = None,
     outputs: Meaning | None = None,
 ) -> Vit:
     """Use a model you already hold; it is put in eval mode and gets hooks that cost nothing.
 
-    Models of timm, torchvision, transformers and open_clip say which of their tokens are patches;
-    for a plain ViT of your own, `tokens` does.
+    Models of timm, torchvision, transformers and open_clip say which of their tokens are patches,
+    also where something is wrapped around them, such as a normalisation or a head of your own; for
+    a plain ViT of your own, `tokens` does. A model may return a tensor, or tensors in a dict, a
+    tuple or a dataclass. One that timm did not make is run once.
+
+    A transform may be of any library, such as torchvision's `weights.transforms()` or an image
+    processor of transformers; what its steps do not say, it is asked, see `input_box`.
 
     Labels and transform default to what the module's `pretrained_cfg` says (timm's models have
     one), labels also to transformers' `config.id2label`: ImageNet names where the number of classes
@@ -125,35 +132,42 @@ def from_module(
             again.
 
     Raises:
-        ModelError: if no transform is given and the module does not say how it was trained, there
-            is not one label for each class, or there are no such outputs.
+        ModelError: if no transform is given and the module does not say how it was trained, the
+            transform makes no input of a photo, the module returns no numbers of classes, there is
+            not one label for each class, or there are no such outputs.
 
     Examples:
         >>> module = timm.create_model("vit_tiny_patch16_224")  # or any of your own
         >>> from_module(module, name="mine").name
         'mine'
     """
+    module = unwrapped(module).eval()
     config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
+    channels = channels_of(module)
     if transform is None:
         if not config:
             raise ModelError(
                 "transform_needed", "This module has no pretrained_cfg: pass transform= as well."
             )
-        transform = create_transform(**_data_config(module))
+        transform = create_transform(**_data_config(module, channels))
+    transform = readable(transform, channels)
     name = name or config.get("architecture", type(module).__name__)
-    model = adapted(module).eval()
-    classes = Anatomy(model).num_classes
-    meaning = check_meaning(outputs) or declared_meaning(model, classes)
+    names = tuple(_labels(module, config)) if labels is None else label_names(labels)
+    model = module
+    if not is_timms(module):
+        pixels = transform(Image.new("RGB", (256, 256), "grey"))
+        model = adapted(module, pixels[None].to(float_type(module)), len(names)).eval()
+    anatomy = Anatomy(model)
+    classes = anatomy.num_classes
+    said = classes if classes == 0 or anatomy.core is module else None  # a sigmoid may be around it
+    meaning = check_meaning(outputs) or declared_meaning(anatomy.speaker, said)
     if outputs is None and labels is None and _is_projection(module, config, classes):
         meaning = "embedding"
     if labels is not None:
-        names = label_names(labels)
         if (expected := 0 if meaning == "embedding" else classes or None) is not None:
             check_number(names, expected, name)
-    else:
-        names = tuple(_labels(module, config))
-        if meaning == "embedding" or classes not in (None, len(names)):
-            names = ()  # of another head, which was replaced
+    elif meaning == "embedding" or classes not in (None, len(names)):
+        names = ()  # of another head, which was replaced
     return Vit(model, name, names, transform, tokens, meaning)
 
 
@@ -196,12 +210,28 @@ def create_pretrained(name: str, **arguments: Any) -> nn.Module:
         return timm.create_model(name, pretrained=True, **arguments)
 
 
-def _data_config(module: nn.Module) -> dict[str, Any]:
+def _data_config(module: nn.Module, channels: int) -> dict[str, Any]:
     """The transform's settings; the input size is the module's own, which may differ from the
-    size its weights were published for."""
+    size its weights were published for. Grey has the mean of the three colours' mean and deviation.
+
+    Raises:
+        ModelError: for a model of other channels, whose mean and deviation nobody says.
+    """
     config: dict[str, Any] = resolve_model_data_config(module)
     size = Anatomy(module).input_size
-    return {**config, "input_size": (3, *size)} if size else config
+    if size:
+        config["input_size"] = (3, *size)
+    if channels == 1:
+        for name in ("mean", "std"):
+            config[name] = (sum(config[name]) / len(config[name]),)
+    elif channels != 3:
+        raise ModelError(
+            "transform_needed_for_channels",
+            "The model takes {channels} channels, and nothing says how they are normalised: pass "
+            "transform= as well.",
+            channels=channels,
+        )
+    return config
 
 
 def _labels(module: nn.Module, config: Mapping[str, Any]) -> list[str]:

@@ -15,13 +15,14 @@ __all__ = ["draw_grid", "input_picture", "show_input"]
 
 
 def input_picture(vit: Vit, pixels: Tensor) -> Image.Image:
-    """An input of the model, (3, height, width) and normalised, as the RGB picture it stands for.
+    """An input of the model, (channels, height, width), as the RGB picture that it stands for.
 
-    Colours that no photo has are clipped.
+    Colours that no photo has are clipped; channels beside them are left out.
     """
     mean, std = (torch.as_tensor(v)[:, None, None] for v in mean_and_std(vit.transform))
-    picture: Image.Image = to_pil_image((pixels * std + mean).clamp(0, 1))
-    return picture
+    colours = (pixels * std + mean).clamp(0, 1)
+    picture: Image.Image = to_pil_image(colours if len(colours) == 1 else colours[:3])
+    return picture.convert("RGB")
 
 
 def show_input(rec: Recording, scale: int = 3) -> Image.Image:

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from vitviz.arguments import checked
 from vitviz.errors import VitvizError, VitvizWarning
 from vitviz.heatmap import Heatmap
+from vitviz.photos.given import Photo, as_photo
 
 __all__ = ["COLORMAPS", "colorize", "mark_patch", "on_photo", "overlay", "shared_scale"]
 
@@ -28,7 +29,7 @@ OTHER_PHOTO = (
 
 @checked
 def overlay(
-    photo: Image.Image,
+    photo: Photo,
     heat: Heatmap,
     colormap: str = "inferno",
     alpha: float = 0.5,
@@ -39,7 +40,7 @@ def overlay(
     """The photo with the heatmap over the part that the model saw; the rest stays as it is.
 
     Args:
-        photo: the photo that was recorded.
+        photo: the photo that was recorded; a path or an array too.
         heat: values and where they lie.
         colormap: a matplotlib name.
         alpha: 0 shows the photo alone, 1 the heatmap alone.
@@ -68,13 +69,13 @@ def overlay(
             "The scale is a lowest and a highest value, not {scale}.",
             scale=scale,
         )
+    result = as_photo(photo).copy()
     if heat.notice:
         warnings.warn(str(heat.notice), VitvizWarning, stacklevel=2)
-    if heat.photo and not heat.photo.fits(photo):
+    if heat.photo and not heat.photo.fits(result):
         warnings.warn(OTHER_PHOTO, VitvizWarning, stacklevel=2)
-    values, (x0, y0, x1, y1) = on_photo(heat, photo.size, smooth=smooth)
+    values, (x0, y0, x1, y1) = on_photo(heat, result.size, smooth=smooth)
     colours = colorize(values, colormap, heat.range if scale is None else scale)
-    result = photo.convert("RGB")
     under = result.crop((x0, y0, x1, y1))
     result.paste(Image.blend(under, Image.fromarray(colours), alpha), (x0, y0))
     return result

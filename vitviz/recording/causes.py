@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from vitviz.errors import ModelError
+from vitviz.models.anatomy import channels_of
 from vitviz.models.vit import Vit
 from vitviz.recording.layout import Layout
 from vitviz.recording.places import noise
@@ -38,7 +39,7 @@ def cause_of(
         )
     names = [call.module for call in recorder.calls]
     for name, layout in zip(names, layouts, strict=False):
-        if isinstance(layout, Layout) and names.count(name) > 1:
+        if isinstance(layout, Layout) and names.count(name) > 1 and recorder.runs[name] > 1:
             return ModelError(
                 "module_used_twice",
                 "In {model} one module, {part}, attends in several layers, so their maps cannot be "
@@ -47,7 +48,7 @@ def cause_of(
                 part=name,
             )
     with torch.no_grad(), _Products() as seen:
-        vit.run(noise(1, 3, *size).to(vit.anatomy.float_type))
+        vit.run(noise(1, channels_of(vit.module), *size).to(vit.anatomy.float_type))
     if seen.by_einsum:
         return ModelError(
             "own_einsum",
@@ -55,7 +56,7 @@ def cause_of(
             "it as attention @ values.",
             model=vit.name,
         )
-    if seen.by_matmul and not recorder.altered:
+    if seen.by_matmul and not recorder.calls and not recorder.altered:
         return ModelError(
             "own_softmax",
             "{model} computes a softmax of its own, which is not watched; use torch.softmax or "

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vitviz.errors import Phrase
-from vitviz.models.anatomy import Anatomy, float_type
+from vitviz.models.anatomy import Anatomy, channels_of, float_type
 from vitviz.models.libraries import is_timms
 from vitviz.recording.layout import NOWHERE, Call, Grid, Kind, Layout, grid_of
 from vitviz.recording.places import PhotoTokens, in_place, noise, photo_tokens
@@ -46,7 +46,7 @@ def find_layouts(module: nn.Module, size: Grid, prefixes: Sequence[int]) -> list
         module = copy.deepcopy(module).float()
     with torch.inference_mode(False), torch.enable_grad():
         with Recorder(module, trace=True) as recorder:
-            module(noise(1, 3, *size).requires_grad_())
+            module(noise(1, channels_of(module), *size).requires_grad_())
         calls = recorder.calls
         known = is_timms(module)  # the coverage run has checked its family's places
         of_photo = [None] * len(calls) if known else photo_tokens(module, size, len(calls))
@@ -235,9 +235,10 @@ def _middle(weights: Tensor, grid: Grid) -> Tensor:
 def _raster(module: nn.Module, name: str, slots: Tensor) -> Tensor:
     """Slots of tokens in the order of the model → in rows and columns. Hiera keeps the tokens of a
     window together and says where they belong."""
-    reroll = Anatomy(module).reroll
-    if reroll is None:
+    anatomy = Anatomy(module)
+    if (reroll := anatomy.reroll) is None:
         return slots
+    name = name.removeprefix(f"{anatomy.core_name}.")
     block = int(name.split(".")[1]) if name.startswith("blocks.") else 0
     numbers = torch.arange(len(slots)).view(1, -1, 1)
     return slots[reroll(numbers, max(block - 1, 0)).flatten()]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from vitviz.errors import ModelError, Phrase
 from vitviz.models.libraries import Tokens
@@ -42,11 +43,28 @@ def sort_calls(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
         ModelError: if none of the model's attention can be shown on the photo, or not its last
             layers, although patches look at patches there.
     """
-    tokens = vit.anatomy.tokens
-    plain = tokens and _plain(recorder, tokens, size)
+    tokens, inside = vit.anatomy.tokens, _size_inside(vit, recorder, size)
+    plain = tokens and _plain(recorder, tokens, inside)
+    if plain and inside != size and any(s % n for s, n in zip(size, plain.grid, strict=True)):
+        raise ModelError(
+            "input_resized_inside",
+            "{model} resizes its input from {given} to {inside} px by itself, and its patches are "
+            "no whole pixels of it; let the transform give {inside} px.",
+            model=vit.name,
+            given="{} × {}".format(*size),
+            inside="{} × {}".format(*inside),
+        )
     if plain and (vit.anatomy.is_timms or _holds(vit, recorder, plain, size)):
         return plain
     return _placed(vit, recorder, size)
+
+
+def _size_inside(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of what the model's core was given, or of its input."""
+    given = recorder.inputs.get(vit.anatomy.core_name)
+    if not isinstance(given, Tensor) or given.ndim != 4:
+        return size
+    return given.shape[-2], given.shape[-1]
 
 
 def _holds(vit: Vit, recorder: Recorder, plain: Layers, size: tuple[int, int]) -> bool:
@@ -111,12 +129,13 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
         )
     if not vit.anatomy.is_timms:  # the coverage run says what is left out of timm's families
         _require_last(vit, recorder, layouts, shown)
+    if plain := _alike(vit, recorder, shown, size):
+        return plain
     finest = max(layout.grid for _, layout in shown)
-    plain = not left_out and all(_is_plain(layout, declared, finest) for _, layout in shown)
     has_class_token = vit.anatomy.has_class_parameter and any(layout.prefix for _, layout in shown)
     return Layers(
         tuple(call for call, _ in shown),
-        () if plain else tuple(layout for _, layout in shown),
+        tuple(layout for _, layout in shown),
         left_out,
         None,
         finest,
@@ -157,8 +176,21 @@ def _require_last(
         )
 
 
-def _is_plain(layout: Layout, declared: int | None, grid: tuple[int, int]) -> bool:
-    """Whether a layer is like those of a plain ViT that declares its number of prefix tokens."""
-    in_order = torch.equal(layout.queries, torch.arange(len(layout.queries)))
-    same = layout.kind == "global" and (layout.prefix, layout.grid) == (declared, grid)
-    return same and in_order and torch.equal(layout.queries, layout.keys)
+def _alike(
+    vit: Vit, recorder: Recorder, shown: Sequence[tuple[Call, Layout]], size: tuple[int, int]
+) -> Layers | None:
+    """The layers of a model that does not declare its tokens, if each has one map over all of them
+    in order, as in a plain ViT."""
+    _, first = shown[0]
+    order = torch.arange(len(first.queries))
+    alike = [
+        call
+        for call, layout in shown
+        if (layout.kind, layout.prefix, layout.grid) == ("global", first.prefix, first.grid)
+        and torch.equal(layout.queries, order)
+        and torch.equal(layout.keys, order)
+    ]
+    has_class_token = vit.anatomy.has_class_parameter and first.prefix > 0
+    tokens = Tokens(lambda _: first.grid, first.prefix, has_class_token)
+    plain = _plain(recorder, tokens, size)
+    return plain if plain and all(call in alike for call in plain.layers) else None

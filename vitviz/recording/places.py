@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitviz.models.anatomy import float_type
+from vitviz.models.anatomy import channels_of, float_type
 from vitviz.recording.layout import Call, Grid, Layout
 from vitviz.recording.recorder import Recorder
 
@@ -52,7 +52,8 @@ def photo_tokens(module: nn.Module, size: Grid, calls: int) -> list[PhotoTokens]
         size: (height, width) of its input.
         calls: how many attention calls it makes.
     """
-    one, other = (_switched_off(module, noise(1, 3, *size, seed=seed), calls) for seed in (0, 1))
+    shape = 1, channels_of(module), *size
+    one, other = (_switched_off(module, noise(*shape, seed=seed), calls) for seed in (0, 1))
     return [
         PhotoTokens(_differ(a.query, b.query), _differ(a.value, b.value))
         for a, b in zip(one, other, strict=True)
@@ -94,7 +95,7 @@ def in_place(module: nn.Module, size: Grid, layouts: Sequence[Layout | None]) ->
     def values(pixels: Tensor) -> list[Tensor]:
         return [call.value.float() for call in _switched_off(module, pixels, len(layouts))]
 
-    pixels = noise(1, 3, *size)
+    pixels = noise(1, channels_of(module), *size)
     before, again = values(pixels), values(pixels)
     held = [torch.allclose(*pair, equal_nan=True) for pair in zip(before, again, strict=True)]
     asked = {n: x for n, x in enumerate(layouts) if x is not None and x.kind != "channel"}

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from vitviz.arguments import checked
-from vitviz.errors import ImageError
 from vitviz.models.labels import check_number
 from vitviz.models.outputs import Outputs, found_outputs
+from vitviz.models.transform import mode_of
 from vitviz.models.vit import Vit
+from vitviz.photos.given import Photo, as_photo
 from vitviz.recording.recorder import Recorder
 
-__all__ = ["Prediction", "predict", "rank_classes", "read_outputs", "require_rgb"]
+__all__ = ["Prediction", "predict", "rank_classes", "read_outputs"]
 
 
 @dataclass(frozen=True)
@@ -88,26 +88,14 @@ def read_outputs(vit: Vit, numbers: Tensor, recorder: Recorder) -> tuple[Tensor,
     return numbers[0], Outputs(meaning, seen.applied and seen.meaning == meaning)
 
 
-def require_rgb(photo: Image.Image) -> None:
-    """ImageError if a photo is not RGB, as `load_image` makes it, or has no pixels."""
-    if photo.mode != "RGB":
-        raise ImageError(
-            "photo_not_rgb",
-            "The photo is {mode}, not RGB; open it with vitviz.load_image.",
-            mode=photo.mode,
-        )
-    if not all(photo.size):
-        raise ImageError("photo_empty", "The photo has no pixels; give another one.")
-
-
 @checked
 @torch.no_grad()
-def predict(vit: Vit, photo: Image.Image) -> list[Prediction]:
+def predict(vit: Vit, photo: Photo) -> list[Prediction]:
     """Every class, most probable first, without a recording: of models without attention too.
 
     Args:
         vit: the model.
-        photo: as `load_image` gives it.
+        photo: as `record` takes it.
 
     Raises:
         ModelError: if the model is in training mode, or there is not one label for each class.
@@ -116,7 +104,7 @@ def predict(vit: Vit, photo: Image.Image) -> list[Prediction]:
         >>> predict(vit, photo)[0].label == rec.predictions[0].label
         True
     """
-    require_rgb(photo)
+    photo = as_photo(photo, mode_of(vit.transform))
     pixels = vit.transform(photo)[None].to(vit.anatomy.float_type)
     with Recorder(vit.module) as recorder:
         found = vit.run(pixels)

@@ -6,13 +6,14 @@ import time
 from dataclasses import replace
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from vitviz.errors import ImageError, ModelError
 from vitviz.heatmap import Box, Fingerprint
-from vitviz.models.transform import input_box, whole_photo
+from vitviz.models.anatomy import channels_of
+from vitviz.models.transform import input_box, mode_of, whole_photo
 from vitviz.models.vit import Vit
+from vitviz.photos.given import Photo, as_photo
 from vitviz.recording.layers import Layers, sort_calls
 from vitviz.recording.predictions import read_outputs
 from vitviz.recording.recorder import Recorder
@@ -21,7 +22,7 @@ from vitviz.recording.recording import Recording
 __all__ = ["record", "record_pixels"]
 
 
-def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
+def record(vit: Vit, photo: Photo | Tensor, *, whole: bool = False) -> Recording:
     """Run the model once on a photo and keep what its attention was given.
 
     The model is shared between threads and left as it was, also after an error. It may be of any
@@ -29,7 +30,9 @@ def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
 
     Args:
         vit: the model.
-        photo: as `load_image` gives it.
+        photo: as `load_image` gives it; or a PIL image of any mode, a path, or an array (height,
+            width, 3), see `as_photo`. Or a tensor as the model takes it, normalised already,
+            (channels, height, width) or (1, channels, height, width): the photo is then this input.
         whole: show the model all of the photo in its own proportions instead of the square that its
             transform cuts out. The model interpolates its position embeddings as timm does.
 
@@ -38,19 +41,18 @@ def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
             last layers; if it is in training mode, drops numbers at random in eval mode too, or
             gives numbers that are not finite; if there is not one label for each of them; if
             `whole` is asked of a model that takes one size only.
-        ImageError: if the photo is not RGB, as `load_image` makes it.
+        ImageError: if the photo is none of these, or the tensor no input of the model.
 
     Examples:
         >>> rec = record(vit, photo)
         >>> rec.grid, rec.num_layers, rec.predictions[0].label
         ((16, 16), 12, 'Egyptian cat')
     """
-    if photo.mode != "RGB":
-        raise ImageError(
-            "photo_not_rgb",
-            "The photo is {mode}, not RGB; open it with vitviz.load_image.",
-            mode=photo.mode,
-        )
+    if isinstance(photo, Tensor):
+        pixels = _as_input(vit, photo)
+        rec = record_pixels(vit, pixels, (0.0, 0.0, pixels.shape[2], pixels.shape[1]))
+        return replace(rec, box=_covered(rec))
+    photo = as_photo(photo, mode_of(vit.transform))
     transform = vit.transform
     if whole:
         if (patch := vit.anatomy.any_size_patch) is None:
@@ -63,11 +65,28 @@ def record(vit: Vit, photo: Image.Image, *, whole: bool = False) -> Recording:
         transform = whole_photo(transform, photo.size, patch)
     pixels, box = transform(photo), input_box(transform, photo.size)
     rec = record_pixels(vit, pixels, box)
-    return replace(rec, box=_covered(rec), photo=Fingerprint.of(photo))
+    return replace(rec, box=_covered(rec), photo=Fingerprint.of(as_photo(photo)))
+
+
+def _as_input(vit: Vit, given: Tensor) -> Tensor:
+    """A tensor as the model takes it, (channels, height, width), on the processor."""
+    pixels = given[0] if given.ndim == 4 and len(given) == 1 else given
+    channels = channels_of(vit.module)
+    if pixels.ndim != 3 or len(pixels) != channels or not pixels.is_floating_point():
+        raise ImageError(
+            "tensor_no_input",
+            "{model} takes one float tensor ({channels}, height, width) that is normalised "
+            "already, not {dtype} {shape}; pass a photo for its transform to do so.",
+            model=vit.name,
+            channels=channels,
+            dtype=str(given.dtype).removeprefix("torch."),
+            shape=tuple(given.shape),
+        )
+    return pixels.detach().cpu()
 
 
 def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
-    """The same for an input of the model, (3, height, width), that is normalised already.
+    """The same for an input of the model, (channels, height, width), that is normalised already.
 
     Args:
         vit: the model.
@@ -77,8 +96,8 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
     Raises:
         ModelError: as `record`.
     """
-    last_block = vit.anatomy.blocks[-1:]
-    with torch.no_grad(), Recorder(vit.module, watch=last_block) as recorder:
+    last_block, core = vit.anatomy.blocks[-1:], vit.anatomy.core_name
+    with torch.no_grad(), Recorder(vit.module, watch=(*last_block, core)) as recorder:
         start = time.perf_counter()
         numbers = vit.run(pixels[None].to(vit.anatomy.float_type))
         seconds = time.perf_counter() - start

@@ -8,7 +8,7 @@ thread knows: other threads may run the same model at the same time.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Mapping
 from contextvars import Token
 from typing import Any
@@ -56,8 +56,8 @@ class Recorder(TorchFunctionMode):
     Attention is either `scaled_dot_product_attention` or a softmax over the last dimension whose
     result is the left operand of the next matrix product. If a module changes the result first,
     what it multiplies with values counts, as long as it is a map: rows that sum to 1. Nothing the
-    model computes is changed but by `gates`, and what is kept is part of the autograd graph
-    wherever one is being built.
+    model computes is changed but by `gates` and `instead`, and what is kept is part of the autograd
+    graph wherever one is being built.
 
     Args:
         module: the model.
@@ -65,6 +65,7 @@ class Recorder(TorchFunctionMode):
         gates: by the number of an attention call, what its result (batch, heads, queries, dim) is
             multiplied with; a head whose gate is 0 is switched off.
         trace: whether to keep what each call may have been made from, see `sources`.
+        instead: what goes on in the place of the tensor that a submodule gives, by its name.
 
     Attributes:
         calls: the attention calls, in order.
@@ -72,6 +73,7 @@ class Recorder(TorchFunctionMode):
             autograd graph is being built; otherwise keeping it would only take memory.
         altered: modules and shapes of softmax results that did not become a map of attention.
         dropping: names of modules in which dropout is active: their numbers differ from run to run.
+        runs: how often each submodule that holds others ran, by its name.
         last: the last module with weights that ran.
         sigmoid: what the last sigmoid gave.
         inputs, outputs: first argument and result of the submodules named in `watch`, by name.
@@ -85,12 +87,14 @@ class Recorder(TorchFunctionMode):
         watch: Collection[str] = (),
         gates: Mapping[int, Tensor] | None = None,
         trace: bool = False,
+        instead: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.calls: list[AttentionCall | SoftmaxCall] = []
         self.attended: dict[str, Tensor] = {}
         self.altered: list[tuple[str, tuple[int, ...]]] = []
         self.dropping: list[str] = []
+        self.runs: Counter[str] = Counter()
         self.last: nn.Module | None = None
         self.sigmoid: Tensor | None = None
         self.inputs: dict[str, Any] = {}
@@ -99,6 +103,7 @@ class Recorder(TorchFunctionMode):
         self._watch = watch
         self._gates = gates or {}
         self._trace = trace
+        self._instead = instead or {}
         self._module = module
         self._running: list[str] = []
         self._recent: deque[Source] = deque(maxlen=SOURCES)
@@ -126,15 +131,16 @@ class Recorder(TorchFunctionMode):
         self._forget_softmax()
 
     def enter(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """A module begins."""
+        """A module begins; `args` are all that it is given, with a name or without."""
         if (name := self._names.get(id(module))) is not None:
             self._running.append(name)
-            given = next(iter(args), None)
+            self.runs[name] += 1
+            given = next((value for value in args if value is not None), None)
             self._see(name, given)
             if name in self._watch:
                 self.inputs[name] = given
 
-    def leave(self, module: nn.Module, output: Any) -> None:
+    def leave(self, module: nn.Module, output: Any) -> Any:
         """It ends; `output` is None after an error."""
         if _holds_weights(module):
             self.last = module
@@ -143,6 +149,10 @@ class Recorder(TorchFunctionMode):
             self._see(name, output)
             if name in self._watch:
                 self.outputs[name] = output
+            if name in self._instead and output is not None:
+                rest = output[1:] if isinstance(output, tuple) else None
+                return self._instead[name] if rest is None else (self._instead[name], *rest)
+        return None
 
     def _see(self, name: str, tensor: Any) -> None:
         if (

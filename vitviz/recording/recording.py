@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Integral
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,8 +25,9 @@ from vitviz.models.vit import Vit
 from vitviz.models.weights import tensor_hash
 from vitviz.recording.layout import Call, Kind, Layout
 from vitviz.recording.predictions import Prediction, rank_classes
+from vitviz.recording.recorder import Recorder
 
-__all__ = ["ROWS_AT_ONCE", "Query", "Recording", "sum_rows"]
+__all__ = ["ROWS_AT_ONCE", "Query", "Recording", "as_query", "sum_rows"]
 
 Query = Literal["cls"] | tuple[int, int]
 """The token that looks: "cls", or a patch as (row, column)."""
@@ -33,6 +35,18 @@ Query = Literal["cls"] | tuple[int, int]
 CLASSES = Outputs("softmax")
 
 ROWS_AT_ONCE = 64  # rows of a map held at a time: the working set stays near the cache
+
+
+def as_query(query: Any) -> Query:
+    """A query whose patch may be a list, a tensor or an array, as a tuple of two ints."""
+    if isinstance(query, (np.ndarray, Tensor)):
+        query = query.tolist()
+    if isinstance(query, list):
+        query = tuple(query)
+    if isinstance(query, tuple) and all(isinstance(place, Integral) for place in query):
+        return tuple(int(place) for place in query)  # type: ignore[return-value]
+    found: Query = query
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +161,19 @@ class Recording:
         """SHA-256 of the model's input, as 64 hexadecimal digits."""
         return tensor_hash([("pixels", self.pixels)])
 
+    @cached_property
+    def core_pixels(self) -> Tensor:
+        """What the part of the model that is a Vision Transformer was given, (1, channels, height,
+        width) in its float type: the model may normalise or resize its input by itself. One more
+        forward pass where it may."""
+        pixels = self.pixels[None].to(self.vit.anatomy.float_type)
+        if not (core := self.vit.anatomy.core_name):
+            return pixels
+        with torch.no_grad(), Recorder(self.vit.module, watch=[core]) as recorder:
+            self.vit.run(pixels)
+        given = recorder.inputs.get(core)
+        return given if isinstance(given, Tensor) else pixels
+
     def attention(self, layer: int) -> Tensor:
         """Post-softmax attention of a layer, float32 (heads, tokens, tokens); rows sum to 1.
 
@@ -174,7 +201,7 @@ class Recording:
             VitvizError: if there is no such layer or patch, or the patch does not look in this
                 layer.
         """
-        call = self._layer(layer)
+        call, query = self._layer(layer), as_query(query)
         if not self.layouts:
             return sum_rows(self.query_weights(query), lambda rows: call.rows(rows)[0])
         return self.layouts[layer].spread(call, self._layer_weights(layer, query))
@@ -183,7 +210,7 @@ class Recording:
         """Whether a query's token looks at others in a layer."""
         try:
             if self.layouts:
-                self._layer_weights(layer, query)
+                self._layer_weights(layer, as_query(query))
         except MethodError:
             return False
         return True
@@ -242,7 +269,7 @@ class Recording:
         Raises:
             VitvizError: if the patch is outside the grid.
         """
-        rows, cols = self.grid
+        query, (rows, cols) = as_query(query), self.grid
         weights = torch.zeros(self.num_tokens)
         if _is_cls(query):
             if self.has_class_token:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import timm
+from torch import Tensor
 
 from vitviz.errors import ModelError, Phrase
 from vitviz.models.vit import Vit, create_pretrained, from_module
 from vitviz.zoo import foreign
-from vitviz.zoo.weights import labels_beside, reading, shapes_of, weight_files
+from vitviz.zoo.state import Refused, check_size, check_values, read_state
+from vitviz.zoo.weights import labels_beside, reading, weight_files
 
 __all__ = [
     "config_of",
@@ -24,6 +27,7 @@ __all__ = [
 ]
 
 CONFIG = "config.json"
+LARGEST = 10**5  # of the numbers in a config: a side, a width, classes
 
 
 def is_model(folder: Path) -> bool:
@@ -104,8 +108,10 @@ def load_folder(folder: Path) -> Vit:
         config = config_of(folder)
         if "model_type" in config and "architecture" not in config:
             return foreign.load_transformers(folder)
+        _check(folder, config)
         module: Any = create_pretrained(f"local-dir:{folder}")
         named = module.pretrained_cfg.get("label_names")
+        _check_labels(named, module.num_classes)
         labels = None if named else labels_beside(folder, module.num_classes)
         return from_module(module, labels, name=folder.name)
 
@@ -113,9 +119,9 @@ def load_folder(folder: Path) -> Vit:
 def load_file(file: Path, architecture: str | None) -> Vit:
     """Weights without a config, as timm's and torchvision's training scripts write them.
 
-    They may be wrapped ({"model": …}, {"state_dict": …}, an average, “module.” before each key) and
-    in the layout of a model's first authors: timm's own filters translate them and fit position
-    embeddings. The number of classes is that of the weights; labels are as for a folder.
+    They may be wrapped, see `read_state`, and in the layout of a model's first authors: timm's own
+    filters translate them and fit position embeddings. The number of classes is that of the
+    weights; labels are as for a folder.
 
     Args:
         file: .safetensors, .pth, .pt or .bin; nothing in it is run.
@@ -140,10 +146,67 @@ def load_file(file: Path, architecture: str | None) -> Vit:
                 "There is no architecture “{architecture}” in timm or torchvision.",
                 architecture=architecture,
             )
-        shapes = shapes_of(file)
+        state = read_state(file)
+        check_values(state)
         classifier = timm.get_pretrained_cfg(architecture).classifier
         first = classifier[0] if isinstance(classifier, tuple) else classifier
-        classes = shapes.get(f"{first}.weight", [0])[0]
-        source = {"file": str(file), "custom_load": False, "num_classes": classes}
-        module = create_pretrained(architecture, num_classes=classes, pretrained_cfg_overlay=source)
+        classes = len(state.get(f"{first}.weight", ()))
+        check_size(
+            lambda: timm.create_model(architecture, num_classes=classes), _numbers(state.values())
+        )
+        source = {"state_dict": state, "custom_load": False, "num_classes": classes}
+        module: Any = create_pretrained(
+            architecture, num_classes=classes, pretrained_cfg_overlay=source
+        )
+        module.pretrained_cfg.pop("state_dict")
         return from_module(module, labels_beside(file.parent, classes), name=file.stem)
+
+
+def _check(folder: Path, config: Mapping[str, Any]) -> None:
+    """Whether a folder's weights are finite floats, and about as many as its config asks for."""
+    if (number := _largest(config.get("model_args"))) > LARGEST:
+        raise Refused(
+            Phrase(
+                "config_number_too_large",
+                "its config asks for {number:,} of something, more than any model has.",
+                number=number,
+            )
+        )
+    numbers = 0
+    for file in weight_files(folder):
+        state = read_state(file)
+        check_values(state)
+        numbers += _numbers(state.values())
+    check_size(lambda: timm.create_model(f"local-dir:{folder}", pretrained=False), numbers)
+
+
+def _largest(arguments: object) -> int:
+    """The largest whole number among a config's values."""
+    if isinstance(arguments, Mapping):
+        arguments = list(arguments.values())
+    if isinstance(arguments, (list, tuple)):
+        return max(map(_largest, arguments), default=0)
+    return arguments if isinstance(arguments, int) else 0
+
+
+def _numbers(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors)
+
+
+def _check_labels(names: Any, classes: int) -> None:
+    """ModelError if a config names more or fewer classes than there are; some may have no name
+    where they are numbered."""
+    if isinstance(names, Mapping):
+        count = max(map(int, names), default=0) + 1
+        fits = count <= classes
+    else:
+        count = len(names or ())
+        fits = count in (0, classes)
+    if not fits:
+        raise ModelError(
+            "config_labels_differ",
+            "Its config names {count} classes and the model has {classes}; it needs one name for "
+            "each class, in their order.",
+            count=count,
+            classes=classes,
+        )

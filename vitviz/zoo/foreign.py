@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from timm.models import load_state_dict
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.transforms import (
@@ -22,7 +21,8 @@ from torchvision.transforms.functional import pil_modes_mapping
 
 from vitviz.errors import ModelError
 from vitviz.models.vit import Vit, from_module
-from vitviz.zoo.weights import different_keys, labels_beside
+from vitviz.zoo.state import check_size, check_values, read_state
+from vitviz.zoo.weights import count_parameters, different_keys, labels_beside
 
 __all__ = ["TORCHVISION", "load_torchvision", "load_transformers"]
 
@@ -49,7 +49,8 @@ def load_torchvision(file: Path, architecture: str) -> Vit:
             architecture=name,
             architectures=", ".join(offered),
         )
-    state = load_state_dict(str(file))
+    state = read_state(file)
+    check_values(state)
     classes = len(state.get(HEADS[name.split("_")[0]], ()))
     size = _input_size(state)
     module = models.get_model(
@@ -107,9 +108,11 @@ def load_transformers(folder: Path) -> Vit:
     config = transformers.AutoConfig.from_pretrained(folder, **offline)
     is_classifier = any("ImageClassification" in name for name in config.architectures or ())
     auto = transformers.AutoModelForImageClassification if is_classifier else transformers.AutoModel
+    check_size(lambda: auto.from_config(config), count_parameters(folder) or 0)
     module, report = auto.from_pretrained(
         folder, **offline, output_loading_info=True, ignore_mismatched_sizes=True
     )
+    check_values(module.state_dict())
     # What is missing or differs would be random numbers.
     if found := different_keys(
         sorted(report["missing_keys"]), (), sorted(report["mismatched_keys"])

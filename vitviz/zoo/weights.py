@@ -8,11 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from timm.models import clean_state_dict, load_state_dict
-from torch import Tensor
 
 from vitviz.errors import ModelError, Phrase
+from vitviz.zoo.state import Refused, first_of, read_state
 
 __all__ = [
     "count_parameters",
@@ -25,7 +23,6 @@ __all__ = [
 
 KINDS = (".safetensors", ".bin", ".pth", ".pt")
 LABELS = "labels.txt"
-SHOWN = 3  # differing keys in a message
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -42,21 +39,7 @@ def shapes_of(file: Path) -> Mapping[str, Sequence[int]]:
     Raises:
         ModelError: if the file holds something else.
     """
-    if file.suffix == ".safetensors":
-        with safe_open(file, framework="pt") as weights:
-            keys = list(weights.keys())
-            return clean_state_dict({key: weights.get_slice(key).get_shape() for key in keys})
-    state = load_state_dict(str(file), device="meta")
-    shapes = {key: value.shape for key, value in state.items() if isinstance(value, Tensor)}
-    if not shapes:
-        held = ", ".join(str(key) for key in list(state)[:SHOWN])
-        raise ModelError(
-            "no_weights_in_file",
-            "{file} holds no weights, but {held}; save the state_dict alone.",
-            file=file.name,
-            held=held or Phrase("nothing", "nothing"),
-        )
-    return shapes
+    return {key: value.shape for key, value in read_state(file, "meta").items()}
 
 
 def count_parameters(folder: Path) -> int | None:
@@ -110,16 +93,11 @@ def reading(path: Path, name: str | None = None) -> Iterator[None]:
 
 def _reason(error: Exception, path: Path) -> str | Phrase:
     """In one line."""
+    if isinstance(error, Refused):
+        return error.reason
     text = str(error).replace(str(path), path.name)
     if "Error(s) in loading state_dict" in text and (different := _in_torchs_report(text)):
         return different
-    if "weights_only=True blocked" in text:
-        needed = _first(re.findall(r"\w+(?:\.\w+)+", text.partition("globals: ")[2]))
-        return Phrase(
-            "more_than_weights",
-            "it is more than weights and would run {needed}; save the state_dict alone.",
-            needed=needed,
-        )
     return text.strip().splitlines()[0] if text.strip() else type(error).__name__
 
 
@@ -148,7 +126,7 @@ def different_keys(
         sizes: (key, shape in the file, shape in the model).
     """
     changes = [f"{key} {_size(given)} → {_size(built)}" for key, given, built in sizes]
-    lacking, spare, changed = (_first(list(keys)) for keys in (missing, unexpected, changes))
+    lacking, spare, changed = (first_of(list(keys)) for keys in (missing, unexpected, changes))
     if not (lacking or spare or changed):
         return None
     return Phrase(
@@ -163,10 +141,3 @@ def different_keys(
 
 def _size(shape: Sequence[object]) -> str:
     return " × ".join(map(str, shape)) or "1"
-
-
-def _first(keys: Sequence[str]) -> str | Phrase:
-    first, more = ", ".join(keys[:SHOWN]), len(keys) - SHOWN
-    if more <= 0:
-        return first
-    return Phrase("and_more", "{first} and {more} more", first=first, more=more)
