@@ -81,6 +81,24 @@ class TestWhatTheModelSays:
     def test_problem_type(self, kind: str | None, meaning: str) -> None:
         assert recorded(of_transformers(num_labels=4, problem_type=kind)).outputs == meaning
 
+    @pytest.mark.parametrize("kind", ["multi_label_classification", "regression"])
+    def test_problem_type_of_a_model_behind_a_normalisation(self, kind: str) -> None:
+        rec = recorded(nn.Sequential(nn.Identity(), of_transformers(problem_type=kind)))
+        assert rec.outputs == {"multi_label_classification": "sigmoid"}.get(kind, "score")
+
+    def test_a_map_of_features_is_no_class(self) -> None:
+        class Features(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = small_vit(0)
+
+            def forward(self, pixels: Tensor) -> Tensor:
+                patches = self.inner.forward_features(pixels)[:, 1:]
+                return patches.mT.unflatten(2, (4, 4))
+
+        rec = recorded(Features())
+        assert (rec.outputs, rec.predictions) == ("embedding", [])
+
     def test_one_number_is_a_score(self) -> None:
         rec = recorded(small_vit(1))
         assert rec.outputs == "score"

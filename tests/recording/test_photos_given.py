@@ -114,6 +114,7 @@ class TestTheSamePhoto:
         np.zeros((64, 96), bool),
         np.zeros((64, 96), object),
         Image.new("La", (64, 96)),
+        Image.new("RGB", (0, 96)),
         None,
         5,
         "no such file.jpg",
