@@ -94,6 +94,15 @@ CALLS: dict[str, tuple[Callable[..., Any], Callable[[], dict[str, Any]]]] = {
         lambda: {"photo": PHOTO, "heat": HEAT, "colormap": "inferno", "alpha": 0.5,
                  "smooth": True, "scale": None},
     ),
+    "record": (
+        vitviz.record,
+        lambda: {"vit": recording().vit, "photo": PHOTO, "whole": False},
+    ),
+    "from_module": (
+        vitviz.from_module,
+        lambda: {"module": random_classifier("vit"), "labels": None, "transform": None,
+                 "outputs": None},
+    ),
     "predict": (vitviz.predict, lambda: {"vit": recording().vit, "photo": PHOTO}),
     "cnn_gradcam": (vitviz.cnn_gradcam, lambda: {"vit": recording().vit, "photo": PHOTO}),
     "artefact_patches": (vitviz.artefact_patches, lambda: {"rec": recording()}),

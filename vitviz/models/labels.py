@@ -56,12 +56,16 @@ def label_names(labels: Labels) -> tuple[str, ...]:
             by_index = {int(str(i)): str(name) for i, name in zip(indices, names, strict=True)}
             if sorted(by_index) == list(range(len(labels))):
                 return tuple(by_index[index] for index in range(len(labels)))
-    elif isinstance(labels, Iterable) and not isinstance(labels, str | bytes | Set):
+    elif (
+        isinstance(labels, Iterable)
+        and not isinstance(labels, str | bytes | Set)
+        and getattr(labels, "ndim", 1) == 1  # of an array
+    ):
         return tuple(map(str, labels))
     raise ModelError(
         "labels_not_understood",
         "These labels are not understood: give the names in order, or a dict from 0, 1, 2, … to "
-        "the names, or from the names to 0, 1, 2, …",
+        "the names or the other way round.",
     )
 
 

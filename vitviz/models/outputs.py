@@ -67,7 +67,7 @@ def written(value: float, meaning: Meaning, places: int = 1) -> str:
 
 def check_meaning(meaning: str | None) -> Meaning | None:
     """The meaning that the owner of a model gives; ModelError if it is none."""
-    if meaning is None or meaning in MEANINGS:
+    if meaning is None or (isinstance(meaning, str) and meaning in MEANINGS):
         return meaning
     raise ModelError(
         "no_such_outputs",

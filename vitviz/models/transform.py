@@ -74,8 +74,8 @@ def readable(transform: Callable[..., Any], channels: int) -> Callable[[Image.Im
     except (TypeError, ValueError, AttributeError, RuntimeError, LookupError) as error:
         raise ModelError(
             "transform_takes_no_photo",
-            "The transform cannot take a photo: {reason}",
-            reason=str(error).strip().partition("\n")[0] or type(error).__name__,
+            "The transform cannot take a photo: {reason}.",
+            reason=str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__,
         ) from error
     if pixels.ndim != 3 or not pixels.is_floating_point():
         raise _no_pixels(f"{pixels.dtype} {tuple(pixels.shape)}".removeprefix("torch."))

@@ -132,15 +132,21 @@ def from_module(
             again.
 
     Raises:
-        ModelError: if no transform is given and the module does not say how it was trained, the
-            transform makes no input of a photo, the module returns no numbers of classes, there is
-            not one label for each class, or there are no such outputs.
+        ModelError: if it is no module, no transform is given and the module does not say how it
+            was trained, the transform makes no input of a photo, the module returns no numbers of
+            classes, there is not one label for each class, or there are no such outputs.
 
     Examples:
         >>> module = timm.create_model("vit_tiny_patch16_224")  # or any of your own
         >>> from_module(module, name="mine").name
         'mine'
     """
+    if not isinstance(module, nn.Module):
+        raise ModelError(
+            "no_module",
+            "{given} is no torch module; load a file or a name with vitviz.load_model.",
+            given=type(module).__name__,
+        )
     module = unwrapped(module).eval()
     config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
     channels = channels_of(module)

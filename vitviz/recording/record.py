@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from vitviz.arguments import checked
 from vitviz.errors import ImageError, ModelError
 from vitviz.heatmap import Box, Fingerprint
 from vitviz.models.anatomy import channels_of
@@ -22,6 +23,7 @@ from vitviz.recording.recording import Recording
 __all__ = ["record", "record_pixels"]
 
 
+@checked
 def record(vit: Vit, photo: Photo | Tensor, *, whole: bool = False) -> Recording:
     """Run the model once on a photo and keep what its attention was given.
 
@@ -41,7 +43,8 @@ def record(vit: Vit, photo: Photo | Tensor, *, whole: bool = False) -> Recording
             last layers; if it is in training mode, drops numbers at random in eval mode too, or
             gives numbers that are not finite; if there is not one label for each of them; if
             `whole` is asked of a model that takes one size only.
-        ImageError: if the photo is none of these, or the tensor no input of the model.
+        ImageError: if the photo is not readable, or the tensor no input of the model.
+        VitvizError: for an argument of another kind.
 
     Examples:
         >>> rec = record(vit, photo)
