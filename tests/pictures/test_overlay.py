@@ -309,3 +309,10 @@ def test_a_map_on_a_finer_grid_has_the_same_picture() -> None:
     assert fine.box == coarse.box
     with pytest.raises(ValueError, match="does not fit"):
         coarse.on_grid((3, 4))
+
+
+def test_a_warning_names_the_line_that_draws() -> None:
+    zero = vitviz.Heatmap(np.zeros((2, 2), np.float32), (0, 0, 30, 20), "mine")
+    with pytest.warns(vitviz.VitvizWarning, match="0 everywhere") as caught:
+        overlay(Image.new("RGB", (30, 20)), zero)
+    assert caught[0].filename == __file__
