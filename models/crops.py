@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 SIDE, SMALL = 256, 64  # px; sharp photos and thumbnails are kept as squares of these sides
-JITTER = 0.3  # brightness, contrast and saturation change by up to this share
+JITTER = 0.4  # brightness, contrast and saturation change by up to this share
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,13 @@ class PhotoStore:
 
 
 def weights(labels: np.ndarray, sharp: np.ndarray) -> np.ndarray:
-    """How often each photo is drawn: n photos of a class count as n^¼, thumbnails as half.
+    """How often each photo is drawn: n photos of a class count as √n, thumbnails as a quarter of
+    that, and each photo without a label as a quarter of a class's only photo.
 
-    So a class of many photos does not crowd out those of one, and sharp photos come more often.
+    So a class of many photos does not crowd out those of one, and these are not all there is.
     """
     group = pd.Series(1.0).repeat(len(labels)).groupby([labels, sharp]).transform("sum").to_numpy()
-    return group**-0.75 * np.where(sharp, 1.0, 0.5)
+    return np.where(labels < 0, 0.25, group**-0.5 * np.where(sharp, 1.0, 0.25))
 
 
 def squares(images: Sequence[Image.Image], which: np.ndarray, side: int) -> np.ndarray:

@@ -4,12 +4,12 @@
         --teacher vitviz/data/models/efficientnet_lite2_in1k \
         --student vitviz/data/models/vit_small_patch14_in1k --minutes 10 --out runs/distilled
 
-Teacher and student see the same random crops, and the loss is the divergence of their answers
-(Beyer et al. 2022, arXiv 2106.05237); labels are not used. A new head is fitted to frozen class
-tokens first. On a GPU every crop is new, and a share of them is mixed with another. With --pool,
-for a processor, where the teacher costs as much as the student, its answers about that many crops
-are kept and replayed. The run ends a minute before its time is up; the best weights so far are
-kept, and the same command goes on from the last checkpoint.
+Teacher and student see the same random crops, many of them mixed with another, and the loss is
+the divergence of their answers (Beyer et al. 2022, arXiv 2106.05237). Labels count a little, and
+only those of thumbnails, which the teacher sees badly. A student of other classes gets a new head,
+fitted to frozen class tokens first. The teacher costs as much as the student, so each of its
+answers is used several times. The run ends a minute before its time is up; the best weights so far
+are kept, and the same command goes on from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -47,21 +47,19 @@ def autocast() -> torch.autocast:
     return torch.autocast(DEVICE.type, torch.bfloat16, enabled=DEVICE.type == "cuda")
 
 
-def new_student(folder: Path, frozen: int, drop_path: float) -> nn.Module:
-    """A model folder's ViT with a head of zeros; what lies before block `frozen` stays fixed."""
+def new_student(folder: Path, drop_path: float) -> nn.Module:
+    """A model folder's ViT; with other than the 1,000 classes it gets a head of zeros."""
     model: Any = timm.create_model(
         f"local-dir:{folder}", pretrained=True, dynamic_img_size=True, drop_path_rate=drop_path
     ).float()
-    model.reset_classifier(CLASSES)
-    nn.init.zeros_(model.head.weight)
-    model.requires_grad_(False)
-    for part in (*model.blocks[frozen:], model.norm, model.head):
-        part.requires_grad_(True)
+    if model.num_classes != CLASSES:
+        model.reset_classifier(CLASSES)
+        nn.init.zeros_(model.head.weight)
     return model.to(DEVICE)
 
 
 def divergence(logits: Tensor, answers: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of the student's answers from the teacher's, in nats a crop."""
+    """Kullback-Leibler divergence of the student's answers from these, in nats a crop."""
     return F.kl_div(logits.float().log_softmax(dim=1), answers, reduction="batchmean")
 
 
@@ -88,79 +86,95 @@ class Lessons:
     """Crops with the teacher's answers about them.
 
     Attributes:
-        seen: how many crops have been given; with a pool it says which come next.
+        seen: how many crops have been given.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.seen = args, 0
         table = pd.concat([read_table(path) for path in args.train], ignore_index=True)
         self.photos = PhotoStore(table, DEVICE)
+        self.labels = torch.tensor(table.label.to_numpy())
         self.teacher = vitviz.load_model(args.teacher).module
         self.teacher.to(DEVICE, TEACHER_TYPE).to(memory_format=torch.channels_last)
         self.generator = torch.Generator().manual_seed(0)
         self.mean, self.std = (torch.tensor(v, device=DEVICE)[:, None, None] for v in (MEAN, STD))
-        if args.pool:
-            self.pool = self.photos.draw(args.pool, args.least, self.generator)
-            file = args.out / "answers.npy"
-            mode = "r+" if file.exists() else "w+"
-            shape = (args.pool, CLASSES)
-            self.answers = np.lib.format.open_memmap(file, mode, np.float16, shape)
+        self.kept = list[Tensor]()  # pixels and answers of `keep` crops
+        self.asked = 0  # how many of them have been filled
 
     def batch(self, size: int, count: int) -> tuple[Tensor, Tensor]:
-        """The student's input at `size` px, (n, 3, size, size), and answers, (n, 1000)."""
-        pixels, answers = self._replayed(size, count) if self.args.pool else self._new(size, count)
-        self.seen += len(pixels)
-        flipped = self._random(len(pixels)) < 0.5
-        pixels = torch.where(flipped, pixels.flip(-1), pixels)
-        return (resized(pixels, size) - self.mean) / self.std, answers
+        """The student's input at `size` px, (n, 3, size, size), and the probabilities to learn,
+        (n, 1000).
+
+        Once `keep` crops are kept, one batch in `reuse` is new and takes the place of the oldest;
+        the others are drawn from what is kept.
+        """
+        if not self.kept or self.kept[0].shape[-1] != size:
+            self.kept, self.asked = self._room(size), 0
+        if self.asked >= self.args.keep and (self.seen // count) % self.args.reuse:
+            rows = torch.randint(self.args.keep, (count,), device=DEVICE)
+            lesson = [kept[rows] for kept in self.kept]
+        else:
+            lesson = self._new(size, count)
+            first = self.asked % self.args.keep
+            for kept, new in zip(self.kept, lesson, strict=True):
+                kept[first : first + count] = new
+            self.asked += count
+        self.seen += count
+        pixels, answers = lesson
+        flipped = self._random(count) < 0.5
+        pixels = torch.where(flipped, pixels.flip(-1), pixels) / 255
+        return (pixels - self.mean) / self.std, answers.float()
+
+    def _room(self, size: int) -> list[Tensor]:
+        kinds = ((3, size, size), torch.uint8), ((CLASSES,), torch.half)
+        return [torch.empty(self.args.keep, *shape, dtype=t, device=DEVICE) for shape, t in kinds]
 
     def _random(self, count: int) -> Tensor:
         drawn = torch.rand(count, 1, 1, 1, generator=self.generator)
         return drawn.to(DEVICE, non_blocking=True)
 
-    def _new(self, size: int, count: int) -> tuple[Tensor, Tensor]:
+    def _new(self, size: int, count: int) -> list[Tensor]:
         """New crops, of which a share is mixed with another: in every second batch both shine
         through (mixup, arXiv 1710.09412), else a rectangle is pasted (CutMix, arXiv 1905.04899)."""
         crops = self.photos.draw(count, self.args.least, self.generator)
         pixels = self.photos.pixels(crops, max(size, self.args.teacher_size))
         drawn = self._random(count)
-        other = torch.where(drawn < self.args.mix, drawn / self.args.mix / 2, 0.0)
-        if (self.seen // count) % 2:
-            other = rectangles(other, pixels.shape[-1], self._random(count), self._random(count))
+        other = share = torch.where(drawn < self.args.mix, drawn / self.args.mix / 2, 0.0)
+        if (self.asked // count) % 2:
+            other = rectangles(share, pixels.shape[-1], self._random(count), self._random(count))
         pixels = torch.lerp(pixels, pixels.flip(0), other)
-        return pixels, self._ask(pixels)
-
-    def _replayed(self, size: int, count: int) -> tuple[Tensor, Tensor]:
-        """The pool's next crops in this pass's order; the teacher is asked about each only once."""
-        passes, first = divmod(self.seen, self.args.pool)
-        order = np.random.default_rng(passes).permutation(self.args.pool)
-        numbers = order[first : first + count]
-        answers = torch.from_numpy(self.answers[numbers])
-        new = answers.sum(dim=1) < 0.5
-        seen = max(size, self.args.teacher_size) if new.any() else size
-        pixels = self.photos.pixels(self.pool[torch.from_numpy(numbers)], seen)
-        if new.any():
-            answers[new] = self._ask(pixels[new.to(DEVICE)]).half().cpu()
-            self.answers[numbers] = answers.numpy()
-        return pixels, answers.to(DEVICE).float()
+        answers = self._labelled(crops.photo, share.flatten(), self._ask(pixels))
+        return [(255 * resized(pixels, size)).round().byte(), answers]
 
     @torch.no_grad()
     def _ask(self, pixels: Tensor) -> Tensor:
         inputs = (resized(pixels, self.args.teacher_size) - 0.5) / 0.5
         inputs = inputs.to(TEACHER_TYPE, memory_format=torch.channels_last)
-        logits = self.teacher(inputs)
-        return logits.float().softmax(dim=1)
+        return self.teacher(inputs).float().softmax(dim=1)
+
+    def _labelled(self, photos: Tensor, other: Tensor, answers: Tensor) -> Tensor:
+        """Answers that are drawn a little to the labels of the thumbnails among two photos.
+
+        The photo of the reverse place in the batch covers the share `other` of each crop, (n,).
+        """
+        labels = self.labels[photos]
+        weight = torch.where(self.photos.sharp[photos] | (labels < 0), 0.0, self.args.labels)
+        labels = labels.clamp(min=0)[:, None].to(DEVICE, non_blocking=True)
+        weight = weight.to(DEVICE, non_blocking=True)
+        own, others = weight * (1 - other), weight.flip(0) * other
+        answers = answers * (1 - own - others)[:, None]
+        answers.scatter_add_(1, labels, own[:, None])
+        return answers.scatter_add_(1, labels.flip(0), others[:, None])
 
 
 class Distillation:
     """One run: lessons, student, its average, and how long it has been going."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, lessons: Lessons) -> None:
         self.started = time.monotonic()
-        self.args = args
-        self.lessons = Lessons(args)
+        self.args, self.lessons = args, lessons
         self.val = read_table(args.val)[: args.val_photos]
-        self.model: Any = new_student(args.student, args.frozen, args.drop_path)
+        self.model: Any = new_student(args.student, args.drop_path)
         self.ema = ModelEmaV3(self.model, decay=args.ema, use_warmup=True)
         self.optimizer = create_optimizer_v2(
             self.model, "adamw", args.rate, 0.05, layer_decay=args.layer_decay, betas=(0.9, 0.98)
@@ -276,9 +290,8 @@ class Distillation:
         (self.args.out / "classes.json").write_text(json.dumps(list(range(CLASSES))))
         if (self.args.out / "checkpoint.pt").exists():
             self.resume()
-        else:
+        elif not self.model.head.weight.any():
             self.fit_head()
-            self.evaluate()
         if DEVICE.type == "cuda":
             torch.backends.cudnn.benchmark = True
             for block in self.model.blocks:
@@ -317,19 +330,21 @@ def main() -> None:
     add("--rate", type=float, default=5e-4)
     add("--warmup", type=int, default=100, help="steps")
     add("--layer-decay", type=float, default=0.8)
-    add("--frozen", type=int, default=0, help="blocks that stay fixed")
     add("--drop-path", type=float, default=0.0)
     add("--ema", type=float, default=0.998)
     add("--least", type=float, default=0.25, help="the least share of a photo's area in a crop")
     add("--mix", type=float, default=0.6, help="share of new crops that are mixtures")
-    add("--pool", type=int, default=0, help="how many crops to replay; 0 draws new ones")
+    add("--labels", type=float, default=0.3, help="share of a thumbnail's label in what is learnt")
+    add("--keep", type=int, default=256, help="batches of crops that are kept")
+    add("--reuse", type=int, default=4, help="how often each answer of the teacher is used")
     add("--teacher-size", type=int, default=224, help="px")
     add("--head-crops", type=int, default=16384)
     add("--save-every", type=float, default=60, help="seconds")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    Distillation(args).run()
+    args.keep *= args.batch
+    Distillation(args, Lessons(args)).run()
 
 
 if __name__ == "__main__":
