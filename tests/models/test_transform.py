@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image, ImageChops, ImageOps
 from timm.data import create_transform
-from timm.data.transforms import CenterCropOrPad, MaybeToTensor
+from timm.data.transforms import CenterCropOrPad, MaybeToTensor, ResizeKeepRatio
 from timm.layers import resample_abs_pos_embed
 from torch import nn
 from torchvision import models, transforms
@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 
 import vitviz
 from vitviz.models.asked import asked_box
-from vitviz.models.transform import input_box, mean_and_std, readable
+from vitviz.models.transform import input_box, mean_and_std, mode_of, readable
 
 
 def ramp(width: int, height: int) -> Image.Image:
@@ -265,6 +265,8 @@ def test_asking_gives_what_is_computed(mode: str, size: tuple[int, int]) -> None
         transforms.RandomResizedCrop(20),
         transforms.RandomRotation(5),
         v2.RandomZoomOut(),
+        ResizeKeepRatio(20, random_scale_prob=1, random_scale_range=(0.5, 0.7)),
+        ResizeKeepRatio(20, random_aspect_prob=1, random_aspect_range=(0.5, 0.7)),
         transforms.Lambda(lambda photo: photo.rotate(random.uniform(-9, 9))),
         transforms.Lambda(lambda photo: photo.rotate(np.random.uniform(-9, 9))),
     ],
@@ -319,6 +321,17 @@ def test_colours_are_asked_too() -> None:
 
 
 class TestReadable:
+    @pytest.mark.parametrize(("channels", "mode"), [(1, "RGB"), (3, "RGB"), (4, "RGBA")])
+    def test_transparency_is_kept_only_for_four_channels(self, channels: int, mode: str) -> None:
+        assert mode_of(readable(transforms.ToTensor(), channels)) == mode
+
+    def test_only_the_first_line_of_an_error_is_said(self) -> None:
+        def broken(_: Image.Image) -> torch.Tensor:
+            raise ValueError("The size is odd.\nSee the manual.")
+
+        with pytest.raises(vitviz.ModelError, match=r"cannot take a photo: The size is odd\.$"):
+            readable(broken, 3)
+
     @pytest.mark.parametrize(
         "transform",
         [

@@ -163,11 +163,7 @@ def whole_photo(transform: Any, size: tuple[int, int], patch: tuple[int, int]) -
         patch: (height, width) of a patch in pixels.
     """
     steps = list(_steps(transform))
-    sizes = [step.size for step in steps if isinstance(step, CROPS)]
-    sizes += [step.size for step in steps if isinstance(step, RESIZES)]
-    fixed = [(s[0], s[1]) for s in sizes if not isinstance(s, int) and len(s) == 2]
-    fixed = fixed or [asked_size(transform)]
-    scale = math.sqrt(math.prod(fixed[0]) / math.prod(size))
+    scale = math.sqrt(math.prod(asked_size(transform)) / math.prod(size))
     height, width = (
         max(1, round(side * scale / cut)) * cut
         for side, cut in zip((size[1], size[0]), patch, strict=True)
