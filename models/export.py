@@ -1,8 +1,10 @@
-"""Write a finished run as a model folder in timm's hub layout, calibrated, weights in float16.
+"""Write finished runs as a model folder in timm's hub layout, calibrated, weights in float16.
 
     python -m models.export runs/distilled --val val.parquet \
         --out vitviz/data/models/vit_small_patch14_in1k
 
+The weights of several runs that went on from one another, or a model folder and what was trained
+further from it, are averaged (a model soup: Wortsman et al. 2022, arXiv 2203.05482).
 A temperature is fitted to the photos of --val. The classifier's weights and biases are divided by
 it, so that every softmax of its logits is calibrated; the config keeps it.
 """
@@ -25,6 +27,11 @@ from vitviz.models.labels import imagenet_names
 ARCHITECTURE, PATCH = "vit_small_patch14_dinov2", 14
 
 
+def average(runs: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The mean of each of the runs' tensors, in float32."""
+    return {name: torch.stack([run[name].float() for run in runs]).mean(dim=0) for name in runs[0]}
+
+
 def calibrate(model: torch.nn.Module, val: Path, size: int) -> float:
     """Divide the model's logits by the temperature that fits these photos best, and return it."""
     table = read_table(val)
@@ -38,13 +45,13 @@ def calibrate(model: torch.nn.Module, val: Path, size: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="a folder written by distil.py")
+    parser.add_argument("runs", type=Path, nargs="+", help="folders written by distil.py")
     parser.add_argument("--val", type=Path, required=True, help="photos to calibrate with")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--size", type=int, default=224, help="px")
     args = parser.parse_args()
     names = imagenet_names()
-    weights = load_file(args.run / "model.safetensors")
+    weights = average([load_file(run / "model.safetensors") for run in args.runs])
     side = PATCH * math.isqrt(weights["pos_embed"].shape[1] - 1)  # px its positions are for
     model = timm.create_model(
         ARCHITECTURE, num_classes=len(names), img_size=side, dynamic_img_size=True
