@@ -291,9 +291,9 @@ class TestByHand:
 
 def test_the_gradient_of_grouped_values_is_autograds() -> None:
     torch.manual_seed(0)
-    attention = torch.rand(1, 4, 6, 6, requires_grad=True)
-    value = torch.rand(1, 2, 6, 3)
-    output = attention @ value.repeat_interleave(2, dim=1)
+    attention = torch.rand(1, 6, 5, 5, requires_grad=True)
+    value = torch.rand(1, 2, 5, 3)
+    output = attention @ value.repeat_interleave(3, dim=1)
     slope = torch.rand_like(output)
     [expected] = torch.autograd.grad(output, attention, slope)
     call = AttentionCall("", attention.detach(), value, value, None, 1.0, False)

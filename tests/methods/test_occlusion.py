@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 import pytest
+import timm
 import torch
 from families import random_classifier
 from hooks import is_left_alone
@@ -71,6 +72,27 @@ def test_occlusion(photo: Image.Image, family: str, window: int, stride: int) ->
     ):
         heat = vitviz.explain(rec, "occlusion", target=target, window=window, stride=stride)
         np.testing.assert_allclose(heat.values, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(2, 1), (3, 3)])
+def test_small_patches_are_hidden_in_cells(photo: Image.Image, window: int, stride: int) -> None:
+    """A Swin of 32 × 32 first patches: a window and its stride count cells of two patches."""
+    torch.manual_seed(0)
+    swin = timm.create_model(
+        "swin_tiny_patch4_window7_224",
+        img_size=128,
+        window_size=4,
+        embed_dim=16,
+        depths=(1, 1),
+        num_heads=(2, 2),
+        num_classes=4,
+    )
+    torch.nn.init.normal_(swin.get_parameter("head.fc.weight"), std=2)
+    rec = vitviz.record(vitviz.from_module(swin.eval()), photo)
+    assert rec.grid == (32, 32)
+    [expected] = reference_occlusion(rec, [1], 2 * window, 2 * stride)
+    heat = vitviz.explain(rec, "occlusion", target=1, window=window, stride=stride)
+    np.testing.assert_allclose(heat.values, expected, atol=1e-5)
 
 
 def test_a_window_larger_than_the_photo_hides_it_all(rec: Recording) -> None:

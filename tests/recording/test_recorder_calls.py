@@ -71,8 +71,9 @@ class TestAttentionCall:
         added = torch.full((6, 6), -torch.inf, dtype=torch.float64).triu(1)
         self.check(self.call(is_causal=True), added)
 
-    def test_grouped_queries(self) -> None:
-        self.check(self.call(key=torch.randn(1, 2, 6, 8)))
+    @pytest.mark.parametrize("heads", [1, 2])
+    def test_grouped_queries(self, heads: int) -> None:
+        self.check(self.call(key=torch.randn(1, heads, 6, 8)))
 
     def test_a_scale_given_to_the_primitive_is_kept(self) -> None:
         class Scaled(nn.Module):
