@@ -8,7 +8,7 @@ import streamlit as st
 
 from vitviz.heatmap import Heatmap
 from vitviz.inside.classifier import ClassScore, class_score, image_features
-from vitviz.measures.faithfulness import Curve, deletion
+from vitviz.measures.curves import Curve, deletion
 from vitviz.methods.explain import explain
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.photo_picker import as_code

@@ -12,7 +12,7 @@ import streamlit as st
 
 from vitviz.errors import MethodError, VitvizError
 from vitviz.measures.comparison import STEPS, Measured, measure, ranked, supported
-from vitviz.measures.faithfulness import Change, masked_input
+from vitviz.measures.curves import Change, masked_input
 from vitviz.methods.explain import BASELINE, METHODS
 from vitviz.models.outputs import Meaning, written
 from vitviz.pictures.input import input_picture
