@@ -20,8 +20,9 @@ from torchvision import transforms
 import vitviz
 from vitviz.methods.gradients import Gradients, Score, gradients, map_gradient
 from vitviz.recording.calls import AttentionCall, SoftmaxCall
+from vitviz.recording.query import Query
 from vitviz.recording.recorder import Recorder
-from vitviz.recording.recording import Query, Recording
+from vitviz.recording.recording import Recording
 
 SHARED = ["relevance", "gradient_rollout", "legrad", "gradcam"]
 

@@ -30,8 +30,9 @@ from vitviz.photos.depth import STRETCHED
 from vitviz.photos.load import load_image
 from vitviz.pictures.export import write_npz, write_png
 from vitviz.pictures.overlay import overlay
+from vitviz.recording.query import Query
 from vitviz.recording.record import record
-from vitviz.recording.recording import Query, Recording
+from vitviz.recording.recording import Recording
 from vitviz.zoo.load import Vit
 
 __all__ = ["add"]

@@ -10,7 +10,8 @@ from vitviz.methods.gradients import Score, attention_gradient, gradients
 from vitviz.methods.method import (
     Method,
 )
-from vitviz.recording.recording import ROWS_AT_ONCE, Recording
+from vitviz.recording.query import ROWS_AT_ONCE
+from vitviz.recording.recording import Recording
 
 __all__ = ["METHOD", "legrad"]
 
