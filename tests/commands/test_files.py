@@ -14,7 +14,7 @@ from PIL import Image
 
 import vitviz
 from vitviz.commands import explain as command
-from vitviz.commands.common import locked
+from vitviz.commands.lock import locked
 from vitviz.commands.main import main
 
 
