@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -16,8 +16,7 @@ __all__ = ["locked"]
 
 @contextmanager
 def locked(file: Path, out: Path) -> Iterator[None]:
-    """Only this process writes to `out` meanwhile. The file that says so stays: to remove it would
-    let two others in.
+    """Only this process writes to `out` meanwhile; the file that says so goes at the end.
 
     Raises:
         VitvizError: if another process writes there, or the file cannot be made.
@@ -33,4 +32,10 @@ def locked(file: Path, out: Path) -> Iterator[None]:
     except OSError as error:
         raise not_written(out, error) from error
     with lock:
-        yield
+        try:
+            yield
+        finally:
+            # Before the lock is let go: who has opened the file until then locks one without a
+            # name, which filelock refuses. Where no open file can be removed, filelock does it.
+            with suppress(OSError):
+                file.unlink()
