@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import transforms
+from transformers_configs import small
 
 import vitviz
 from vitviz.inside.classifier import image_features
@@ -293,14 +294,11 @@ def test_a_vit_that_says_nothing_is_plain(
         )
 
 
-SIZES = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "num_labels": 5}
-
-
 class TestOtherLibraries:
     @pytest.fixture
     def hf(self) -> nn.Module:
         torch.manual_seed(0)
-        config = transformers.ViTConfig(**SIZES, image_size=64, patch_size=16)
+        config = small(transformers.ViTConfig, num_labels=5)
         return transformers.ViTForImageClassification(config).eval()
 
     @pytest.fixture
@@ -339,7 +337,7 @@ class TestOtherLibraries:
 
     def test_a_head_of_ones_own_on_clips_tower(self, square: Any, photo: Image.Image) -> None:
         """Its attention is called with names."""
-        settings = transformers.CLIPVisionConfig(**SIZES, image_size=64, patch_size=16)
+        settings = small(transformers.CLIPVisionConfig)
         tower, head = transformers.CLIPVisionModel(settings), nn.Linear(48, 4)
 
         class Mine(nn.Module):
