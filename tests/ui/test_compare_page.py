@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,6 +95,8 @@ def test_two_photos_stand_beside_each_other() -> None:
 def test_the_page_speaks_chinese() -> None:
     app = page("compare", lang="zh", sample="coffee", methods="attention")
     assert set(app.dataframe[0].value["方法"]) == {"注意力", "随机"}
+    [chart] = app.get("vega_lite_chart")
+    assert json.loads(chart.proto.spec)["config"]["axisY"]["titleAngle"] == 0
     assert any("曲线下的面积" in text.value for text in app.markdown)
     top = recording(app).predictions[0].label
     name = class_names("zh")[top]

@@ -18,6 +18,7 @@ from vitviz.ui.controls.choice import choice
 from vitviz.ui.course.training_run import HEAD_PLAN
 from vitviz.ui.course.widgets import UPRIGHT, run_once
 from vitviz.ui.parts.browser import URL
+from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.album import MOST_CLASSES
 from vitviz.ui.visit.language import t
@@ -39,7 +40,7 @@ def freezing(session: Session) -> None:
     first.metric(t("training.freezing.trained"), f"{counts[blocks]:,}")
     second.metric(t("training.freezing.share"), f"{counts[blocks] / every:.3%}")
     table = pd.DataFrame({"blocks": range(last + 1), "millions": np.array(counts) / 1e6})
-    st.altair_chart(
+    draw_chart(
         alt.Chart(table)
         .mark_bar()
         .encode(
@@ -99,7 +100,7 @@ def warm_up(session: Session) -> None:
     rising = warmup.slider(t("training.warm_up.rising"), 0, 9, 5, key=keys.WARM_UP, bind=URL)
     rates = learning_rates(HEAD_PLAN.rate, count, rising)
     table = pd.DataFrame({"step": range(1, count + 1), "rate": rates})
-    st.altair_chart(
+    draw_chart(
         alt.Chart(table)
         .mark_line(point=True)
         .encode(
@@ -148,7 +149,7 @@ def beginning(session: Session) -> None:
 
 def _bars(names: list[str], shares: list[float]) -> None:
     table = pd.DataFrame({"name": names, "share": shares})
-    st.altair_chart(
+    draw_chart(
         alt.Chart(table)
         .mark_bar()
         .encode(

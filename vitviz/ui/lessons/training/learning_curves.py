@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from vitviz.training.training import Moment
+from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.visit.language import t
 
 
@@ -37,7 +38,7 @@ def curve(moments: Sequence[Moment], what: str, title: str, height: int) -> None
     table = pd.DataFrame(
         {"step": [m.step + 1 for m in moments], what: [getattr(m, what) for m in moments]}
     )
-    st.altair_chart(
+    draw_chart(
         alt.Chart(table)
         .mark_line(point=True)
         .encode(
