@@ -14,7 +14,7 @@ import numpy as np
 
 from vitviz.errors import VitvizError
 
-__all__ = ["check_fields", "checked"]
+__all__ = ["check_argument", "check_fields", "checked"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,9 +42,9 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         for name, value in signature.bind(*args, **kwargs).arguments.items():
             if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
                 for option, given in value.items():
-                    _check(function, name, given, option)
+                    check_argument(function, name, given, option)
             elif signature.parameters[name].kind is not inspect.Parameter.VAR_POSITIONAL:
-                _check(function, name, value)
+                check_argument(function, name, value)
         return function(*args, **kwargs)
 
     return call
@@ -53,7 +53,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 def check_fields(made: Any) -> None:
     """The same for the fields of a dataclass, in its `__post_init__`."""
     for name in inspect.signature(type(made)).parameters:
-        _check(type(made), name, getattr(made, name))
+        check_argument(type(made), name, getattr(made, name))
 
 
 @cache
@@ -61,8 +61,18 @@ def _hints(called: Callable[..., Any]) -> dict[str, Any]:
     return hints_of(called)
 
 
-def _check(called: Callable[..., Any], name: str, value: Any, said: str | None = None) -> None:
-    """Of one argument by its name; it may be called something else."""
+def check_argument(
+    called: Callable[..., Any], name: str, value: Any, said: str | None = None
+) -> None:
+    """The same for one argument by its name, of a function that has sentences of its own for
+    others.
+
+    Args:
+        called: what is annotated.
+        name: of the argument there.
+        value: what was given.
+        said: what the argument is called in the sentence; None for its name.
+    """
     hint = _hints(called).get(name, Any)
     if not _fits(value, hint):
         raise VitvizError(

@@ -9,7 +9,6 @@ theirs:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 __all__ = [
     "ImageError",
@@ -20,7 +19,6 @@ __all__ = [
     "VitvizError",
     "VitvizWarning",
     "did_you_mean",
-    "not_written",
 ]
 
 
@@ -57,16 +55,6 @@ class VitvizError(Phrase, Exception):
 
 class VitvizWarning(UserWarning):
     """A picture was drawn that shows less, or something else, than it seems to."""
-
-
-def not_written(file: Path, error: BaseException) -> VitvizError:
-    """What to say of a file that could not be written, such as on a full disk."""
-    return VitvizError(
-        "file_not_written",
-        "{file} cannot be written: {reason}.",
-        file=file,
-        reason=getattr(error, "strerror", None) or error,
-    )
 
 
 class ImageError(VitvizError):

@@ -15,7 +15,7 @@ from PIL import Image
 from vitviz.commands import evaluate as evaluating
 from vitviz.commands import finetune as tuning
 from vitviz.commands import methods
-from vitviz.commands.common import locked
+from vitviz.commands.lock import locked
 from vitviz.commands.main import main
 from vitviz.measures import results
 from vitviz.measures.results import Results

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 import vitviz
 from vitviz.commands import explain as command
-from vitviz.commands.common import locked
+from vitviz.commands.lock import locked
 from vitviz.commands.main import main
 
 
@@ -152,7 +153,7 @@ def test_a_full_disk_leaves_no_half_a_file(
         2,
         True,
     )
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [".lock", "cat_rollout.png"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["cat_rollout.png"]
 
 
 def test_an_interrupted_run_has_written_what_it_had(
@@ -183,6 +184,29 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, tiny_base: Path, 
     call = ["explain", str(photo), "--model", str(tiny_base), "--out", str(out)]
     with locked(out / ".lock", out):
         assert main(call) == 2
+        assert [p.name for p in out.iterdir()] == [".lock"]
     assert "Another run writes to" in capsys.readouterr().err
-    assert [p.name for p in out.iterdir()] == [".lock"]
+    assert list(out.iterdir()) == []
     assert main(call) == 0
+
+
+def test_a_lock_leaves_nothing_and_lets_nobody_in_who_waited_at_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second run opens the file while the first holds it, and tries to lock it afterwards."""
+    fcntl = pytest.importorskip("fcntl")  # elsewhere filelock removes the file by itself
+    file, real, holding = tmp_path / ".lock", fcntl.flock, ExitStack()
+
+    def at_last(opened: int, how: int) -> None:
+        monkeypatch.undo()
+        holding.close()
+        real(opened, how)
+        holding.enter_context(locked(file, tmp_path))  # a third, which has a file of its own
+
+    holding.enter_context(locked(file, tmp_path))
+    monkeypatch.setattr(fcntl, "flock", at_last)
+    with holding:
+        with pytest.raises(vitviz.VitvizError, match="Another run"), locked(file, tmp_path):
+            pytest.fail("two runs hold the lock")
+        assert file.exists()
+    assert not file.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pages import PATIENCE, at
 from streamlit.testing.v1 import AppTest
 
 from vitviz.ui.course.page import lessons
@@ -22,11 +23,7 @@ def run_page(name: str) -> None:
 
 
 def opened(name: str, **params: str) -> AppTest:
-    app = AppTest.from_function(run_page, args=(name,), default_timeout=300)
-    for key, value in params.items():
-        app.query_params[key] = value
-    app.run()
-    assert not app.exception
+    app = at(AppTest.from_function(run_page, args=(name,), default_timeout=PATIENCE), **params)
     assert not app.error
     return app
 

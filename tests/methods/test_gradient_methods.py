@@ -20,8 +20,9 @@ from torchvision import transforms
 import vitviz
 from vitviz.methods.gradients import Gradients, Score, gradients, map_gradient
 from vitviz.recording.calls import AttentionCall, SoftmaxCall
+from vitviz.recording.query import Query
 from vitviz.recording.recorder import Recorder
-from vitviz.recording.recording import Query, Recording
+from vitviz.recording.recording import Recording
 
 SHARED = ["relevance", "gradient_rollout", "legrad", "gradcam"]
 
@@ -249,7 +250,7 @@ def by_hand(maps: list[Tensor], slopes: list[Tensor]) -> Recording:
     rec = Recording(
         vit, torch.zeros(3, 1, 1), torch.zeros(2), layers, None, (1, 1), 1, True, (0, 0, 1, 1), 0.0
     )
-    known = Gradients(0.0, tuple(slopes), None, torch.zeros(2, 1), torch.zeros(2, 1))
+    known = Gradients(0.0, tuple(slopes), torch.zeros(2, 1), torch.zeros(2, 1))
     rec.derived.get(Score(0), lambda: known)
     return rec
 

@@ -19,7 +19,8 @@ from torch import Tensor
 
 import vitviz
 from vitviz.methods.rollout import add_identity, discard_smallest
-from vitviz.recording.recording import Recording, sum_rows
+from vitviz.recording.query import sum_rows
+from vitviz.recording.recording import Recording
 
 
 class TestByHand:

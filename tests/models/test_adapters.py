@@ -16,12 +16,12 @@ from timm.models import save_for_hf
 from torch import Tensor, nn
 from torchvision import models, transforms
 from torchvision.models import VisionTransformer
+from transformers_configs import small
 
 import vitviz
 
 SIDE = 64
 TRANSFORM = transforms.Compose([transforms.Resize((SIDE, SIDE)), transforms.ToTensor()])
-SIZES = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "num_labels": 5}
 
 
 def shaken(module: nn.Module) -> nn.Module:
@@ -98,11 +98,9 @@ class TestTorchvision:
 def test_transformers(config: str, model: str, prefix: int, path: str, photo: Image.Image) -> None:
     # By name: transformers loads a class when it is first asked for, which takes seconds.
     make_config, make_model = getattr(transformers, config), getattr(transformers, model)
-    settings = make_config(**SIZES, image_size=SIDE, patch_size=16, attn_implementation=path)
+    settings = small(make_config, num_labels=5, attn_implementation=path)
     module = shaken(make_model(settings))
-    eager = make_model(
-        make_config(**SIZES, image_size=SIDE, patch_size=16, attn_implementation="eager")
-    )
+    eager = make_model(small(make_config, num_labels=5, attn_implementation="eager"))
     eager.load_state_dict(module.state_dict())
     with torch.no_grad():
         own = eager.eval()(TRANSFORM(photo)[None], output_attentions=True)
@@ -238,7 +236,7 @@ class TestSavedCheckpoints:
         assert vitviz.explain(rec, "rollout").values.shape == (7, 7)
 
     def test_transformers(self, tmp_path: Path, photo: Image.Image) -> None:
-        config = transformers.ViTConfig(**SIZES, image_size=SIDE, patch_size=16)
+        config = small(transformers.ViTConfig, num_labels=5)
         transformers.ViTForImageClassification(config).save_pretrained(tmp_path / "mine")
         transformers.ViTImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(
             tmp_path / "mine"

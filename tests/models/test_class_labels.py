@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torchvision import transforms
+from transformers_configs import small
 
 import vitviz
 from vitviz.models.labels import label_names
@@ -108,12 +109,9 @@ def test_another_head_is_not_given_the_names_of_the_old() -> None:
 
 
 def test_a_model_of_transformers_has_its_own_names() -> None:
-    sizes = {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 3}
-    named = transformers.ViTConfig(
-        image_size=64, patch_size=16, id2label=dict(enumerate(NAMES)), **sizes
-    )
+    named = small(transformers.ViTConfig, id2label=dict(enumerate(NAMES)))
     vit = vitviz.from_module(transformers.ViTForImageClassification(named), transform=TRANSFORM)
     assert vit.labels == NAMES
-    plain = transformers.ViTConfig(image_size=64, patch_size=16, num_labels=3, **sizes)
+    plain = small(transformers.ViTConfig, num_labels=3)
     vit = vitviz.from_module(transformers.ViTForImageClassification(plain), transform=TRANSFORM)
     assert vit.labels == ()

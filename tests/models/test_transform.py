@@ -20,7 +20,7 @@ from PIL import Image, ImageChops, ImageOps
 from timm.data import create_transform
 from timm.data.transforms import CenterCropOrPad, MaybeToTensor, ResizeKeepRatio
 from timm.layers import resample_abs_pos_embed
-from torch import nn
+from torch import Tensor, nn
 from torchvision import models, transforms
 from torchvision.transforms import v2
 
@@ -307,6 +307,39 @@ def test_what_no_box_describes_is_refused(moved: str) -> None:
         return
     with pytest.raises(vitviz.ModelError, match=reason):
         input_box(compose, (200, 50))
+
+
+def standardised(pixels: Tensor) -> Tensor:
+    return (pixels - pixels.mean()) / (pixels.std() + 1e-6)
+
+
+def from_darkest_to_brightest(pixels: Tensor) -> Tensor:
+    return (pixels - pixels.min()) / (pixels.max() - pixels.min())
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        v2.LinearTransformation(torch.eye(768) - 1 / 768, torch.zeros(768)),  # the mean goes
+        v2.LinearTransformation(torch.linalg.qr(torch.randn(768, 768))[0], torch.zeros(768)),
+        transforms.Lambda(standardised),
+        transforms.Lambda(from_darkest_to_brightest),
+    ],
+    ids=["less the mean", "turned", "standardised", "stretched"],
+)
+def test_numbers_that_depend_on_the_whole_photo_are_refused(step: object) -> None:
+    compose = transforms.Compose([transforms.Resize((16, 16)), transforms.ToTensor(), step])
+    with pytest.raises(vitviz.ModelError, match="each number of the input depends on the whole"):
+        input_box(compose, (200, 50))
+
+
+def test_numbers_that_depend_on_a_channel_of_their_own_pixel_are_placed() -> None:
+    """A matrix of the same form, which mixes each pixel's colours only."""
+    colours = torch.tensor([[0.5, 0.3, 0.2], [0.5, -0.2, 0.1], [0.2, 0.3, -0.1]])
+    matrix = torch.kron(colours, torch.eye(256))
+    step = v2.LinearTransformation(matrix, torch.zeros(768))
+    compose = transforms.Compose([transforms.Resize((16, 16)), transforms.ToTensor(), step])
+    assert input_box(compose, (160, 160)) == pytest.approx((0, 0, 160, 160), abs=1)
 
 
 def test_colours_are_asked_too() -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import transforms
+from transformers_configs import small
 
 import vitviz
 from vitviz.inside.classifier import image_features
@@ -293,14 +294,41 @@ def test_a_vit_that_says_nothing_is_plain(
         )
 
 
-SIZES = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "num_labels": 5}
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("vit_tiny_patch16_224", {"img_size": 64, "depth": 3}),
+        ("convnext_atto", {}),
+        ("efficientnet_lite0", {}),
+    ],
+)
+def test_timms_models_of_features_are_refused(name: str, arguments: dict[str, Any]) -> None:
+    module = timm.create_model(name, features_only=True, **arguments)
+    with pytest.raises(vitviz.ModelError, match="made with features_only=True"):
+        vitviz.from_module(module)
+
+
+def test_but_not_a_head_on_them(photo: Image.Image) -> None:
+    class Mine(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            arguments = {"img_size": 64, "depth": 3, "features_only": True}
+            self.backbone = timm.create_model("vit_tiny_patch16_224", **arguments)
+            self.head = nn.Linear(192, 3)
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            return self.head(self.backbone(pixels)[-1].mean(dim=(2, 3)))
+
+    square = transforms.Compose([transforms.Resize((64, 64)), transforms.ToTensor()])
+    rec = vitviz.record(vitviz.from_module(Mine(), transform=square), photo)
+    assert (rec.num_layers, rec.grid, len(rec.predictions)) == (3, (4, 4), 3)
 
 
 class TestOtherLibraries:
     @pytest.fixture
     def hf(self) -> nn.Module:
         torch.manual_seed(0)
-        config = transformers.ViTConfig(**SIZES, image_size=64, patch_size=16)
+        config = small(transformers.ViTConfig, num_labels=5)
         return transformers.ViTForImageClassification(config).eval()
 
     @pytest.fixture
@@ -339,7 +367,7 @@ class TestOtherLibraries:
 
     def test_a_head_of_ones_own_on_clips_tower(self, square: Any, photo: Image.Image) -> None:
         """Its attention is called with names."""
-        settings = transformers.CLIPVisionConfig(**SIZES, image_size=64, patch_size=16)
+        settings = small(transformers.CLIPVisionConfig)
         tower, head = transformers.CLIPVisionModel(settings), nn.Linear(48, 4)
 
         class Mine(nn.Module):

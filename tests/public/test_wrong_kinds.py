@@ -101,7 +101,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Callable[[], dict[str, Any]]]] = {
     "from_module": (
         vitviz.from_module,
         lambda: {"module": random_classifier("vit"), "labels": None, "transform": None,
-                 "outputs": None},
+                 "name": "mine", "tokens": None, "outputs": None},
     ),
     "predict": (vitviz.predict, lambda: {"vit": recording().vit, "photo": PHOTO}),
     "cnn_gradcam": (vitviz.cnn_gradcam, lambda: {"vit": recording().vit, "photo": PHOTO}),
@@ -196,6 +196,14 @@ def test_sound_arguments_are_taken(name: str) -> None:
         (lambda: vitviz.overlay(PHOTO, HEAT, alpha="half"), "must be a number, not str"),
         (lambda: vitviz.load_image(3), "source of load_image must be text or Path or bytes"),
         (lambda: vitviz.evaluate(1, NONE), "vit of evaluate must be Vit, not int"),
+        (
+            lambda: vitviz.from_module(random_classifier("vit"), name=Path("mine")),
+            "name of from_module must be text or None, not PosixPath",
+        ),
+        (
+            lambda: vitviz.from_module(random_classifier("vit"), tokens={"num_prefix_tokens": 5}),
+            "tokens of from_module must be Tokens or None, not dict",
+        ),
         (
             lambda: vitviz.predict(recording().vit, 3),
             "photo of predict must be Image or text or Path",

@@ -13,6 +13,7 @@ from families import make_photo
 from open_clip.transformer import VisionTransformer as OpenClipTower
 from torch import Tensor, nn
 from torchvision import transforms
+from transformers_configs import small
 
 import vitviz
 from vitviz.inside.heads import ablate, head_importance
@@ -21,7 +22,6 @@ from vitviz.models.vit import Vit
 
 SIDE = 64
 TRANSFORM = transforms.Compose([transforms.Resize((SIDE, SIDE)), transforms.ToTensor()])
-HIDDEN = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3}
 
 
 def small_vit(classes: int = 5, **arguments: object) -> nn.Module:
@@ -37,8 +37,7 @@ def small_vit(classes: int = 5, **arguments: object) -> nn.Module:
 
 def of_transformers(**settings: object) -> nn.Module:
     torch.manual_seed(0)
-    config = transformers.ViTConfig(image_size=SIDE, patch_size=16, **HIDDEN, **settings)
-    return transformers.ViTForImageClassification(config)
+    return transformers.ViTForImageClassification(small(transformers.ViTConfig, **settings))
 
 
 def loaded(module: nn.Module, **arguments: object) -> Vit:
@@ -137,8 +136,7 @@ class TestEmbeddings:
 
     @staticmethod
     def body_of_transformers() -> nn.Module:
-        config = transformers.ViTConfig(image_size=SIDE, patch_size=16, **HIDDEN)
-        return transformers.ViTModel(config)
+        return transformers.ViTModel(small(transformers.ViTConfig))
 
     @staticmethod
     def clip_of_timm() -> nn.Module:

@@ -12,6 +12,7 @@ import transformers
 from families import make_photo
 from torch import Tensor, nn
 from torchvision import transforms
+from transformers_configs import small
 
 import vitviz
 
@@ -126,17 +127,9 @@ def test_tokens_behind_the_patches_are_refused(count: int) -> None:
 
 
 def test_detection_tokens_are_refused_with_the_reason() -> None:
-    config = transformers.YolosConfig(
-        image_size=[SIDE, SIDE],
-        num_detection_tokens=9,
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=32,
-        patch_size=8,
-    )
+    sizes = {"image_size": [SIDE, SIDE], "patch_size": 8, "num_detection_tokens": 9}
     with pytest.raises(vitviz.ModelError, match="9 of its tokens stand behind the patches"):
-        recorded(transformers.YolosModel(config))
+        recorded(transformers.YolosModel(small(transformers.YolosConfig, **sizes)))
 
 
 def test_a_decoders_queries_are_no_places() -> None:

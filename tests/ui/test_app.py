@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from pages import PATIENCE, at
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 from visits import answer, recording, session, visit
@@ -36,10 +37,7 @@ def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def opened(**params: str) -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=120)
-    for key, value in params.items():
-        app.query_params[key] = value
-    return app.run()
+    return at(AppTest.from_file(APP, default_timeout=PATIENCE), **params)
 
 
 def upload(app: AppTest, data: bytes, name: str = "photo.jpg") -> None:
@@ -54,7 +52,6 @@ def png(size: tuple[int, int]) -> bytes:
 
 def test_a_sample_is_analysed_when_the_page_opens(forwards: list[int]) -> None:
     app = opened()
-    assert not app.exception
     assert len(forwards) == 1
     best = recording(app).predictions[0]
     [shown] = [e.proto.body for e in app.get("html") if "<ol" in e.proto.body]
@@ -123,7 +120,6 @@ def test_a_link_opens_its_photo_layer_head_and_query() -> None:
 @pytest.mark.parametrize("sample", ["own", "no-such", "../../etc/passwd", ""])
 def test_a_link_to_no_sample_opens_the_first(sample: str) -> None:
     app = opened(sample=sample)
-    assert not app.exception
     assert session(app).photo.data == vitviz.samples()[0].path.read_bytes()
 
 
@@ -341,7 +337,6 @@ def test_going_back_in_the_browser_takes_the_choice_back() -> None:
 
 def test_a_choice_that_is_none_is_the_usual_one() -> None:
     app = opened(method="no-such", attention_head="99", view="")
-    assert not app.exception
     assert app.selectbox(key="method").value == "attention"
     assert app.pills(key="attention_head").value == "mean"
     assert app.segmented_control(key="view").value == "heads"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from pages import PATIENCE, at
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Block
 
@@ -33,10 +34,7 @@ def run_page(name: str) -> None:
 
 
 def opened(name: str, **params: str) -> AppTest:
-    app = AppTest.from_function(run_page, args=(name,), default_timeout=300)
-    for key, value in params.items():
-        app.query_params[key] = value
-    return app.run()
+    return at(AppTest.from_function(run_page, args=(name,), default_timeout=PATIENCE), **params)
 
 
 def sent(block: Block) -> Iterator[bytes]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from light_model import light_pages
+from pages import page
 from streamlit.testing.v1 import AppTest
 from visits import recording, visit
 
@@ -17,19 +19,6 @@ from vitviz.ui.pages import compare
 from vitviz.ui.visit.language import class_names
 
 ROOT = Path(__file__).parents[2]
-
-
-def run_page() -> None:
-    from vitviz.ui.pages import compare
-
-    compare.page()
-
-
-def opened(**params: str | list[str]) -> AppTest:
-    app = AppTest.from_function(run_page, default_timeout=300)
-    for key, value in params.items():
-        app.query_params[key] = value
-    return app.run()
 
 
 def scores(app: AppTest) -> dict[str, float]:
@@ -45,7 +34,7 @@ def _light() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def two_subjects() -> AppTest:
-    return opened(sample="cat-and-coffee", methods="relevance,rollout")
+    return page("compare", sample="cat-and-coffee", methods="relevance,rollout")
 
 
 def test_its_numbers_are_the_librarys(two_subjects: AppTest) -> None:
@@ -84,15 +73,14 @@ def test_another_class_is_measured_for_itself(two_subjects: AppTest) -> None:
 
 
 def test_no_method_is_no_error() -> None:
-    app = opened(methods="attention")
+    app = page("compare", methods="attention")
     app.pills(key="methods").set_value([]).run()
     assert not app.exception
     assert "Choose a method" in app.info[0].value
 
 
 def test_two_photos_stand_beside_each_other() -> None:
-    app = opened(sample="cat", beside="coffee", methods="attention")
-    assert not app.exception
+    app = page("compare", sample="cat", beside="coffee", methods="attention")
     assert len(app.dataframe) == 2
     other = visit(app).recorded["second"].rec
     [coffee] = [sample for sample in vitviz.samples() if sample.id == "coffee"]
@@ -105,9 +93,10 @@ def test_two_photos_stand_beside_each_other() -> None:
 
 
 def test_the_page_speaks_chinese() -> None:
-    app = opened(lang="zh", sample="coffee", methods="attention")
-    assert not app.exception
+    app = page("compare", lang="zh", sample="coffee", methods="attention")
     assert set(app.dataframe[0].value["方法"]) == {"注意力", "随机"}
+    [chart] = app.get("vega_lite_chart")
+    assert json.loads(chart.proto.spec)["config"]["axisY"]["titleAngle"] == 0
     assert any("曲线下的面积" in text.value for text in app.markdown)
     top = recording(app).predictions[0].label
     name = class_names("zh")[top]

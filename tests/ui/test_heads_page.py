@@ -6,17 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from light_model import light_model, light_pages
-from streamlit.testing.v1 import AppTest
+from pages import opened
 from visits import recording
 
 import vitviz
 from vitviz.inside.heads import ablate, head_importance, head_statistics
-
-
-def run_page() -> None:
-    from vitviz.ui.pages import heads
-
-    heads.page()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,18 +19,8 @@ def _light() -> Iterator[None]:
         yield
 
 
-def opened(**params: str) -> AppTest:
-    app = AppTest.from_function(run_page, default_timeout=300)
-    for key, value in params.items():
-        app.query_params[key] = value
-    app.run()
-    assert not app.exception
-    assert not app.error
-    return app
-
-
 def test_the_table_holds_the_librarys_numbers() -> None:
-    app = opened(sample="coffee")
+    app = opened("heads", sample="coffee")
     found = head_statistics(recording(app))
     table = app.dataframe[-1].value.set_index(["Layer", "Head"])
     assert len(table) == 72
@@ -46,7 +30,7 @@ def test_the_table_holds_the_librarys_numbers() -> None:
 
 @pytest.mark.parametrize("statistic", ["distance", "entropy", "to_prefix", "to_self"])
 def test_every_number_over_one_photo_and_over_all(statistic: str) -> None:
-    app = opened(statistic=statistic)
+    app = opened("heads", statistic=statistic)
     app.segmented_control(key="over").set_value("samples").run()
     assert not app.exception
     photos = [vitviz.load_image(sample.path) for sample in vitviz.samples()]
@@ -57,7 +41,7 @@ def test_every_number_over_one_photo_and_over_all(statistic: str) -> None:
 
 
 def test_importance_is_measured_once_a_photo() -> None:
-    app = opened(statistic="importance")
+    app = opened("heads", statistic="importance")
     shown = recording(app).derived.last("importance")
     assert (shown == head_importance(recording(app)).heads).all()
     app.segmented_control(key="mode").set_value("switch").run()
@@ -67,7 +51,7 @@ def test_importance_is_measured_once_a_photo() -> None:
 
 
 def test_predictions_without_heads_stand_beside_those_with_them() -> None:
-    app = opened(sample="cat")
+    app = opened("heads", sample="cat")
     off = {(11, head) for head in range(6)}
     app.query_params["off"] = "-".join(f"{layer}.{head}" for layer, head in off) + "-99.0-x"
     app.run()
@@ -85,12 +69,11 @@ def test_predictions_without_heads_stand_beside_those_with_them() -> None:
 
 
 def test_a_link_opens_a_head() -> None:
-    assert any(text.value == "Layer 4, head 2" for text in opened(open="4.2").subheader)
-    assert any(text.value == "Layer 11, head 0" for text in opened(open="4.9").subheader)
+    assert any(text.value == "Layer 4, head 2" for text in opened("heads", open="4.2").subheader)
+    assert any(text.value == "Layer 11, head 0" for text in opened("heads", open="4.9").subheader)
 
 
 def test_the_page_speaks_chinese() -> None:
-    app = opened(lang="zh", off="3.1-3.2", statistic="entropy")
-    assert not app.exception
+    app = opened("heads", lang="zh", off="3.1-3.2", statistic="entropy")
     assert list(app.dataframe[0].value) == ["类别", "现在", "之前"]
     assert any(button.label.startswith("已关闭的头：2") for button in app.button)

@@ -12,6 +12,7 @@ import pytest
 import timm
 import torch
 from fake_hub import NAME, Hub
+from pages import PATIENCE, at, page
 from streamlit.testing.v1 import AppTest
 from timm.models import save_for_hf
 from visits import recording, visit
@@ -46,22 +47,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield hub
 
 
-def opened(page: str = "explore", **params: str) -> AppTest:
-    script = f"from vitviz.ui.pages import {page}\n{page}.page()"
-    return run(script, **params)
-
-
 def listed(**params: str) -> AppTest:
     """What the dialog shows."""
     script = f"from vitviz.ui.controls.model_picker import model_list\nmodel_list({BUNDLED!r})"
-    return run(script, **params)
-
-
-def run(script: str, **params: str) -> AppTest:
-    app = AppTest.from_string(script, default_timeout=300)
-    for key, value in params.items():
-        app.query_params[key] = value
-    return app.run()
+    return at(AppTest.from_string(script, default_timeout=PATIENCE), **params)
 
 
 def choose(app: AppTest, name: str) -> None:
@@ -74,26 +63,24 @@ def labels(app: AppTest) -> list[str]:
 
 
 @pytest.mark.usefixtures("light")
-@pytest.mark.parametrize("page", PAGES)
-def test_the_page_says_which_model_it_shows(page: str) -> None:
-    app = opened(page, methods="attention")
-    assert not app.exception
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_says_which_model_it_shows(name: str) -> None:
+    app = page(name, methods="attention")
     assert f"`{BUNDLED}`" in app.button(key="choose_model").label
     assert recording(app).vit.name == BUNDLED
 
 
 @pytest.mark.usefixtures("light")
-@pytest.mark.parametrize("page", PAGES)
-def test_a_link_opens_a_model_of_ones_own(page: str) -> None:
-    app = opened(page, model="flowers", methods="attention")
-    assert not app.exception
+@pytest.mark.parametrize("name", PAGES)
+def test_a_link_opens_a_model_of_ones_own(name: str) -> None:
+    app = page(name, model="flowers", methods="attention")
     assert not app.error
     assert "`flowers`" in app.button(key="choose_model").label
     assert {p.label for p in recording(app).predictions} == {"rose", "tulip"}
 
 
 def test_the_list_has_the_models_here_and_those_worth_a_look() -> None:
-    app = opened()
+    app = page("explore")
     app.button(key="choose_model").click().run()
     offered = [key for key in keys(app) if key and key.startswith("choose ")]
     assert offered == [f"choose {name}" for name in (BUNDLED, "flowers", *CURATED)]
@@ -105,7 +92,7 @@ def test_the_list_has_the_models_here_and_those_worth_a_look() -> None:
 
 
 def test_choosing_one_puts_it_into_the_address_and_back_again() -> None:
-    app = opened(sample="coffee")
+    app = page("explore", sample="coffee")
     choose(app, "flowers")
     assert app.query_params["model"] == "flowers"
     assert recording(app).vit.name == "flowers"
@@ -116,7 +103,7 @@ def test_choosing_one_puts_it_into_the_address_and_back_again() -> None:
 
 
 def test_a_folder_that_is_added_appears_and_one_written_anew_is_used(own: Path) -> None:
-    app = opened()
+    app = page("explore")
     save(own / "later", ["a", "b", "c"])
     choose(app, "later")
     assert sorted(p.label for p in recording(app).predictions) == ["a", "b", "c"]
@@ -144,16 +131,14 @@ def keys(app: AppTest) -> list[str | None]:
     "name", ["no-such", "../models/flowers", "/etc/passwd", "hf-hub:timm/x", "local-dir:/", "`a`"]
 )
 def test_a_link_to_no_model_says_so_and_shows_the_bundled_one(name: str) -> None:
-    app = opened(model=name)
-    assert not app.exception
+    app = page("explore", model=name)
     assert "There is no model called" in app.warning[0].value
     assert recording(app).vit.name == BUNDLED
 
 
 def test_without_leave_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VITVIZ_ALLOW_DOWNLOADS", raising=False)
-    app = opened(model="vit_base_patch16_224.mae")
-    assert not app.exception
+    app = page("explore", model="vit_base_patch16_224.mae")
     assert "not for commercial use" in " ".join(text.value for text in app.markdown)
     assert "python -m vitviz fetch vit_base_patch16_224.mae" in app.warning[0].value
     assert "Fetch the weights" not in labels(app)
@@ -163,7 +148,7 @@ def test_without_leave_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_with_leave_they_are_fetched_after_a_click(hub: Hub) -> None:
-    app = opened(model=NAME)
+    app = page("explore", model=NAME)
     assert hub.asked == []
     assert any("about 39 MB" in text.value for text in app.markdown)
     assert any("licence apache-2.0" in text.value for text in app.markdown)
@@ -192,7 +177,7 @@ def test_weights_are_fetched_one_after_the_other(monkeypatch: pytest.MonkeyPatch
             self.answers.append(True)
 
     monkeypatch.setattr(model_picker, "one_at_a_time", Busy)
-    app = opened(model=NAME)
+    app = page("explore", model=NAME)
     [fetch] = [button for button in app.button if button.label == "Fetch the weights"]
     fetch.click().run()
     assert recording(app).vit.name == NAME
@@ -201,7 +186,7 @@ def test_weights_are_fetched_one_after_the_other(monkeypatch: pytest.MonkeyPatch
 
 def test_a_hub_that_refuses_is_explained_and_the_page_lives(hub: Hub) -> None:
     hub.status, hub.headers = 401, {"x-error-code": "GatedRepo"}
-    app = opened(model=NAME)
+    app = page("explore", model=NAME)
     [fetch] = [button for button in app.button if button.label == "Fetch the weights"]
     fetch.click().run()
     assert not app.exception
@@ -214,7 +199,7 @@ def test_a_hub_that_refuses_is_explained_and_the_page_lives(hub: Hub) -> None:
 
 
 def test_a_model_that_is_too_large_is_not_offered_for_fetching(hub: Hub) -> None:
-    app = opened(model="vit_7b_patch16_dinov3.lvd1689m")
+    app = page("explore", model="vit_7b_patch16_dinov3.lvd1689m")
     assert "at most 350 million" in app.warning[0].value
     assert "Fetch the weights" not in labels(app)
     assert hub.asked == []
@@ -223,16 +208,14 @@ def test_a_model_that_is_too_large_is_not_offered_for_fetching(hub: Hub) -> None
 def test_a_broken_model_is_one_sentence_without_a_path(own: Path) -> None:
     weights = own / "flowers" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    app = opened(model="flowers")
-    assert not app.exception
+    app = page("explore", model="flowers")
     assert "The model flowers cannot be loaded" in app.error[0].value
     assert str(own) not in app.error[0].value
 
 
 @pytest.mark.usefixtures("light")
 def test_another_model_can_stand_beside_it_on_compare() -> None:
-    app = opened("compare", methods="attention", beside="flowers", sample="coffee")
-    assert not app.exception
+    app = page("compare", methods="attention", beside="flowers", sample="coffee")
     assert not app.error
     assert recording(app).vit.name == BUNDLED
     assert visit(app).recorded["second"].rec.vit.name == "flowers"
@@ -243,8 +226,7 @@ def test_another_model_can_stand_beside_it_on_compare() -> None:
 def test_classes_without_names_can_be_compared(own: Path) -> None:
     config = own / "flowers" / "config.json"
     config.write_text(config.read_text().replace('"label_names"', '"ignored"'))
-    app = opened("compare", methods="attention", model="flowers")
-    assert not app.exception
+    app = page("compare", methods="attention", model="flowers")
     assert not app.error
     assert any("class 0" in text.value or "class 1" in text.value for text in app.markdown)
 

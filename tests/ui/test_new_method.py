@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from families import random_module
+from pages import PATIENCE, at, page
 from streamlit.testing.v1 import AppTest
 
 import vitviz
@@ -62,10 +63,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(**params: str) -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=300)
-    for key, value in params.items():
-        app.query_params[key] = value
-    return app.run()
+    return at(AppTest.from_file(APP, default_timeout=PATIENCE), **params)
 
 
 @pytest.mark.usefixtures("toy")
@@ -87,24 +85,15 @@ class TestAToyMethod:
     @pytest.mark.parametrize("language", ["en", "zh"])
     def test_is_offered_on_the_start_page(self, language: str) -> None:
         app = opened(method="toy", lang=language)
-        assert not app.exception
         assert "Toy map" in app.selectbox(key="method").options
         assert any("Where is the corner?" in text.value for text in app.caption)
         assert app.slider(key="toy_strength").label == "Strength"
         assert app.segmented_control(key="toy_corner").options == ["bottom", "top"]
 
     def test_is_compared(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def run_page() -> None:
-            from vitviz.ui.pages import compare
-
-            compare.page()
-
         monkeypatch.setattr(comparison, "STEPS", 2)
         monkeypatch.setattr(comparison, "SEEDS", 2)
-        app = AppTest.from_function(run_page, default_timeout=300)
-        app.query_params["methods"], app.query_params["lang"] = "toy", "zh"
-        app.run()
-        assert not app.exception
+        app = page("compare", methods="toy", lang="zh")
         assert "Toy map" in app.pills(key="methods").options
         assert any("Toy map" in list(row) for row in app.dataframe[0].value.to_numpy())
 

@@ -10,8 +10,10 @@ import pytest
 import timm
 import torch
 import transformers
+from pages import opened
 from streamlit.testing.v1 import AppTest
 from timm.models import save_for_hf
+from transformers_configs import small
 from visits import recording
 
 import vitviz
@@ -26,13 +28,12 @@ LABELS = {0: "indoor", 1: "animal", 2: "night"}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("models")
-    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3}
     for name, settings in {
         "multi": {"problem_type": "multi_label_classification", "id2label": LABELS},
         "age": {"num_labels": 1, "id2label": {0: "age"}},
     }.items():
         torch.manual_seed(0)
-        config = transformers.ViTConfig(image_size=SIDE, patch_size=16, **sizes, **settings)
+        config = small(transformers.ViTConfig, **settings)
         module = transformers.ViTForImageClassification(config)
         torch.nn.init.normal_(module.classifier.weight, std=0.5)
         module.classifier.bias.data.fill_(3.0)
@@ -56,18 +57,6 @@ def offered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VITVIZ_MODELS", str(folder))
     monkeypatch.setenv("VITVIZ_MODELS_IN_MEMORY", "9")
     monkeypatch.setattr(comparison, "SEEDS", 2)
-
-
-def opened(page: str, **params: str) -> AppTest:
-    app = AppTest.from_string(
-        f"from vitviz.ui.pages import {page}\n{page}.page()", default_timeout=300
-    )
-    for key, value in params.items():
-        app.query_params[key] = value
-    app.run()
-    assert not app.exception
-    assert not app.error
-    return app
 
 
 def words(app: AppTest) -> str:

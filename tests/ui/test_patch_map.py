@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
+from pages import page
 from visits import recording
 
 from vitviz.ui.parts import patch_map
 from vitviz.ui.parts.patch_map import quantised
-
-
-def run_page() -> None:
-    from vitviz.ui.pages import explore
-
-    explore.page()
 
 
 def decoded(sent: bytes, patches: int) -> np.ndarray:
@@ -34,11 +28,7 @@ def test_a_row_is_where_its_patch_looks(head: str, monkeypatch: pytest.MonkeyPat
         return ""
 
     monkeypatch.setattr(patch_map, "numbers_address", send)
-    app = AppTest.from_function(run_page, default_timeout=300)
-    for key, value in {"attention_layer": "3", "attention_head": head}.items():
-        app.query_params[key] = value
-    app.run()
-    assert not app.exception
+    app = page("explore", attention_layer="3", attention_head=head)
     rec = recording(app)
     [rows] = [decoded(data, 256) for place, data in sent.items() if place.endswith(" rows")]
     for row, col in ((0, 5), (7, 3), (15, 14)):

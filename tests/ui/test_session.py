@@ -9,25 +9,12 @@ from weakref import ref
 import pytest
 import timm
 import visits
+from pages import page
 from streamlit.testing.v1 import AppTest
 from timm.models import save_for_hf
 
 import vitviz
 from vitviz.ui.visit.shelf import Shelf
-
-
-def run_page() -> None:
-    from vitviz.ui.pages import explore
-
-    explore.page()
-
-
-def opened() -> AppTest:
-    app = AppTest.from_function(run_page, default_timeout=300)
-    app.query_params["sample"] = "cat"
-    app.run()
-    assert not app.exception
-    return app
 
 
 def recorded(app: AppTest) -> ref[vitviz.Recording]:
@@ -43,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("light")
 
 
 def test_a_photo_that_was_replaced() -> None:
-    app = opened()
+    app = page("explore", sample="cat")
     before = recorded(app)
     app.query_params["sample"] = "coffee"
     app.run()
@@ -53,7 +40,7 @@ def test_a_photo_that_was_replaced() -> None:
 
 
 def test_a_visitor_who_left() -> None:
-    app = opened()
+    app = page("explore", sample="cat")
     before = recorded(app)
     del app
     assert gone(before)
@@ -66,7 +53,7 @@ def test_a_recording_of_another_model_goes_before_the_next_is_loaded(
     module = timm.create_model("vit_tiny_patch16_224", depth=1, num_classes=2)
     save_for_hf(module, tmp_path / "other", safe_serialization=True)
     monkeypatch.setenv("VITVIZ_MODELS", str(tmp_path))
-    app = opened()
+    app = page("explore", sample="cat")
     before, seen = recorded(app), []
     take = Shelf.take
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import PATIENCE, at
 from streamlit.testing.v1 import AppTest
 from visits import recording, session, visit
 
@@ -26,12 +27,7 @@ NUMBERS = ("values", "rows", "levels")  # of a component's data: addresses
 
 
 def opened(**params: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
-    for key, value in params.items():
-        app.query_params[key] = value
-    app.run()
-    assert not app.exception
-    return app
+    return at(AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE), **params)
 
 
 class TestPhoto:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vitviz.commands.common import Answer
+from vitviz.commands.answer import Answer
 from vitviz.errors import VitvizError
 
 __all__ = ["PORT", "SCRIPT", "add"]

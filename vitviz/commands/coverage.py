@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vitviz.commands.common import Answer
+from vitviz.commands.answer import Answer
 from vitviz.coverage.check import cover_family
 from vitviz.coverage.families import FAMILIES
 from vitviz.coverage.page import report

@@ -8,16 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from vitviz.commands.common import (
-    BAR,
-    GOES_ON,
-    Answer,
-    add_model_argument,
-    chosen_model,
-    locked,
-)
+from vitviz.commands.answer import GOES_ON, Answer
+from vitviz.commands.bar import share_bar
+from vitviz.commands.lock import locked
+from vitviz.commands.model_choice import add_model_argument, chosen_model
 from vitviz.measures.annotations import read_boxes
 from vitviz.measures.evaluation import evaluate
 from vitviz.measures.metrics import METRICS
@@ -46,7 +40,7 @@ def _evaluate(args: argparse.Namespace) -> Answer:
     """Measure methods; a photo that cannot be measured is reported and the others go on."""
     boxes = read_boxes(args.boxes) if args.boxes else None
     lock = args.out.with_name(f".{args.out.name}.lock")
-    with locked(lock, args.out), tqdm(total=1.0, bar_format=BAR, file=sys.stderr) as bar:
+    with locked(lock, args.out), share_bar() as bar:
         found = evaluate(
             chosen_model(args),
             args.folder,

@@ -11,17 +11,13 @@ from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
-from vitviz.commands.common import (
-    Answer,
-    Interrupted,
-    add_model_argument,
-    chosen_model,
-    locked,
-    make_folder,
-)
+from vitviz.commands.answer import Answer, Interrupted
+from vitviz.commands.lock import locked
+from vitviz.commands.model_choice import add_model_argument, chosen_model
 from vitviz.commands.names import STDIN, FileNames
 from vitviz.commands.options import add_options, chosen_options
-from vitviz.errors import MethodError, VitvizError, VitvizWarning, not_written
+from vitviz.errors import MethodError, VitvizError, VitvizWarning
+from vitviz.files import make_folder, not_written
 from vitviz.heatmap import Heatmap
 from vitviz.methods.explain import METHODS, explain
 from vitviz.methods.target import class_called
@@ -30,8 +26,9 @@ from vitviz.photos.depth import STRETCHED
 from vitviz.photos.load import load_image
 from vitviz.pictures.export import write_npz, write_png
 from vitviz.pictures.overlay import overlay
+from vitviz.recording.query import Query
 from vitviz.recording.record import record
-from vitviz.recording.recording import Query, Recording
+from vitviz.recording.recording import Recording
 from vitviz.zoo.load import Vit
 
 __all__ = ["add"]

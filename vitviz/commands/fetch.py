@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vitviz.commands.common import Answer, fetching
+from vitviz.commands.answer import Answer
+from vitviz.commands.model_choice import fetching
 from vitviz.zoo.catalogue import offer
 from vitviz.zoo.load import save_pretrained
 from vitviz.zoo.settings import own_models

@@ -8,9 +8,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from vitviz.commands.common import BAR, GOES_ON, Answer, locked, make_folder
+from vitviz.commands.answer import GOES_ON, Answer
+from vitviz.commands.bar import share_bar
+from vitviz.commands.lock import locked
+from vitviz.files import make_folder
 from vitviz.finetuning.finetune import finetune
 from vitviz.finetuning.settings import FinetuneSettings
 from vitviz.training.augmentation import AUGMENTATIONS
@@ -73,7 +74,7 @@ def _finetune(args: argparse.Namespace) -> Answer:
     settings = FinetuneSettings(**{name: getattr(args, name) for name in names})
     make_folder(args.out.parent)
     lock = args.out.parent / f".{args.out.name}.lock"
-    with locked(lock, args.out), tqdm(total=1.0, bar_format=BAR, file=sys.stderr) as bar:
+    with locked(lock, args.out), share_bar() as bar:
 
         def show(stage: str, share: float) -> None:
             if not bar.desc.startswith(stage):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from vitviz.commands import app, coverage, evaluate, explain, fetch, finetune, methods, models
-from vitviz.commands.common import Answer, Interrupted
+from vitviz.commands.answer import Answer, Interrupted
 from vitviz.errors import VitvizError
 
 __all__ = ["main"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vitviz.commands.common import Answer
+from vitviz.commands.answer import Answer
 from vitviz.methods.explain import METHODS
 from vitviz.methods.method import Option
 

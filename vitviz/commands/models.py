@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from vitviz.commands.common import Answer
+from vitviz.commands.answer import Answer
 from vitviz.zoo.catalogue import BUNDLED, Offer, broken_models, offer, offers, search
 
 __all__ = ["add"]

@@ -19,9 +19,10 @@ from vitviz.methods.explain import METHODS, explain
 from vitviz.models.vit import Vit, from_module
 from vitviz.recording.layout import Call
 from vitviz.recording.places import COARSE
+from vitviz.recording.query import Query
 from vitviz.recording.record import record
 from vitviz.recording.recorder import Recorder
-from vitviz.recording.recording import Query, Recording
+from vitviz.recording.recording import Recording
 
 __all__ = ["Coverage", "cover", "cover_family"]
 

@@ -19,7 +19,8 @@ from timm.models import save_for_hf
 from torch import Tensor
 
 from vitviz.arguments import checked
-from vitviz.errors import VitvizError, not_written
+from vitviz.errors import VitvizError
+from vitviz.files import make_folder, not_written
 from vitviz.finetuning.dataset import Stages, TrainingPhotos, prepare
 from vitviz.finetuning.report import write_report
 from vitviz.finetuning.result import Finetuned
@@ -73,7 +74,7 @@ def finetune(
     found = read_folder(folder)
     vit = _resized(load_model(base), settings.size)
     trained = _trained(vit, found, settings)
-    _make_folder(out)
+    _new_folder(out)
     photos = prepare(vit, found, settings, stages)
     plan = settings.plan(len(photos.targets))
     own, history = _train(vit, photos, plan, settings, out / STATE, stages)
@@ -131,7 +132,7 @@ def _resized(vit: Vit, size: int | None) -> Vit:
     return from_module(vit.module, vit.labels, name=vit.name)
 
 
-def _make_folder(out: Path) -> None:
+def _new_folder(out: Path) -> None:
     """The new folder; an unfinished training may be in it, a model may not."""
     if (out / "config.json").exists() and not (out / STATE).exists():
         raise VitvizError(
@@ -139,15 +140,7 @@ def _make_folder(out: Path) -> None:
             "There is a model in {folder} already; name another folder, or delete it.",
             folder=out,
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VitvizError(
-            "folder_not_made",
-            "The folder {folder} cannot be made: {reason}.",
-            folder=out,
-            reason=error.strerror,
-        ) from error
+    make_folder(out)
 
 
 def _train(

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from vitviz.errors import MethodError, VitvizError
 from vitviz.recording.calls import AttentionCall
-from vitviz.recording.recording import Query, Recording
+from vitviz.recording.query import Query
+from vitviz.recording.recording import Recording
 
 __all__ = ["AttentionSteps", "attention_steps", "entropy", "head_steps", "regrouped"]
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from vitviz.errors import MethodError
 from vitviz.inside.attention_steps import head_steps
-from vitviz.recording.recording import Query, Recording
+from vitviz.recording.query import Query
+from vitviz.recording.recording import Recording
 
 __all__ = ["HeadOutputs", "head_outputs"]
 

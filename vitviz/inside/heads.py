@@ -16,8 +16,9 @@ from vitviz.methods.gradients import Score, attention_gradient, gradients
 from vitviz.methods.target import ClassName, target_class
 from vitviz.progress import Progress, batches
 from vitviz.recording.predictions import Prediction, rank_classes
+from vitviz.recording.query import ROWS_AT_ONCE
 from vitviz.recording.recorder import Recorder
-from vitviz.recording.recording import ROWS_AT_ONCE, Recording
+from vitviz.recording.recording import Recording
 
 __all__ = [
     "HeadStatistics",

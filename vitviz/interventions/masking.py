@@ -57,13 +57,13 @@ def read_masked(
     hidden: Tensor,
     filling: Tensor,
     read: Callable[[Tensor], Tensor],
-    progress: Progress,
+    progress: Progress | None = None,
 ) -> Tensor:
     """What `read` takes from the logits, (masks, classes) → (masks,), under each mask.
 
     The masked inputs are made and run a few at a time. `progress` is called with the finished
     share after every few; what it raises ends the computation.
     """
-    parts = batches(len(hidden), rec.num_tokens, progress)
+    parts = batches(len(hidden), rec.num_tokens, progress or (lambda _: None))
     masked = (mask_patches(rec, hidden[part], filling) for part in parts)
     return torch.cat([read(rec.vit.run(pixels)) for pixels in masked])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vitviz.heatmap import Heatmap
-from vitviz.measures.faithfulness import Curve, deletion, insertion
+from vitviz.measures.curves import Curve, deletion, insertion
 from vitviz.methods.explain import METHODS, explain
 from vitviz.methods.target import ClassName
 from vitviz.progress import Progress

@@ -7,16 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vitviz.heatmap import Heatmap
-from vitviz.measures.faithfulness import (
-    BLUR,
-    GROUPS,
-    PERTURBED,
-    STEPS,
-    deletion,
-    insertion,
-    perturbation,
-    saco,
-)
+from vitviz.measures.curves import BLUR, STEPS, deletion, insertion
+from vitviz.measures.faithfulness import GROUPS, PERTURBED, perturbation, saco
 from vitviz.measures.localisation import energy_in_box, pointing_game, segmentation
 from vitviz.recording.recording import Recording
 

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vitviz.errors import VitvizError, not_written
+from vitviz.errors import VitvizError
+from vitviz.files import not_written
 from vitviz.measures.faithfulness import MAPS
 from vitviz.measures.metrics import METRICS
 from vitviz.methods.explain import METHODS

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from vitviz.arguments import checked
 from vitviz.errors import MethodError, Phrase
-from vitviz.recording.recording import Recording, sum_rows
+from vitviz.recording.query import sum_rows
+from vitviz.recording.recording import Recording
 
 __all__ = ["artefact_patches", "attention_received", "outlying"]
 

@@ -16,7 +16,8 @@ from vitviz.methods.method import (
     LayerOption,
     Method,
 )
-from vitviz.recording.recording import Query, Recording
+from vitviz.recording.query import Query
+from vitviz.recording.recording import Recording
 
 __all__ = ["all_head_maps", "attention", "chosen_head", "head_maps"]
 

@@ -17,7 +17,8 @@ from vitviz.methods.made_from import made_from
 from vitviz.methods.method import Method
 from vitviz.methods.target import ClassName, check_class, target_class
 from vitviz.progress import Progress
-from vitviz.recording.recording import Query, Recording, as_query
+from vitviz.recording.query import Query, as_query
+from vitviz.recording.recording import Recording
 
 __all__ = ["BASELINE", "METHODS", "explain"]
 

@@ -14,7 +14,8 @@ from vitviz.methods.method import (
     Method,
 )
 from vitviz.methods.rollout import DISCARD, RESIDUAL, START, discard_smallest, flow
-from vitviz.recording.recording import Query, Recording
+from vitviz.recording.query import Query
+from vitviz.recording.recording import Recording
 
 __all__ = ["METHOD", "gradient_rollout"]
 

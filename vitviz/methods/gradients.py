@@ -1,4 +1,4 @@
-"""Gradients of one class score: a second forward pass and a backward pass, shared by all methods.
+"""Gradients of one class score: a second forward pass and a backward pass, shared by methods.
 
 The gradient with respect to an attention map A is never stored. A enters the model only as
 O = A V, so ∂s/∂A = (∂s/∂O) Vᵀ exactly: a recording already keeps V, and ∂s/∂O is as small as V.
@@ -19,7 +19,16 @@ from vitviz.recording.calls import AttentionCall, SoftmaxCall
 from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
 
-__all__ = ["Gradients", "Score", "attention_gradient", "gradients", "map_gradient"]
+__all__ = [
+    "Gradients",
+    "Score",
+    "attention_gradient",
+    "gradient",
+    "gradients",
+    "map_gradient",
+    "positive_part",
+    "run_with_gradients",
+]
 
 
 @dataclass(frozen=True)
@@ -42,8 +51,6 @@ class Gradients:
     Attributes:
         score: s.
         attended: ∂s/∂O of each layer, (heads, tokens, dim), where O = A V.
-        own: ∂s^l/∂O of each layer l, where s^l is the score that the model's final norm and head
-            give to block l's tokens; None where the model's score is not made that way.
         last_input: what enters the last block's attention, (tokens, width): its input norm's
             output.
         last_input_gradient: ∂s/∂last_input.
@@ -51,7 +58,6 @@ class Gradients:
 
     score: float
     attended: tuple[Tensor, ...]
-    own: tuple[Tensor, ...] | None
     last_input: Tensor
     last_input_gradient: Tensor
 
@@ -79,21 +85,15 @@ def map_gradient(call: AttentionCall | SoftmaxCall, attended: Tensor) -> Tensor:
 
 
 def _differentiate(rec: Recording, score: Score) -> Gradients:
-    module, last_input = rec.vit.module, rec.layers[-1].module
-    blocks = _blocks(rec)
+    last_input = rec.layers[-1].module
     with torch.inference_mode(False), torch.enable_grad():
-        pixels = rec.pixels[None].clone().requires_grad_()
-        with Recorder(module, watch=(*blocks, last_input)) as recorder:
-            logits = rec.vit.run(pixels)
+        recorder, logits = run_with_gradients(rec, [last_input])
         attended = [recorder.attended.get(call.module) for call in rec.layers]
-        wanted = [*attended, recorder.inputs[last_input]]
         chosen = score.of(logits[0])
-        *maps, last_input_gradient = _gradient(rec, chosen, wanted)
-        own = _own_gradients(rec, score, recorder, logits, blocks)
+        *maps, last_input_gradient = gradient(rec, chosen, [*attended, recorder.inputs[last_input]])
     return Gradients(
         float(chosen.detach()),
-        tuple(gradient[0] for gradient in maps),
-        own,
+        tuple(found[0] for found in maps),
         _as_tokens(rec, recorder.inputs[last_input][0].detach()),
         _as_tokens(rec, last_input_gradient[0]),
     )
@@ -109,12 +109,21 @@ def _as_tokens(rec: Recording, values: Tensor) -> Tensor:
     return values
 
 
-def _gradient(rec: Recording, score: Tensor, wanted: Sequence[Tensor | None]) -> Sequence[Tensor]:
+def run_with_gradients(rec: Recording, watch: Sequence[str]) -> tuple[Recorder, Tensor]:
+    """The model run once more, where gradients are on: what it did, with the inputs and outputs of
+    the modules to watch, and its logits, (1, classes)."""
+    pixels = rec.pixels[None].clone().requires_grad_()
+    with Recorder(rec.vit.module, watch=watch) as recorder:
+        logits = rec.vit.run(pixels)
+    return recorder, logits
+
+
+def gradient(rec: Recording, score: Tensor, wanted: Sequence[Tensor | None]) -> Sequence[Tensor]:
     """∂score/∂wanted; MethodError where no graph leads there."""
     known = [tensor for tensor in wanted if tensor is not None and tensor.requires_grad]
     if len(known) == len(wanted) and score.requires_grad:
         found = torch.autograd.grad(score, known, retain_graph=True, allow_unused=True)
-        if all(gradient is not None for gradient in found):
+        if all(each is not None for each in found):
             return found
     raise MethodError(
         "no_gradient",
@@ -122,52 +131,6 @@ def _gradient(rec: Recording, score: Tensor, wanted: Sequence[Tensor | None]) ->
         "(weights in int8 have none); use attention, rollout or occlusion.",
         model=rec.vit.name,
     )
-
-
-def _own_gradients(
-    rec: Recording, score: Score, recorder: Recorder, logits: Tensor, blocks: Sequence[str]
-) -> tuple[Tensor, ...] | None:
-    """∂s^l/∂O of each layer l; None unless what follows the blocks turns the last tokens alone
-    into `logits`.
-
-    It is asked: the model runs once more, and in the place of its last block's tokens those of all
-    blocks go on, as a batch. Only block l lies between s^l and O of layer l, so all layers together
-    cost less than one backward pass.
-    """
-    states = [_state(recorder.outputs[block]) for block in blocks]
-    given = [_state(recorder.inputs[block]) for block in blocks[1:]]
-    if not states or not all(a is b for a, b in zip(states, given, strict=False)):
-        return None
-    tokens = torch.cat([state for state in states if state is not None])
-    try:
-        with Recorder(rec.vit.module, instead={blocks[-1]: tokens}):
-            scores = rec.vit.run(rec.pixels[None])
-    except RuntimeError:  # what follows takes no batch but the photo's own
-        return None
-    if len(scores) != len(blocks) or not torch.allclose(scores[-1:], logits, atol=1e-4):
-        return None
-    own: list[Tensor] = []
-    for score_of_block, call in zip(score.of(scores), rec.layers, strict=True):
-        attended = recorder.attended[call.module]
-        own += torch.autograd.grad(score_of_block, attended, retain_graph=True)
-    return tuple(gradient[0] for gradient in own)
-
-
-def _state(value: object) -> Tensor | None:
-    """The tokens among what a block was given or gives."""
-    first = value[0] if isinstance(value, tuple) and value else value
-    return first if isinstance(first, Tensor) else None
-
-
-def _blocks(rec: Recording) -> tuple[str, ...]:
-    """The modules around each layer's attention that follow one another: children of the innermost
-    that holds them all; none if one holds several layers."""
-    names = [call.module.split(".") for call in rec.layers]
-    shared = 0
-    while all(len(name) > shared + 1 for name in names) and len({n[shared] for n in names}) == 1:
-        shared += 1
-    blocks = tuple(dict.fromkeys(".".join(name[: shared + 1]) for name in names))
-    return blocks if len(blocks) == rec.num_layers else ()
 
 
 def positive_part(rec: Recording, grads: Gradients, layer: int, rows: slice) -> Tensor:

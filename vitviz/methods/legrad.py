@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from vitviz.errors import MethodError
-from vitviz.methods.gradients import Score, attention_gradient, gradients
-from vitviz.methods.method import (
-    Method,
-)
-from vitviz.recording.recording import ROWS_AT_ONCE, Recording
+from vitviz.methods.gradients import Score, attention_gradient, gradient, run_with_gradients
+from vitviz.methods.method import Method
+from vitviz.recording.query import ROWS_AT_ONCE
+from vitviz.recording.recorder import Recorder
+from vitviz.recording.recording import Recording
 
 __all__ = ["METHOD", "legrad"]
 
@@ -25,7 +27,7 @@ def legrad(rec: Recording, score: Score) -> Tensor:
     Raises:
         MethodError: if the model's score is not its head applied to its normalised last tokens.
     """
-    own = gradients(rec, score).own
+    own = rec.derived.get(score, lambda: _own_gradients(rec, score), "legrad")
     if own is None:
         raise MethodError(
             "legrad_inapplicable",
@@ -37,9 +39,66 @@ def legrad(rec: Recording, score: Score) -> Tensor:
     for layer, attended in enumerate(own):
         for start in range(0, rec.num_tokens, ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
-            gradient = attention_gradient(rec, attended, layer, rows)
-            total += gradient.clamp_(min=0).mean(dim=0).sum(dim=0)
+            found = attention_gradient(rec, attended, layer, rows)
+            total += found.clamp_(min=0).mean(dim=0).sum(dim=0)
     return total / (rec.num_layers * rec.num_tokens)
+
+
+def _own_gradients(rec: Recording, score: Score) -> tuple[Tensor, ...] | None:
+    """∂s^l/∂O of each layer l, (heads, tokens, dim), where O = A V; None unless what follows the
+    blocks turns the last tokens alone into the model's score.
+
+    Two forward passes, and less than one backward pass: only block l lies between s^l and O of
+    layer l.
+    """
+    if not (blocks := _blocks(rec)):
+        return None
+    with torch.inference_mode(False), torch.enable_grad():
+        recorder, logits = run_with_gradients(rec, blocks)
+        scores = _scores_of_blocks(rec, recorder, blocks)
+        if scores is None or not torch.allclose(scores[-1:], logits, atol=1e-4):
+            return None
+        return tuple(
+            gradient(rec, score_of_block, [recorder.attended.get(call.module)])[0][0]
+            for score_of_block, call in zip(score.of(scores), rec.layers, strict=True)
+        )
+
+
+def _scores_of_blocks(rec: Recording, recorder: Recorder, blocks: Sequence[str]) -> Tensor | None:
+    """What the model makes of each block's tokens, (blocks, classes).
+
+    It is asked: the model runs once more, and in the place of its last block's tokens those of all
+    blocks go on, as a batch. None where a block is given anything but the tokens of the one before,
+    or what follows takes no such batch.
+    """
+    states = [_state(recorder.outputs[block]) for block in blocks]
+    given = [_state(recorder.inputs[block]) for block in blocks[1:]]
+    if not all(a is b for a, b in zip(states, given, strict=False)):
+        return None
+    tokens = torch.cat([state for state in states if state is not None])
+    try:
+        with Recorder(rec.vit.module, instead={blocks[-1]: tokens}):
+            scores = rec.vit.run(rec.pixels[None])
+    except RuntimeError:  # what follows takes no batch but the photo's own
+        return None
+    return scores if len(scores) == len(blocks) else None
+
+
+def _state(value: object) -> Tensor | None:
+    """The tokens among what a block was given or gives."""
+    first = value[0] if isinstance(value, tuple) and value else value
+    return first if isinstance(first, Tensor) else None
+
+
+def _blocks(rec: Recording) -> tuple[str, ...]:
+    """The modules around each layer's attention that follow one another: children of the innermost
+    that holds them all; none if one holds several layers."""
+    names = [call.module.split(".") for call in rec.layers]
+    shared = 0
+    while all(len(name) > shared + 1 for name in names) and len({n[shared] for n in names}) == 1:
+        shared += 1
+    blocks = tuple(dict.fromkeys(".".join(name[: shared + 1]) for name in names))
+    return blocks if len(blocks) == rec.num_layers else ()
 
 
 METHOD = Method(

@@ -8,7 +8,8 @@ from typing import Any
 from vitviz.heatmap import MadeFrom
 from vitviz.methods.gradients import Score
 from vitviz.models.weights import cached_weights_hash
-from vitviz.recording.recording import Query, Recording
+from vitviz.recording.query import Query
+from vitviz.recording.recording import Recording
 
 __all__ = ["made_from", "same_recording"]
 

@@ -13,7 +13,8 @@ from vitviz.methods.method import (
     CLASSIFIERS,
     Method,
 )
-from vitviz.recording.recording import Query, Recording, sum_rows
+from vitviz.recording.query import Query, sum_rows
+from vitviz.recording.recording import Recording
 
 __all__ = ["METHOD", "relevance"]
 

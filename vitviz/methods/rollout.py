@@ -15,7 +15,8 @@ from vitviz.methods.method import (
     Method,
     NumberOption,
 )
-from vitviz.recording.recording import Query, Recording, sum_rows
+from vitviz.recording.query import Query, sum_rows
+from vitviz.recording.recording import Recording
 
 __all__ = ["METHOD", "flow", "rollout", "rollout_through"]
 

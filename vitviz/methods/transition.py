@@ -11,8 +11,9 @@ from vitviz.methods.method import (
     Method,
 )
 from vitviz.progress import Progress, batches
+from vitviz.recording.query import sum_rows
 from vitviz.recording.recorder import Recorder
-from vitviz.recording.recording import Recording, sum_rows
+from vitviz.recording.recording import Recording
 
 __all__ = ["METHOD", "transition"]
 

@@ -10,7 +10,8 @@ from vitviz.methods.method import (
     Method,
 )
 from vitviz.methods.rollout import RESIDUAL, START, flow
-from vitviz.recording.recording import Query, Recording
+from vitviz.recording.query import Query
+from vitviz.recording.recording import Recording
 
 __all__ = ["METHOD", "value_rollout"]
 

@@ -37,10 +37,25 @@ def asked_box(transform: Transform, size: tuple[int, int]) -> Box:
     a pixel of the model's input. Padding makes it larger than the photo.
 
     Raises:
-        ModelError: if the transform moves pixels in a way that no box describes, or draws random
-            numbers.
+        ModelError: if the transform moves pixels in a way that no box describes, mixes them all, or
+            draws random numbers.
     """
     _require_fixed(transform, size)
+    try:
+        return _read_off(transform, size)
+    except ModelError as error:
+        if not _mixes(transform, size):
+            raise
+        raise ModelError(
+            "transform_mixes_pixels",
+            "In the transform each number of the input depends on the whole photo, as in whitening "
+            "or in standardising each photo by itself, so its maps could not be placed; use "
+            "Normalize with fixed numbers.",
+        ) from error
+
+
+def _read_off(transform: Transform, size: tuple[int, int]) -> Box:
+    """The box, if the pixels of grey ramps lie where it says."""
     width, height = size
     black, white = _flat(transform, size, 0), _flat(transform, size, 255)
     channel = int(np.abs(white - black).mean(axis=(1, 2)).argmax())
@@ -117,6 +132,18 @@ def _require_fixed(transform: Transform, size: tuple[int, int]) -> None:
             "The transform draws random numbers, so its maps could not be placed on the photo; use "
             "the one for evaluation, without augmentation.",
         )
+
+
+def _mixes(transform: Transform, size: tuple[int, int]) -> bool:
+    """Whether most of the input changes with a spot in the photo's middle."""
+    width, height = size
+    plain = np.full((height, width), 128, np.uint8)
+    spotted = plain.copy()
+    rows, cols = (slice(s // 2 - s // 16 - 1, s // 2 + s // 16 + 1) for s in (height, width))
+    spotted[rows, cols] = 255
+    spotted[rows, width // 2 : cols.stop] = 0
+    one, other = (_look(transform, Image.fromarray(x).convert("RGB")) for x in (plain, spotted))
+    return bool((one != other).mean() > 0.5)
 
 
 def _generators() -> tuple[object, ...]:

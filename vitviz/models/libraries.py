@@ -10,12 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from timm.models import FeatureInfo
 from torch import nn
 from torchvision.models import VisionTransformer
 
 from vitviz.arguments import check_fields
 
-__all__ = ["Grid", "Tokens", "is_timms", "of_transformers", "tokens_of", "unwrapped"]
+__all__ = [
+    "Grid",
+    "Tokens",
+    "gives_features",
+    "is_timms",
+    "of_transformers",
+    "tokens_of",
+    "unwrapped",
+]
 
 Grid = tuple[int, int]
 
@@ -58,6 +67,11 @@ def unwrapped(module: nn.Module) -> nn.Module:
 def is_timms(module: nn.Module) -> bool:
     """Whether timm made the model."""
     return type(module).__module__.startswith("timm.")
+
+
+def gives_features(module: nn.Module) -> bool:
+    """Whether timm made the model with features_only=True: it gives several maps of features."""
+    return isinstance(getattr(module, "feature_info", None), FeatureInfo)
 
 
 def of_transformers(module: nn.Module) -> bool:

@@ -22,12 +22,13 @@ from timm.data import (
 )
 from torch import Tensor, nn
 
+from vitviz.arguments import check_argument
 from vitviz.errors import ModelError
 from vitviz.memo import Memo
 from vitviz.models.anatomy import Anatomy, channels_of, float_type
 from vitviz.models.hooks import register
 from vitviz.models.labels import Labels, check_number, imagenet_names, label_names
-from vitviz.models.libraries import Tokens, is_timms, unwrapped
+from vitviz.models.libraries import Tokens, gives_features, is_timms, unwrapped
 from vitviz.models.outputs import Meaning, check_meaning, declared_meaning
 from vitviz.models.returned import adapted
 from vitviz.models.transform import readable
@@ -135,6 +136,7 @@ def from_module(
         ModelError: if it is no module, no transform is given and the module does not say how it
             was trained, the transform makes no input of a photo, the module returns no numbers of
             classes, there is not one label for each class, or there are no such outputs.
+        VitvizError: for a name or tokens of another kind.
 
     Examples:
         >>> module = timm.create_model("vit_tiny_patch16_224")  # or any of your own
@@ -147,7 +149,15 @@ def from_module(
             "{given} is no torch module; load a file or a name with vitviz.load_model.",
             given=type(module).__name__,
         )
+    check_argument(from_module, "name", name)
+    check_argument(from_module, "tokens", tokens)
     module = unwrapped(module).eval()
+    if gives_features(module):
+        raise ModelError(
+            "features_only",
+            "This model was made with features_only=True and returns several maps of features; "
+            "make it without that, and with num_classes=0 if it has no classes.",
+        )
     config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
     channels = channels_of(module)
     if transform is None:

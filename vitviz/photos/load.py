@@ -16,6 +16,7 @@ from vitviz.arguments import checked
 from vitviz.errors import ImageError
 from vitviz.photos.colours import Space, space_of, to_srgb
 from vitviz.photos.depth import STRETCHED, eight_bits
+from vitviz.photos.jpeg import ended
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "MIN_SIDE", "SUFFIXES", "load_image", "too_large"]
 
@@ -46,12 +47,6 @@ Box = tuple[int, int, int, int]
 
 HEIC = (b"ftyphei", b"ftyphev", b"ftypmif", b"ftypmsf")  # how such a file begins, from its byte 4
 BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*")
-END_OF_JPEG = b"\xff\xd9"
-BITS = [b"\xaa", b"\x55", b"\xcc", b"\x99", b"\x33", b"\x6d\xb6\xdb", b"\xe3\x8e\x38", b"\xb4"]
-MORE = [  # bits of several kinds, also behind the restart that may be due
-    200 * bits + bytes([0xFF, marker]) + 200 * bits
-    for bits, marker in zip(BITS, range(0xD0, 0xD8), strict=True)
-]
 
 
 @checked
@@ -213,19 +208,10 @@ def _decoded(image: Image.Image, data: bytes) -> Image.Image:
     except OSError:
         if image.format not in ("JPEG", "MPO"):
             raise
-        if (whole := _ended(data)) is None:
+        if (whole := ended(data)) is None:
             raise
         return whole
     return image
-
-
-def _ended(data: bytes) -> Image.Image | None:
-    """A JPEG with an end marker added; None if pixels are missing. What follows a whole picture
-    changes nothing, and in a cut one it becomes pixels."""
-    whole = _open(data + END_OF_JPEG)
-    stuffed = data + b"\0" * data.endswith(b"\xff")
-    same = (_open(stuffed + more + END_OF_JPEG).tobytes() == whole.tobytes() for more in MORE)
-    return whole if all(same) else None
 
 
 def _first_frame(image: Image.Image, data: bytes) -> Box | None:

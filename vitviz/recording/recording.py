@@ -6,13 +6,10 @@ row by row, so a clicked patch costs one row and nothing ever holds all layers �
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Integral
-from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,28 +22,12 @@ from vitviz.models.vit import Vit
 from vitviz.models.weights import tensor_hash
 from vitviz.recording.layout import Call, Kind, Layout
 from vitviz.recording.predictions import Prediction, rank_classes
+from vitviz.recording.query import Query, as_query, is_cls, sum_rows
 from vitviz.recording.recorder import Recorder
 
-__all__ = ["ROWS_AT_ONCE", "Query", "Recording", "as_query", "sum_rows"]
-
-Query = Literal["cls"] | tuple[int, int]
-"""The token that looks: "cls", or a patch as (row, column)."""
+__all__ = ["Recording"]
 
 CLASSES = Outputs("softmax")
-
-ROWS_AT_ONCE = 64  # rows of a map held at a time: the working set stays near the cache
-
-
-def as_query(query: Any) -> Query:
-    """A query whose patch may be a list, a tensor or an array, as a tuple of two ints."""
-    if isinstance(query, (np.ndarray, Tensor)):
-        query = query.tolist()
-    if isinstance(query, list):
-        query = tuple(query)
-    if isinstance(query, tuple) and all(isinstance(place, Integral) for place in query):
-        return tuple(int(place) for place in query)  # type: ignore[return-value]
-    found: Query = query
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,9 +208,9 @@ class Recording:
                 model=self.vit.name,
             )
         weights = torch.zeros(len(layout.queries))
-        if _is_cls(query) and layout.prefix and has_own:
+        if is_cls(query) and layout.prefix and has_own:
             weights[0] = 1.0
-        elif _is_cls(query):
+        elif is_cls(query):
             looking = layout.queries >= 0
             looking[: layout.prefix] = False
             weights[looking] = 1.0 / int(looking.sum())
@@ -271,7 +252,7 @@ class Recording:
         """
         query, (rows, cols) = as_query(query), self.grid
         weights = torch.zeros(self.num_tokens)
-        if _is_cls(query):
+        if is_cls(query):
             if self.has_class_token:
                 weights[0] = 1.0
             elif self.pool is not None:
@@ -304,7 +285,7 @@ class Recording:
         The two differ in a model that has a class token and yet classifies the average of its
         patches (BEiT, fine-tuned MAE): its class token's last row has no say in any class.
         """
-        if not _is_cls(query) or self.vit.anatomy.pooling != "avg":
+        if not is_cls(query) or self.vit.anatomy.pooling != "avg":
             return self.query_weights(query)
         weights = torch.zeros(self.num_tokens)
         weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])
@@ -341,31 +322,3 @@ class Recording:
                 last=self.num_layers - 1,
             )
         return self.layers[layer]
-
-
-def _is_cls(query: object) -> bool:
-    """Whether it is "cls"; an array would answer for each of its elements."""
-    return isinstance(query, str) and query == "cls"
-
-
-def sum_rows(weights: Tensor, rows_of: Callable[[slice], Tensor]) -> Tensor:
-    """The weighted sum of a map's rows, Σᵢ wᵢ · rowᵢ, with few rows in memory at a time.
-
-    Args:
-        weights: (tokens,).
-        rows_of: slice of query tokens → their rows (…, rows, tokens).
-
-    Returns:
-        (…, tokens). A single row with weight costs that row only.
-    """
-    used = weights.nonzero().flatten()
-    if len(used) == 1:
-        row = int(used)
-        return rows_of(slice(row, row + 1))[..., 0, :] * weights[row]
-    total: Tensor | None = None
-    for start in range(0, len(weights), ROWS_AT_ONCE):
-        chunk = slice(start, min(start + ROWS_AT_ONCE, len(weights)))
-        part = weights[chunk] @ rows_of(chunk)
-        total = part if total is None else total + part
-    assert total is not None
-    return total

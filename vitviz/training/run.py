@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitviz.errors import VitvizError, not_written
+from vitviz.errors import VitvizError
+from vitviz.files import not_written
 from vitviz.progress import Progress
 from vitviz.training.plan import steps_an_epoch
 from vitviz.training.trained_part import Inputs, predict

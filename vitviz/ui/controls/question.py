@@ -11,7 +11,8 @@ import streamlit as st
 from vitviz.errors import VitvizError
 from vitviz.methods.explain import METHODS
 from vitviz.methods.method import ChoiceOption, HeadOption, LayerOption, Option, WholeOption
-from vitviz.recording.recording import Query, Recording
+from vitviz.recording.query import Query
+from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.photo_picker import as_code
 from vitviz.ui.parts.browser import URL

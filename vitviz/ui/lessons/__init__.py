@@ -1,1 +1,1 @@
-"""The lessons, one file each; their texts are in the catalogue."""
+"""The lessons, one file or folder each; their texts are in the catalogue."""

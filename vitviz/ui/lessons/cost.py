@@ -32,6 +32,7 @@ from vitviz.recording.recording import Recording
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import UPRIGHT, pick_patch, run_once
 from vitviz.ui.parts.browser import URL
+from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import model
@@ -99,7 +100,7 @@ def _times(found: pd.DataFrame, curve_of: tuple[float, float, float]) -> None:
         alt.Tooltip("seconds", title=t("cost.measure.seconds"), format=".3f"),
     ]
     dots = alt.Chart(found).mark_circle(size=90).encode(x=x, y=y, tooltip=said)
-    st.altair_chart(alt.Chart(curve).mark_line().encode(x=x, y=y) + dots, height=CHART)
+    draw_chart(alt.Chart(curve).mark_line().encode(x=x, y=y) + dots, height=CHART)
 
 
 def _memory(found: pd.DataFrame) -> None:
@@ -107,7 +108,7 @@ def _memory(found: pd.DataFrame) -> None:
     names = {key: t(f"cost.measure.{key}") for key in ("kept", "maps")}
     table = found.rename(columns=names).melt("tokens", list(names.values()), "what", "size")
     lines = alt.Chart(table).mark_line(point=True)
-    st.altair_chart(
+    draw_chart(
         lines.encode(
             x=alt.X("tokens", title=t("cost.measure.tokens"), axis=FEW),
             y=alt.Y("size", title=t("cost.measure.size"), axis=FEW),
@@ -134,7 +135,7 @@ def operations(session: Session) -> None:
         for part, count in vars(block_operations(int(n), width, weights)).items()
     )
     lines = alt.Chart(table).mark_line()
-    st.altair_chart(
+    draw_chart(
         lines.encode(
             x=alt.X("tokens", title=t("tokens.resolution.tokens")),
             y=alt.Y("millions", title=t("cost.operations.millions")),
@@ -202,7 +203,7 @@ def convolution(session: Session) -> None:
             alt.Tooltip("width", title=t("cost.convolution.width")),
         ],
     )
-    st.altair_chart(chart + rule.encode(y="width"), height=260)
+    draw_chart(chart + rule.encode(y="width"), height=260)
     st.caption(t("cost.convolution.caption", side=side))
     found = rec.derived.get("heads", lambda: head_statistics(rec)).distance[0]
     first, second = st.columns(2)

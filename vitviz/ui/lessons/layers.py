@@ -25,6 +25,7 @@ from vitviz.ui.course.widgets import (
     pick_patch,
     run_once,
 )
+from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, t
 from vitviz.ui.visit.session import Session
@@ -60,7 +61,7 @@ def mlp(session: Session) -> None:
         for layer, part in enumerate(parts)
     )
     bars = alt.Chart(table).mark_bar()
-    st.altair_chart(
+    draw_chart(
         bars.encode(
             x=alt.X("layer:O", title=t("lesson.layer"), axis=UPRIGHT),
             xOffset="part:N",
@@ -129,7 +130,7 @@ def distance(session: Session) -> None:
         y=alt.Y("distance", title=t("manyheads.distance_axis")),
     )
     mean = base.mark_line(point=True).encode(y="mean(distance)")
-    st.altair_chart(base.mark_circle(size=60, opacity=0.4) + mean, height=chart_height(300))
+    draw_chart(base.mark_circle(size=60, opacity=0.4) + mean, height=chart_height(300))
     st.caption(t("layers.distance.caption"))
 
 
@@ -175,7 +176,7 @@ def _lens_chart(session: Session) -> None:
         for p in shown
     )
     lines = alt.Chart(table).mark_line(point=True)
-    st.altair_chart(
+    draw_chart(
         lines.encode(
             x=alt.X("layer:O", title=t("layers.blocks"), axis=UPRIGHT),
             y=alt.Y("probability", title=t("compare.probability"), axis=alt.Axis(format="%")),
@@ -221,7 +222,7 @@ def _token(session: Session) -> int:
 
 def _line(table: pd.DataFrame, name: str, title: str, across: str) -> None:
     chart = alt.Chart(table).mark_line(point=True)
-    st.altair_chart(
+    draw_chart(
         chart.encode(
             x=alt.X("layer:O", title=across, axis=UPRIGHT),
             y=alt.Y(name, title=title),

@@ -26,6 +26,7 @@ from vitviz.ui.course.widgets import (
     pick_patch,
     run_once,
 )
+from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
 from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
@@ -68,7 +69,7 @@ def join(session: Session) -> None:
     table = pd.DataFrame({"head": range(len(lengths)), "length": lengths})
     with chart:
         bars = alt.Chart(table).mark_bar()
-        st.altair_chart(
+        draw_chart(
             bars.encode(
                 x=alt.X("head:O", title=t("lesson.head"), axis=UPRIGHT),
                 y=alt.Y("length", title=t("manyheads.join.length")),
@@ -164,7 +165,7 @@ def _extremes(session: Session, name: str) -> None:
     highest = divmod(int(np.nanargmax(values)), values.shape[1])
     chosen = [alt.datum.value == float(values[head]) for head in (lowest, highest)]
     points = alt.Chart(table).mark_circle(size=70, opacity=0.7)
-    st.altair_chart(
+    draw_chart(
         points.encode(
             x=alt.X("layer:O", title=t("lesson.layer"), axis=UPRIGHT),
             y=alt.Y("value", title=t(f"manyheads.{name}_axis")),

@@ -8,7 +8,7 @@ import streamlit as st
 
 from vitviz.heatmap import Heatmap
 from vitviz.inside.classifier import ClassScore, class_score, image_features
-from vitviz.measures.faithfulness import Curve, deletion
+from vitviz.measures.curves import Curve, deletion
 from vitviz.methods.explain import explain
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.photo_picker import as_code
@@ -16,6 +16,7 @@ from vitviz.ui.controls.question import method_title
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import colours, in_rows, run_once
 from vitviz.ui.parts.browser import URL
+from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, t
@@ -167,7 +168,7 @@ def _curves(found: dict[str, Curve]) -> None:
     )
     lines = alt.Chart(table).mark_line(point=True)
     percent = alt.Axis(format="%")
-    st.altair_chart(
+    draw_chart(
         lines.encode(
             x=alt.X("share", title=t("prediction.judge.removed"), axis=percent),
             y=alt.Y("probability", title=t("compare.probability"), axis=percent),

@@ -14,6 +14,7 @@ from vitviz.inside.tokens import patch_pixels, patch_vectors, projection, smooth
 from vitviz.pictures.input import draw_grid, input_picture, show_input
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import chart_height, chosen_patch, colours, in_rows, pick_patch
+from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
@@ -149,7 +150,7 @@ def _growth() -> None:
         columns=["side", "patch", "tokens"],
     )
     lines = alt.Chart(table).mark_line(point=True)
-    st.altair_chart(
+    draw_chart(
         lines.encode(
             x=alt.X("side", title=t("tokens.resolution.axis"), axis=alt.Axis(tickCount=4)),
             y=alt.Y("tokens", title=t("tokens.resolution.tokens")),
@@ -211,7 +212,7 @@ def _written(channel: torch.Tensor) -> None:
     grey = alt.Scale(scheme="greys", reverse=True, nice=False, zero=False)
     middle = (table["value"].min() + table["value"].max()) / 2
     ink = alt.when(alt.datum.value > middle).then(alt.value("black")).otherwise(alt.value("white"))
-    st.altair_chart(
+    draw_chart(
         squares.mark_rect().encode(color=alt.Color("value", scale=grey, legend=None))
         + squares.mark_text(fontSize=chart_height(10)).encode(
             text=alt.Text("value", format=".1f"), color=ink

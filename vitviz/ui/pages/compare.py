@@ -12,7 +12,7 @@ import streamlit as st
 
 from vitviz.errors import MethodError, VitvizError
 from vitviz.measures.comparison import STEPS, Measured, measure, ranked, supported
-from vitviz.measures.faithfulness import Change, masked_input
+from vitviz.measures.curves import Change, masked_input
 from vitviz.methods.explain import BASELINE, METHODS
 from vitviz.models.outputs import Meaning, written
 from vitviz.pictures.input import input_picture
@@ -23,6 +23,7 @@ from vitviz.ui.controls.model_picker import is_here, page_head
 from vitviz.ui.controls.photo_picker import as_code, choose_photo, sample_photos
 from vitviz.ui.controls.question import method_title, methods_for
 from vitviz.ui.parts.browser import URL
+from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
 from vitviz.ui.parts.notices import left_out
 from vitviz.ui.visit import keys
@@ -153,10 +154,8 @@ def compare(session: Session, alt_text: str, comparison: Comparison, key: str) -
     alone = key == "alone"
     left, right = st.columns([3, 2], gap="large") if alone else (st.container(), st.container())
     with left:
-        st.altair_chart(
-            chart(order, comparison, session.rec.outputs),
-            width="stretch",
-            alt=t("compare.curves", label=name),
+        draw_chart(
+            chart(order, comparison, session.rec.outputs), alt=t("compare.curves", label=name)
         )
         scores(order, session.rec.outputs)
     with right:

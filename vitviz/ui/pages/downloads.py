@@ -14,7 +14,7 @@ from vitviz.photos.load import load_image
 from vitviz.pictures.export import write_attention, write_npz, write_png
 from vitviz.pictures.figure import grid_figure
 from vitviz.pictures.overlay import mark_patch, overlay
-from vitviz.recording.recording import Query
+from vitviz.recording.query import Query
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Look, Session
 from vitviz.ui.visit.turns import turn

@@ -24,7 +24,8 @@ from vitviz.models.labels import imagenet_names
 from vitviz.pictures.input import show_input
 from vitviz.pictures.overlay import COLORMAPS, colorize, shared_scale
 from vitviz.progress import Progress
-from vitviz.recording.recording import Query, Recording
+from vitviz.recording.query import Query
+from vitviz.recording.recording import Recording
 from vitviz.ui.controls.model_picker import is_here, page_head
 from vitviz.ui.controls.photo_picker import as_code, choose_photo
 from vitviz.ui.controls.question import (

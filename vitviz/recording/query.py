@@ -1,0 +1,57 @@
+"""Which token looks, and sums over the rows of many tokens' attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+__all__ = ["ROWS_AT_ONCE", "Query", "as_query", "is_cls", "sum_rows"]
+
+Query = Literal["cls"] | tuple[int, int]
+"""The token that looks: "cls", or a patch as (row, column)."""
+
+ROWS_AT_ONCE = 64  # rows of a map held at a time: the working set stays near the cache
+
+
+def as_query(query: Any) -> Query:
+    """A query whose patch may be a list, a tensor or an array, as a tuple of two ints."""
+    if isinstance(query, (np.ndarray, Tensor)):
+        query = query.tolist()
+    if isinstance(query, list):
+        query = tuple(query)
+    if isinstance(query, tuple) and all(isinstance(place, Integral) for place in query):
+        return tuple(int(place) for place in query)  # type: ignore[return-value]
+    found: Query = query
+    return found
+
+
+def is_cls(query: object) -> bool:
+    """Whether it is "cls"; an array would answer for each of its elements."""
+    return isinstance(query, str) and query == "cls"
+
+
+def sum_rows(weights: Tensor, rows_of: Callable[[slice], Tensor]) -> Tensor:
+    """The weighted sum of a map's rows, Σᵢ wᵢ · rowᵢ, with few rows in memory at a time.
+
+    Args:
+        weights: (tokens,).
+        rows_of: slice of query tokens → their rows (…, rows, tokens).
+
+    Returns:
+        (…, tokens). A single row with weight costs that row only.
+    """
+    used = weights.nonzero().flatten()
+    if len(used) == 1:
+        row = int(used)
+        return rows_of(slice(row, row + 1))[..., 0, :] * weights[row]
+    total: Tensor | None = None
+    for start in range(0, len(weights), ROWS_AT_ONCE):
+        chunk = slice(start, min(start + ROWS_AT_ONCE, len(weights)))
+        part = weights[chunk] @ rows_of(chunk)
+        total = part if total is None else total + part
+    assert total is not None
+    return total
