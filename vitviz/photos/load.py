@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,11 +18,20 @@ from vitviz.errors import ImageError
 from vitviz.photos.colours import Space, space_of, to_srgb
 from vitviz.photos.depth import STRETCHED, eight_bits
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "MIN_SIDE", "SUFFIXES", "load_image", "too_large"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "MIN_SIDE",
+    "SUFFIXES",
+    "load_image",
+    "too_costly",
+    "too_large",
+]
 
 MAX_BYTES = 25 * 2**20
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 14  # one patch of the bundled model, px
+MAX_SCANS = 100  # of a JPEG; programs write about ten, and each costs a pass over all pixels
 MAX_RATIO = 20  # of the sides; models enlarge the shorter one to their input, and so the longer
 SUFFIXES = {
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
@@ -47,6 +57,8 @@ Box = tuple[int, int, int, int]
 HEIC = (b"ftyphei", b"ftyphev", b"ftypmif", b"ftypmsf")  # how such a file begins, from its byte 4
 BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*")
 END_OF_JPEG = b"\xff\xd9"
+START, SCAN, END = b"\xd8", b"\xda", b"\xd9"  # the second bytes of JPEG's markers
+MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")  # of all but those that stand alone
 BITS = [b"\xaa", b"\x55", b"\xcc", b"\x99", b"\x33", b"\x6d\xb6\xdb", b"\xe3\x8e\x38", b"\xb4"]
 MORE = [  # bits of several kinds, also behind the restart that may be due
     200 * bits + bytes([0xFF, marker]) + 200 * bits
@@ -81,6 +93,7 @@ def load_image(source: Source) -> Image.Image:
     try:
         image = _open(data)
         _check_size(image)
+        _check_scans(image, data)
         _scale_transparent_colour(image)
         space, frame = space_of(image, data), _first_frame(image, data)
         image = _outside_transparent(_decoded(image, data), frame)
@@ -97,6 +110,8 @@ def load_image(source: Source) -> Image.Image:
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels() from error
+    except MemoryError as error:
+        raise too_costly() from error
     except Exception as error:  # decoders raise almost anything, from struct.error to RuntimeError
         raise _broken() from error
 
@@ -110,16 +125,26 @@ def too_large() -> ImageError:
     )
 
 
+def too_costly() -> ImageError:
+    """The error for a file that is made, or so large, that opening it must be stopped."""
+    return ImageError(
+        "image_too_costly",
+        "The image takes too much time or memory to open; save it again, smaller or in another "
+        "format.",
+    )
+
+
+def _broken() -> ImageError:
+    """The error for a file that a decoder fails on."""
+    return ImageError("broken_image", "The image is broken or cut off; save or send it again.")
+
+
 def _too_many_pixels() -> ImageError:
     return ImageError(
         "too_many_pixels",
         "The image has more than {count} megapixels; save a smaller copy.",
         count=MAX_PIXELS // 10**6,
     )
-
-
-def _broken() -> ImageError:
-    return ImageError("broken_image", "The image is broken or cut off; save or send it again.")
 
 
 def _open_as_text() -> ImageError:
@@ -191,6 +216,24 @@ def _check_size(image: Image.Image) -> None:
             height=image.height,
             ratio=MAX_RATIO,
         )
+
+
+def _check_scans(image: Image.Image, data: bytes) -> None:
+    """Refuse a JPEG whose decoder would be kept busy for minutes, before anything is decoded."""
+    if image.format not in ("JPEG", "MPO"):
+        return
+    place = scans = 0
+    while (marker := MARKER.search(data, place)) and marker[1] != END:
+        scans += marker[1] == SCAN
+        if scans > MAX_SCANS:
+            raise ImageError(
+                "too_many_scans",
+                "The JPEG is built up in more than {most} passes over the picture; save it again.",
+                most=MAX_SCANS,
+            )
+        place = marker.end()
+        if marker[1] != START:
+            place += int.from_bytes(data[place : place + 2])
 
 
 def _scale_transparent_colour(image: Image.Image) -> None:

@@ -19,9 +19,9 @@ from vitviz.photos.web import fetch_image
 from vitviz.ui.parts.browser import component, thumbnail
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import ENGLISH, LANG, explained, library_text, t
+from vitviz.ui.visit.opening import decoders
 from vitviz.ui.visit.session import Photo
 from vitviz.ui.visit.state import visit, without_frames
-from vitviz.ui.visit.turns import turn
 from vitviz.zoo.catalogue import BUNDLED
 
 FILES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif"]
@@ -47,19 +47,17 @@ def _opened_samples() -> dict[str, tuple[str, Photo]]:
     """The samples in English, shared by all visitors."""
     found = {}
     for sample in samples():
-        photo, _ = _photo(sample.path.read_bytes(), sample.id, sample.alt, sample.classes)
+        data = sample.path.read_bytes()
+        photo = _photo(data, load_image(data), sample.id)
+        photo = replace(photo, alt=sample.alt, classes=sample.classes, sample=True)
         found[sample.id] = sample.title, photo
     return found
 
 
-def _photo(
-    data: bytes, name: str, alt: str, classes: tuple[str, ...] | None = None
-) -> tuple[Photo, Image.Image]:
-    """The photo in a file, and what was decoded for its thumbnail."""
-    decoded = load_image(data)
-    key = hashlib.sha256(data).hexdigest()
-    thumb, stretched = thumbnail(decoded, THUMB), decoded.info.get(STRETCHED)
-    return Photo(key, data, name, alt, thumb, classes, stretched), decoded
+def _photo(data: bytes, decoded: Image.Image, name: str) -> Photo:
+    """The photo in a file that was decoded."""
+    key, thumb = hashlib.sha256(data).hexdigest(), thumbnail(decoded, THUMB)
+    return Photo(key, data, name, "", thumb, stretched=decoded.info.get(STRETCHED))
 
 
 def choose_photo() -> Photo:
@@ -187,8 +185,8 @@ def open_photo(data: bytes, name: str) -> Photo:
     Raises:
         ImageError: if the file is no usable photo.
     """
-    with turn():
-        photo, decoded = _photo(data, name, "")
+    decoded = decoders().load_image(data)
+    photo = _photo(data, decoded, name)
     visit().decoded = photo.key, decoded
     return photo
 

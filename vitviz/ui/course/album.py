@@ -16,6 +16,7 @@ from vitviz.ui.controls.photo_picker import FILES, as_code
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.album import MOST_CLASSES, Album, ClassName
 from vitviz.ui.visit.language import explained, t
+from vitviz.ui.visit.opening import decoders
 from vitviz.ui.visit.state import visit, without_frames
 from vitviz.ui.visit.turns import turn
 
@@ -89,10 +90,11 @@ def _take_files(index: int, key: str) -> None:
             album.overfull = True
             break
         try:
-            with turn():
-                album.photos[index].append(_small_file(load_image(file.getvalue())))
+            photo = decoders().load_image(file.getvalue())
         except ImageError as error:
             album.refused.append((file.name, without_frames(error)))
+        else:
+            album.photos[index].append(_small_file(photo))
     album.emptied += 1
 
 

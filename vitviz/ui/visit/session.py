@@ -34,6 +34,7 @@ class Photo:
         alt: a description for those who do not see it.
         thumb: a thumbnail as a data address.
         classes: of a sample, ImageNet's classes that fit; None where nobody says.
+        sample: whether it comes with Vitviz, so that its file may be trusted.
         stretched: the file's numbers shown as black and white, where they are not its range.
     """
 
@@ -43,6 +44,7 @@ class Photo:
     alt: str
     thumb: str
     classes: tuple[str, ...] | None = None
+    sample: bool = False
     stretched: tuple[float, float] | None = None
 
 
