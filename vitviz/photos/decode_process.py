@@ -4,8 +4,7 @@
 
 It allows itself so many seconds of processor time and so many bytes of memory; past the first, the
 system ends it. Standard output gets {"size": [width, height], "info": …} in a line and then the RGB
-pixels, or {"error": [id, sentence], "values": …}. It imports neither torch nor Streamlit, so that it
-starts at once.
+pixels, or {"error": [id, sentence], "values": …}. Without torch and Streamlit it starts at once.
 """
 
 from __future__ import annotations
