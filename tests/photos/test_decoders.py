@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from pictures import FORMATS, encode, many_scans, png, quarters, with_orientation
+from pictures import FORMATS, assert_quarters, encode, many_scans, png, quarters, with_orientation
 from PIL import Image
 
 import vitviz
@@ -47,6 +47,13 @@ def test_stretched_greys_are_told(decoders: Decoders) -> None:
     assert decoders.load_image(data).info == vitviz.load_image(data).info == {"stretched": (-2, 7)}
 
 
+def test_a_large_photo_comes_smaller(decoders: Decoders) -> None:
+    photo = decoders.load_image(encode(quarters(6_000), "JPEG", exif=with_orientation(3)))
+    assert photo.size == (3_000, 3_000)
+    assert photo.info == {"reduced": 2}
+    assert_quarters(photo.transpose(Image.Transpose.ROTATE_180))
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"no photo", PHOTO[:60], png(60_000, 10), png(9_000, 9_000), many_scans(400)]
 )
@@ -77,7 +84,7 @@ def test_what_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_takes_too_much_memory_is_refused_and_the_next_photo_opens() -> None:
     data = encode(Image.new("RGB", (7_000, 7_000)), "PNG")
-    decoders = Decoders(at_once=1, most_bytes=400 * 2**20)
+    decoders = Decoders(at_once=1, most_bytes=300 * 2**20)
     with pytest.raises(ImageError, match=COSTLY):
         decoders.load_image(data)
     assert decoders.load_image(PHOTO).size == (64, 64)
@@ -132,7 +139,7 @@ def test_a_decoder_ends_with_the_one_who_started_it() -> None:
 def test_it_starts_without_torch_and_streamlit() -> None:
     code = f"""
 import runpy, sys
-sys.argv = ["decode_process.py", "5", str(2**30)]
+sys.argv = ["decode_process.py", "5", str(2**30), "4096"]
 runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 assert not {{"torch", "timm", "streamlit", "matplotlib", "cv2"}} & sys.modules.keys()
 """

@@ -21,12 +21,15 @@ __all__ = ["Decoders"]
 AT_ONCE = 3
 SECONDS = 5  # of processor time for a photo
 PATIENCE = 30.0  # seconds for the same while the processor is shared with others
-MOST_BYTES = 2**30  # of memory for a photo
+MOST_BYTES = 3 * 2**28  # of memory for a photo
+MOST_PIXELS = 16_000_000  # of a photo as it is given back
 SCRIPT = Path(__file__).with_name("decode_process.py")
 
 
 class Decoders:
     """Opens photos as `load_image` does, each in a process of its own, which ends with it.
+
+    A photo of more than 16 megapixels is made smaller, see `open_image`.
 
     A few at once; who comes then waits for the first that is done. The next process is started
     ahead, so that nobody waits for Python.
@@ -44,7 +47,12 @@ class Decoders:
     def __init__(
         self, at_once: int = AT_ONCE, seconds: int = SECONDS, most_bytes: int = MOST_BYTES
     ) -> None:
-        self._command = [sys.executable, "-P", str(SCRIPT), str(seconds), str(most_bytes)]
+        self._command = [
+            sys.executable,
+            "-P",
+            str(SCRIPT),
+            *map(str, (seconds, most_bytes, MOST_PIXELS)),
+        ]
         self._free: SimpleQueue[subprocess.Popen[bytes] | None] = SimpleQueue()
         for _ in range(at_once):
             self._free.put(None)  # started when it is needed
@@ -103,5 +111,8 @@ def _photo(said: bytes) -> Image.Image:
     width, height = head["size"]
     pixels = np.frombuffer(said, np.uint8, offset=end + 1)
     photo = Image.fromarray(pixels.reshape(height, width, 3))
-    photo.info = {name: tuple(numbers) for name, numbers in head["info"].items()}
+    photo.info = {
+        name: tuple(kept) if isinstance(kept, list) else kept  # JSON knows no tuples
+        for name, kept in head["info"].items()
+    }
     return photo

@@ -6,6 +6,7 @@ import io
 import re
 from contextlib import suppress
 from importlib.util import find_spec
+from math import ceil, sqrt
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,8 +23,10 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "MIN_SIDE",
+    "REDUCED",
     "SUFFIXES",
     "load_image",
+    "open_image",
     "too_costly",
     "too_large",
 ]
@@ -36,6 +39,9 @@ MAX_RATIO = 20  # of the sides; models enlarge the shorter one to their input, a
 SUFFIXES = {
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
 }  # fmt: skip
+
+REDUCED = "reduced"
+"""In a picture's `info`: how many times narrower and lower it is than its file."""
 
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]  # and HEIC, see `_open`
 if features.check("avif"):
@@ -89,15 +95,32 @@ def load_image(source: Source) -> Image.Image:
         >>> photo.mode, photo.size
         ('RGB', (451, 300))
     """
-    data = _read(source)
+    return open_image(_read(source))
+
+
+def open_image(data: bytes, most_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The same of a file's bytes; a photo of more pixels at a whole part of its size.
+
+    Then `info["reduced"]` says at which: 2 is half as wide and half as high.
+
+    Raises:
+        ImageError: as `load_image`.
+    """
     try:
         image = _open(data)
         _check_size(image)
         _check_scans(image, data)
         _scale_transparent_colour(image)
         space, frame = space_of(image, data), _first_frame(image, data)
-        image = _outside_transparent(_decoded(image, data), frame)
-        return _to_rgb(_upright(image), space)
+        pixels = image.width * image.height
+        part = ceil(sqrt(pixels / most_pixels))
+        image.draft(image.mode, (image.width // part, image.height // part))
+        image = _reduced(_outside_transparent(_decoded(image, data), frame), most_pixels)
+        part = round(sqrt(pixels / (image.width * image.height)))
+        photo = _to_rgb(_upright(image), space)
+        if part > 1:
+            photo.info[REDUCED] = part
+        return photo
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -271,6 +294,24 @@ def _ended(data: bytes) -> Image.Image | None:
     return whole if all(same) else None
 
 
+def _reduced(image: Image.Image, most_pixels: int) -> Image.Image:
+    """Made smaller where it still has too many pixels: only JPEG is decoded smaller."""
+    part = ceil(sqrt(image.width * image.height / most_pixels))
+    if part == 1:
+        return image
+    if image.mode.startswith("I;16"):  # which Pillow does not reduce
+        image = eight_bits(image)
+    image = _with_alpha(image)
+    return (image.convert("RGB") if image.mode in ("1", "P") else image).reduce(part)
+
+
+def _with_alpha(image: Image.Image) -> Image.Image:
+    """What is transparent by a colour of its own, by a channel of its own."""
+    if not image.has_transparency_data:
+        return image
+    return image.convert("LA" if Image.getmodebase(image.mode) == "L" else "RGBA")
+
+
 def _first_frame(image: Image.Image, data: bytes) -> Box | None:
     """Where an animation's first frame lies, (x0, y0, x1, y1), before it is decoded."""
     if isinstance(image, GifImageFile) and image.tile:
@@ -310,7 +351,7 @@ def _to_rgb(image: Image.Image, space: Space) -> Image.Image:
     if not image.has_transparency_data:
         rgb = to_srgb(image, space)
     else:
-        image = image.convert("LA" if Image.getmodebase(image.mode) == "L" else "RGBA")
+        image = _with_alpha(image)
         white = Image.new("RGB", image.size, "white")
         rgb = Image.composite(to_srgb(image, space), white, image.getchannel("A"))
     # Saved with the picture, its profile and orientation would apply once more.

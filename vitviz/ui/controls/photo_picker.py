@@ -13,7 +13,7 @@ from urllib3.util import parse_url
 
 from vitviz.errors import ImageError
 from vitviz.photos.depth import STRETCHED
-from vitviz.photos.load import MAX_BYTES, load_image, too_large
+from vitviz.photos.load import MAX_BYTES, REDUCED, load_image, too_large
 from vitviz.photos.samples import samples
 from vitviz.photos.web import fetch_image
 from vitviz.ui.parts.browser import component, thumbnail
@@ -56,8 +56,15 @@ def _opened_samples() -> dict[str, tuple[str, Photo]]:
 
 def _photo(data: bytes, decoded: Image.Image, name: str) -> Photo:
     """The photo in a file that was decoded."""
-    key, thumb = hashlib.sha256(data).hexdigest(), thumbnail(decoded, THUMB)
-    return Photo(key, data, name, "", thumb, stretched=decoded.info.get(STRETCHED))
+    return Photo(
+        hashlib.sha256(data).hexdigest(),
+        data,
+        name,
+        "",
+        thumbnail(decoded, THUMB),
+        stretched=decoded.info.get(STRETCHED),
+        reduced=decoded.info.get(REDUCED, 1),
+    )
 
 
 def choose_photo() -> Photo:
@@ -89,6 +96,8 @@ def choose_photo() -> Photo:
         if own.stretched:
             low, high = own.stretched
             st.caption(t("photo.stretched", low=f"{low:.6g}", high=f"{high:.6g}"))
+        if own.reduced > 1:
+            st.caption(t("photo.reduced", part=own.reduced))
         return replace(own, alt=t("photo.yours_alt"))
     return offered[chosen][1]
 

@@ -36,6 +36,7 @@ class Photo:
         classes: of a sample, ImageNet's classes that fit; None where nobody says.
         sample: whether it comes with Vitviz, so that its file may be trusted.
         stretched: the file's numbers shown as black and white, where they are not its range.
+        reduced: how many times narrower and lower than its file it is shown.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Photo:
     classes: tuple[str, ...] | None = None
     sample: bool = False
     stretched: tuple[float, float] | None = None
+    reduced: int = 1
 
 
 @dataclass(frozen=True, eq=False)
