@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import vitviz
 from vitviz.photos.decoders import Decoders
 from vitviz.ui.controls import photo_picker
 from vitviz.ui.course import album
+from vitviz.ui.lessons import beyond
 from vitviz.ui.pages import downloads
 from vitviz.ui.visit import opening
 from vitviz.ui.visit.language import texts
@@ -131,8 +131,26 @@ def test_in_a_lesson(lesson: str, step: str) -> None:
     assert taken
 
 
+@pytest.mark.parametrize("lesson", [None, "beyond", "training"])
+def test_what_was_taken_is_held_once(lesson: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page has it now; Streamlit's own copy would stay until the visitor leaves."""
+    forgotten: list[str] = []
+    for module in (photo_picker, album, beyond):
+        monkeypatch.setattr(module, "forget_upload", lambda file: forgotten.append(file.name))
+    if lesson is None:
+        app = opened()
+    else:
+        step = {"beyond": "match", "training": "run"}[lesson]
+        args = (lesson, step, vitviz.bundled_models()[0])
+        app = AppTest.from_function(show_step, default_timeout=300, args=args).run()
+    app.file_uploader[0].set_value([("cup.jpg", COFFEE, "image/jpeg")]).run()
+    assert not app.exception
+    assert forgotten == ["cup.jpg"]
+
+
 def look_everywhere(data: bytes, model: str) -> None:
     """All that decodes a visitor's photo once more."""
+    from collections.abc import Callable
     from types import SimpleNamespace
 
     from vitviz.methods.explain import explain

@@ -22,6 +22,7 @@ from vitviz.ui.visit.language import ENGLISH, LANG, explained, library_text, t
 from vitviz.ui.visit.opening import decoders
 from vitviz.ui.visit.session import Photo
 from vitviz.ui.visit.state import visit, without_frames
+from vitviz.ui.visit.streamlit_private import forget_upload
 from vitviz.zoo.catalogue import BUNDLED
 
 FILES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif"]
@@ -149,8 +150,8 @@ def own_photo_menu(own: Photo | None) -> None:
 def take_file(key: str) -> None:
     """The uploaded file, or the camera's picture."""
     visit().refused = None
-    if file := st.session_state[key]:
-        take(file.getvalue(), file.name)
+    if (file := st.session_state[key]) and take(file.getvalue(), file.name):
+        forget_upload(file)
 
 
 def take_brought() -> None:
@@ -177,15 +178,20 @@ def take_from_address() -> None:
     st.rerun()
 
 
-def take(data: bytes, name: str) -> None:
-    """Make these bytes the visitor's photo; a file that is none changes nothing but says so."""
+def take(data: bytes, name: str) -> bool:
+    """Make these bytes the visitor's photo; a file that is none changes nothing but says so.
+
+    Returns:
+        Whether it is one.
+    """
     try:
         visit().own = open_photo(data, name)
     except ImageError as error:
         visit().refused = name, without_frames(error)
-        return
+        return False
     visit().taken += 1
     pick(OWN)
+    return True
 
 
 def open_photo(data: bytes, name: str) -> Photo:

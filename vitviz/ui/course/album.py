@@ -18,6 +18,7 @@ from vitviz.ui.visit.album import MOST_CLASSES, Album, ClassName
 from vitviz.ui.visit.language import explained, t
 from vitviz.ui.visit.opening import decoders
 from vitviz.ui.visit.state import visit, without_frames
+from vitviz.ui.visit.streamlit_private import forget_upload
 from vitviz.ui.visit.turns import turn
 
 MOST_PHOTOS, LEAST_PHOTOS = 20, 3
@@ -85,7 +86,8 @@ def _take_files(index: int, key: str) -> None:
     """Keep what can be used of the uploaded files, and say why the others cannot."""
     album = visit().album
     album.refused, album.overfull = [], False
-    for file in st.session_state[key]:
+    files = st.session_state[key]
+    for file in files:
         if len(album.photos[index]) == MOST_PHOTOS:
             album.overfull = True
             break
@@ -95,6 +97,8 @@ def _take_files(index: int, key: str) -> None:
             album.refused.append((file.name, without_frames(error)))
         else:
             album.photos[index].append(_small_file(photo))
+    for file in files:
+        forget_upload(file)
     album.emptied += 1
 
 
