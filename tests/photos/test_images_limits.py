@@ -10,8 +10,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import FORMATS, SRGB, encode, png, quarters, with_orientation
-from PIL import Image
+from pictures import (
+    FORMATS,
+    SRGB,
+    assert_quarters,
+    encode,
+    many_scans,
+    png,
+    quarters,
+    with_orientation,
+)
+from PIL import Image, ImageFile
 
 from vitviz import ImageError, load_image
 from vitviz.photos import load as images
@@ -62,6 +71,29 @@ class TestRefused:
         with pytest.raises(ImageError, match="more than 20 times"):
             load_image(png(*size))
         load_image(encode(Image.new("RGB", (280, 14)), "PNG"))
+
+    @pytest.mark.parametrize("scans", [101, 400])
+    @pytest.mark.parametrize("begin", [b"", b"\xff\xd0\xff\xff\x01" + b"\xff" * 9])
+    def test_too_many_scans_before_decoding(
+        self, scans: int, begin: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Markers may be led by fill bytes, and some stand alone."""
+        monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("decoded"))
+        data = many_scans(scans)
+        place = data.rindex(b"\xff\xda")
+        with pytest.raises(ImageError, match="more than 100 passes"):
+            load_image(data[:place] + begin + data[place:])
+
+    def test_as_many_scans_as_may_be(self) -> None:
+        assert_quarters(load_image(many_scans(100)), tolerance=25)
+
+    def test_what_looks_like_scans_but_is_none(self) -> None:
+        """In a segment of a program's own, in the picture behind the first, and behind the end."""
+        scans = b"\xff\xda\x00\x02" * 200
+        own = b"\xff\xef" + (2 + len(scans)).to_bytes(2) + scans
+        data = many_scans(20)
+        data = data[:2] + own + data[2:] + many_scans(90) + scans
+        assert_quarters(load_image(data), tolerance=25)
 
     @pytest.mark.parametrize(
         "data", [b"", b"text", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS-Adobe-3.0 EPSF"]

@@ -12,15 +12,20 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from starlette.exceptions import HTTPException
 from streamlit import config
 from streamlit.runtime import Runtime
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
-from streamlit.web.server.starlette import starlette_server
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+from streamlit.testing.v1 import AppTest
+from streamlit.web.server.starlette import starlette_routes, starlette_server
 
 from vitviz.ui.visit.streamlit_private import (
     HIDDEN_OPTIONS,
     TEST_IDS,
+    limit_uploads,
     media_address,
     send_at_once,
 )
@@ -30,10 +35,11 @@ NOW = f"Streamlit {st.__version__}"
 
 
 class FakeRuntime:
-    """A server that has a media manager and nothing else."""
+    """A server that has what manages files and nothing else."""
 
     def __init__(self) -> None:
         self.media_file_mgr = MediaFileManager(MemoryMediaFileStorage("/media"))
+        self.uploaded_file_mgr = MemoryUploadedFileManager("/upload")
 
 
 class TestMedia:
@@ -65,6 +71,76 @@ class TestMedia:
         monkeypatch.setattr(st.runtime, "get_instance", lambda: runtime)
         monkeypatch.setattr(st, "get_option", {"server.baseUrlPath": "/maps/"}.get)
         assert media_address(b"1", "image/jpeg", "a").startswith("/maps/media/")
+
+
+def take_the_upload() -> None:
+    import streamlit as st
+
+    from vitviz.ui.visit.streamlit_private import forget_upload
+
+    if file := st.file_uploader("Photo"):
+        forget_upload(file)
+
+
+class TestUploads:
+    @pytest.fixture
+    def manager(self, monkeypatch: pytest.MonkeyPatch) -> MemoryUploadedFileManager:
+        runtime = FakeRuntime()
+        monkeypatch.setattr(st.runtime, "get_instance", lambda: runtime)
+        limit_uploads()
+        return runtime.uploaded_file_mgr
+
+    def test_the_server_hands_files_to_its_manager(self) -> None:
+        assert isinstance(inspect.getattr_static(Runtime, "uploaded_file_mgr"), property), (
+            f"{NOW}: the running server has no manager of uploads any more"
+        )
+        assert "upload_mgr.add_file(" in inspect.getsource(starlette_routes), (
+            f"{NOW}: uploads reach their manager in another way, past limit_uploads"
+        )
+
+    def test_a_visitor_has_few_files_waiting(self, manager: MemoryUploadedFileManager) -> None:
+        for number in range(24):
+            manager.add_file("one", UploadedFileRec(str(number), "a", "image/png", b"1"))
+        manager.add_file("one", UploadedFileRec("0", "a", "image/png", b"22"))  # in its place
+        with pytest.raises(HTTPException) as met:
+            manager.add_file("one", UploadedFileRec("24", "a", "image/png", b"1"))
+        assert met.value.status_code == 413
+        manager.add_file("another", UploadedFileRec("24", "a", "image/png", b"1"))
+        manager.remove_file("one", "3")
+        manager.add_file("one", UploadedFileRec("24", "a", "image/png", b"1"))
+
+    def test_a_visitor_has_few_bytes_waiting(self, manager: MemoryUploadedFileManager) -> None:
+        data = bytes(24 * 2**20)
+        for name in "abcd":
+            manager.add_file("one", UploadedFileRec(name, name, "image/png", data))
+        with pytest.raises(HTTPException):
+            manager.add_file("one", UploadedFileRec("e", "e", "image/png", b"1"))
+        manager.remove_session_files("one")
+        manager.add_file("one", UploadedFileRec("e", "e", "image/png", b"1"))
+
+    def test_all_visitors_have_few_bytes_waiting(self, manager: MemoryUploadedFileManager) -> None:
+        data = bytes(64 * 2**20)
+        for number in range(8):
+            manager.add_file(str(number), UploadedFileRec("a", "a", "image/png", data))
+        with pytest.raises(HTTPException):
+            manager.add_file("another", UploadedFileRec("e", "e", "image/png", b"1"))
+        manager.remove_session_files("3")
+        manager.add_file("another", UploadedFileRec("e", "e", "image/png", b"1"))
+
+    def test_a_file_that_was_taken_is_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        left = []
+        remove = MemoryUploadedFileManager.remove_file
+
+        def watched(manager: MemoryUploadedFileManager, session_id: str, file_id: str) -> None:
+            assert len(manager.get_files(session_id, [file_id])) == 1
+            remove(manager, session_id, file_id)
+            left.append(manager.get_files(session_id, [file_id]))
+
+        monkeypatch.setattr(MemoryUploadedFileManager, "remove_file", watched)
+        app = AppTest.from_function(take_the_upload).run()
+        app.file_uploader[0].upload("a.png", b"1", "image/png").run()
+        assert not app.exception
+        assert left == [[]]
 
 
 def test_the_hidden_options_are_there() -> None:

@@ -1,4 +1,4 @@
-"""The page says of a photo whose greys were stretched that they were."""
+"""The page says what was done to a photo: greys that were stretched, a size that was reduced."""
 
 from __future__ import annotations
 
@@ -26,3 +26,13 @@ def test_a_scan_of_twelve_bits(stretched: bool) -> None:
     said = [caption.value for caption in app.caption if "stretched" in caption.value]
     assert len(said) == stretched
     assert all("0 is shown as black, 4095 as white." in text for text in said)
+
+
+@pytest.mark.parametrize(("side", "part"), [(4_000, 1), (4_001, 2)])
+def test_a_photo_of_more_than_sixteen_megapixels(side: int, part: int) -> None:
+    data = encode(quarters().resize((side, 4_000)), "JPEG")
+    app = AppTest.from_function(page, default_timeout=60, args=(data,)).run()
+    assert not app.exception
+    said = [caption.value for caption in app.caption if "The photo is large" in caption.value]
+    assert len(said) == part - 1
+    assert all("at 1/2 of its width and height" in text for text in said)

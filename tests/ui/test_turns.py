@@ -58,17 +58,26 @@ def open_photo() -> None:
     analyse(sample_photos()["cat"][1], BUNDLED)
 
 
+def open_a_strangers() -> None:
+    import streamlit as st
+
+    import vitviz
+    from vitviz.ui.controls.photo_picker import open_photo
+    from vitviz.ui.visit.opening import opened
+    from vitviz.ui.visit.turns import turn
+
+    with turn(), turn():
+        photo = open_photo(vitviz.samples()[0].path.read_bytes(), "cat.jpg")
+        st.text(opened(photo).size)
+
+
 @pytest.mark.usefixtures("light")
-@pytest.mark.parametrize("work", ["load_image", "record"])
-def test_a_third_waits_while_two_decode_or_run_the_model(
-    work: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_third_waits_while_two_run_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, waiting = threading.Event(), threading.Event()
-    real = getattr(analysing, work)
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         begun.set()
-        return real(*args, **kwargs)
+        return vitviz.record(*args, **kwargs)
 
     @contextmanager
     def watched_turn() -> Iterator[None]:
@@ -76,7 +85,7 @@ def test_a_third_waits_while_two_decode_or_run_the_model(
         with turn():
             yield
 
-    monkeypatch.setattr(analysing, work, watched)
+    monkeypatch.setattr(analysing, "record", watched)
     monkeypatch.setattr(analysing, "turn", watched_turn)
     app = AppTest.from_function(open_photo, default_timeout=120)
     third = threading.Thread(target=app.run)
@@ -88,3 +97,10 @@ def test_a_third_waits_while_two_decode_or_run_the_model(
     third.join()
     assert begun.is_set()
     assert isinstance(recording(app), vitviz.Recording)
+
+
+def test_a_strangers_photo_is_opened_while_two_run_the_model() -> None:
+    """Or a file that takes long would hold a turn."""
+    app = AppTest.from_function(open_a_strangers, default_timeout=120).run()
+    assert not app.exception
+    assert app.text[0].value == "(451, 300)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,42 +31,48 @@ def eight_bits(image: Image.Image) -> Image.Image:
         ImageError: if no value is a number.
     """
     if image.mode in ("I", "F"):
-        return _stretched(np.array(image, np.float64), image.info)
+        return _stretched(image)
     if not image.mode.startswith("I;16"):
         return image
     values = np.asarray(image, np.uint16)
     shown = values != image.info.get("transparency", -1)
     low, high = _used(values[shown]) if shown.any() else (0.0, 0.0)
-    if 0 < high - low <= SMALL_PART * (2**16 - 1):
-        grey = _stretched(values.astype(np.float64), image.info, (low, high))
+    if small := 0 < high - low <= SMALL_PART * (2**16 - 1):
+        levels = _spread(np.arange(2**16, dtype=np.float64), low, high)
     else:
-        grey = Image.fromarray(EIGHT_OF_SIXTEEN_BITS[values])
-        grey.info.update(image.info)
+        levels = EIGHT_OF_SIXTEEN_BITS
+    grey = Image.fromarray(levels[values])
+    grey.info.update(image.info, **({STRETCHED: (low, high)} if small else {}))
     if grey.info.pop("transparency", None) is not None:
         grey.putalpha(Image.fromarray(shown).convert("L"))
     return grey
 
 
-def _stretched(
-    values: NDArray[np.float64], info: Mapping[Any, Any], used: tuple[float, float] | None = None
-) -> Image.Image:
-    """From the smallest to the largest of nearly all values; works in place. What is no number is
-    dark, and one value everywhere is grey."""
+def _stretched(image: Image.Image) -> Image.Image:
+    """From the smallest to the largest of nearly all values. What is no number is dark, and one
+    value everywhere is grey."""
+    values = np.array(image, np.float64)
     finite = np.isfinite(values)
     if not finite.any():
         raise ImageError(
             "no_values", "The image holds no number that could be shown; save it again."
         )
-    low, high = used or _used(values[finite])
+    low, high = _used(values.ravel() if finite.all() else values[finite])
     np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
+    grey = Image.fromarray(_spread(values, low, high))
+    grey.info.update({**image.info, STRETCHED: (low, high)})
+    return grey
+
+
+def _spread(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.uint8]:
+    """0 at `low` to 255 at `high`; works in place."""
     if high > low:
         values -= low
         values *= 255 / (high - low)
     else:
         values[:] = 127.5
-    grey = Image.fromarray(np.rint(values.clip(0, 255)).astype(np.uint8))
-    grey.info.update({**info, STRETCHED: (low, high)})
-    return grey
+    np.clip(values, 0, 255, out=values)
+    return np.rint(values, out=values).astype(np.uint8)
 
 
 def _used(values: NDArray[Any]) -> tuple[float, float]:

@@ -1,13 +1,15 @@
-"""What is missing of a JPEG that lacks its end marker: that alone, or pixels too."""
+"""What a JPEG's markers say: how many scans it has, and what is missing of one that was cut."""
 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
+from itertools import islice
 
 from PIL import Image
 
-__all__ = ["ended"]
+__all__ = ["ended", "scan_count"]
 
 END = b"\xff\xd9"
 BITS = [b"\xaa", b"\x55", b"\xcc", b"\x99", b"\x33", b"\x6d\xb6\xdb", b"\xe3\x8e\x38", b"\xb4"]
@@ -17,8 +19,14 @@ MORE = [  # bits of several kinds, also behind the restart that may be due
 ]
 
 PROGRESSIVE, SCAN, END_OF_IMAGE = (0xC2, 0xCA), 0xDA, 0xD9  # segments, by their marker
-NO_SEGMENTS = {0x00, 0x01, *range(0xD0, 0xD9)}  # a byte of pixels, and markers that stand alone
+MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # of all but those that stand alone
 COEFFICIENTS = range(64)
+
+
+def scan_count(data: bytes, most: int) -> int:
+    """How many scans a JPEG has; counting ends at `most`."""
+    scans = (1 for marker, _ in _segments(data) if marker == SCAN)
+    return sum(islice(scans, most))
 
 
 def ended(data: bytes) -> Image.Image | None:
@@ -54,15 +62,9 @@ def _awaits_scans(data: bytes) -> bool:
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The whole segments of a JPEG's first picture, (marker, body)."""
     place = 0
-    while 0 <= (place := data.find(b"\xff", place)) < len(data) - 3:
-        marker = data[place + 1]
-        if marker == END_OF_IMAGE:
+    while (found := MARKER.search(data, place)) and found[1][0] != END_OF_IMAGE:
+        start = found.end()
+        place = start + int.from_bytes(data[start : start + 2])
+        if place > len(data):
             return
-        if marker in NO_SEGMENTS or marker == 0xFF:  # which may fill the place before a marker
-            place += 1 if marker == 0xFF else 2
-            continue
-        end = place + 2 + int.from_bytes(data[place + 2 : place + 4])
-        if end > len(data):
-            return
-        yield marker, data[place + 4 : end]
-        place = end
+        yield found[1][0], data[start + 2 : place]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import suppress
 from importlib.util import find_spec
+from math import ceil, sqrt
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,17 +17,31 @@ from vitviz.arguments import checked
 from vitviz.errors import ImageError
 from vitviz.photos.colours import Space, space_of, to_srgb
 from vitviz.photos.depth import STRETCHED, eight_bits
-from vitviz.photos.jpeg import ended
+from vitviz.photos.jpeg import ended, scan_count
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "MIN_SIDE", "SUFFIXES", "load_image", "too_large"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "MIN_SIDE",
+    "REDUCED",
+    "SUFFIXES",
+    "load_image",
+    "open_image",
+    "too_costly",
+    "too_large",
+]
 
 MAX_BYTES = 25 * 2**20
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 14  # one patch of the bundled model, px
+MAX_SCANS = 100  # of a JPEG; programs write about ten, and each costs a pass over all pixels
 MAX_RATIO = 20  # of the sides; models enlarge the shorter one to their input, and so the longer
 SUFFIXES = {
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
 }  # fmt: skip
+
+REDUCED = "reduced"
+"""In a picture's `info`: how many times narrower and lower it is than its file."""
 
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]  # and HEIC, see `_open`
 if features.check("avif"):
@@ -72,14 +87,32 @@ def load_image(source: Source) -> Image.Image:
         >>> photo.mode, photo.size
         ('RGB', (451, 300))
     """
-    data = _read(source)
+    return open_image(_read(source))
+
+
+def open_image(data: bytes, most_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The same of a file's bytes; a photo of more pixels at a whole part of its size.
+
+    Then `info["reduced"]` says at which: 2 is half as wide and half as high.
+
+    Raises:
+        ImageError: as `load_image`.
+    """
     try:
         image = _open(data)
         _check_size(image)
+        _check_scans(image, data)
         _scale_transparent_colour(image)
         space, frame = space_of(image, data), _first_frame(image, data)
-        image = _outside_transparent(_decoded(image, data), frame)
-        return _to_rgb(_upright(image), space)
+        pixels = image.width * image.height
+        part = ceil(sqrt(pixels / most_pixels))
+        image.draft(image.mode, (image.width // part, image.height // part))
+        image = _reduced(_outside_transparent(_decoded(image, data), frame), most_pixels)
+        part = round(sqrt(pixels / (image.width * image.height)))
+        photo = _to_rgb(_upright(image), space)
+        if part > 1:
+            photo.info[REDUCED] = part
+        return photo
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -92,6 +125,8 @@ def load_image(source: Source) -> Image.Image:
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels() from error
+    except MemoryError as error:
+        raise too_costly() from error
     except Exception as error:  # decoders raise almost anything, from struct.error to RuntimeError
         raise _broken() from error
 
@@ -105,16 +140,26 @@ def too_large() -> ImageError:
     )
 
 
+def too_costly() -> ImageError:
+    """The error for a file that is made, or so large, that opening it must be stopped."""
+    return ImageError(
+        "image_too_costly",
+        "The image takes too much time or memory to open; save it again, smaller or in another "
+        "format.",
+    )
+
+
+def _broken() -> ImageError:
+    """The error for a file that a decoder fails on."""
+    return ImageError("broken_image", "The image is broken or cut off; save or send it again.")
+
+
 def _too_many_pixels() -> ImageError:
     return ImageError(
         "too_many_pixels",
         "The image has more than {count} megapixels; save a smaller copy.",
         count=MAX_PIXELS // 10**6,
     )
-
-
-def _broken() -> ImageError:
-    return ImageError("broken_image", "The image is broken or cut off; save or send it again.")
 
 
 def _open_as_text() -> ImageError:
@@ -188,6 +233,18 @@ def _check_size(image: Image.Image) -> None:
         )
 
 
+def _check_scans(image: Image.Image, data: bytes) -> None:
+    """Refuse a JPEG whose decoder would be kept busy for minutes, before anything is decoded."""
+    if image.format not in ("JPEG", "MPO"):
+        return
+    if scan_count(data, MAX_SCANS + 1) > MAX_SCANS:
+        raise ImageError(
+            "too_many_scans",
+            "The JPEG is built up in more than {most} passes over the picture; save it again.",
+            most=MAX_SCANS,
+        )
+
+
 def _scale_transparent_colour(image: Image.Image) -> None:
     """PNG names its transparent colour in the file's own bits, and Pillow compares it with 8. Of 16
     bits a channel Pillow keeps the upper 8, so colours that differ in the lower ones are alike."""
@@ -212,6 +269,24 @@ def _decoded(image: Image.Image, data: bytes) -> Image.Image:
             raise
         return whole
     return image
+
+
+def _reduced(image: Image.Image, most_pixels: int) -> Image.Image:
+    """Made smaller where it still has too many pixels: only JPEG is decoded smaller."""
+    part = ceil(sqrt(image.width * image.height / most_pixels))
+    if part == 1:
+        return image
+    if image.mode.startswith("I;16"):  # which Pillow does not reduce
+        image = eight_bits(image)
+    image = _with_alpha(image)
+    return (image.convert("RGB") if image.mode in ("1", "P") else image).reduce(part)
+
+
+def _with_alpha(image: Image.Image) -> Image.Image:
+    """What is transparent by a colour of its own, by a channel of its own."""
+    if not image.has_transparency_data:
+        return image
+    return image.convert("LA" if Image.getmodebase(image.mode) == "L" else "RGBA")
 
 
 def _first_frame(image: Image.Image, data: bytes) -> Box | None:
@@ -253,7 +328,7 @@ def _to_rgb(image: Image.Image, space: Space) -> Image.Image:
     if not image.has_transparency_data:
         rgb = to_srgb(image, space)
     else:
-        image = image.convert("LA" if Image.getmodebase(image.mode) == "L" else "RGBA")
+        image = _with_alpha(image)
         white = Image.new("RGB", image.size, "white")
         rgb = Image.composite(to_srgb(image, space), white, image.getchannel("A"))
     # Saved with the picture, its profile and orientation would apply once more.

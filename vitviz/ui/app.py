@@ -14,7 +14,7 @@ from vitviz.ui.pages import compare, explore, heads
 from vitviz.ui.visit.language import t, widget_words
 from vitviz.ui.visit.memory import leave_out_imports
 from vitviz.ui.visit.state import visit
-from vitviz.ui.visit.streamlit_private import send_at_once
+from vitviz.ui.visit.streamlit_private import limit_uploads, send_at_once
 
 HERE = Path(__file__).parent
 EXPLORE, COMPARE, HEADS = ":material/visibility:", ":material/balance:", ":material/grid_view:"
@@ -23,6 +23,7 @@ EXPLORE, COMPARE, HEADS = ":material/visibility:", ":material/balance:", ":mater
 def main() -> None:
     """One run of the app: the page that the address names."""
     st.cache_resource(show_spinner=False)(send_at_once)()
+    st.cache_resource(show_spinner=False)(limit_uploads)()
     st.cache_resource(show_spinner=False)(leave_out_imports)()
     st.set_page_config("Vitviz", page_icon=str(HERE / "logo.svg"), layout="wide")
     st.html(HERE / "page.css")

@@ -13,15 +13,16 @@ from urllib3.util import parse_url
 
 from vitviz.errors import ImageError
 from vitviz.photos.depth import STRETCHED
-from vitviz.photos.load import MAX_BYTES, load_image, too_large
+from vitviz.photos.load import MAX_BYTES, REDUCED, load_image, too_large
 from vitviz.photos.samples import samples
 from vitviz.photos.web import fetch_image
 from vitviz.ui.parts.browser import component, thumbnail
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import ENGLISH, LANG, explained, library_text, t
+from vitviz.ui.visit.opening import decoders
 from vitviz.ui.visit.session import Photo
 from vitviz.ui.visit.state import visit, without_frames
-from vitviz.ui.visit.turns import turn
+from vitviz.ui.visit.streamlit_private import forget_upload
 from vitviz.zoo.catalogue import BUNDLED
 
 FILES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif"]
@@ -47,19 +48,24 @@ def _opened_samples() -> dict[str, tuple[str, Photo]]:
     """The samples in English, shared by all visitors."""
     found = {}
     for sample in samples():
-        photo, _ = _photo(sample.path.read_bytes(), sample.id, sample.alt, sample.classes)
+        data = sample.path.read_bytes()
+        photo = _photo(data, load_image(data), sample.id)
+        photo = replace(photo, alt=sample.alt, classes=sample.classes, sample=True)
         found[sample.id] = sample.title, photo
     return found
 
 
-def _photo(
-    data: bytes, name: str, alt: str, classes: tuple[str, ...] | None = None
-) -> tuple[Photo, Image.Image]:
-    """The photo in a file, and what was decoded for its thumbnail."""
-    decoded = load_image(data)
-    key = hashlib.sha256(data).hexdigest()
-    thumb, stretched = thumbnail(decoded, THUMB), decoded.info.get(STRETCHED)
-    return Photo(key, data, name, alt, thumb, classes, stretched), decoded
+def _photo(data: bytes, decoded: Image.Image, name: str) -> Photo:
+    """The photo in a file that was decoded."""
+    return Photo(
+        hashlib.sha256(data).hexdigest(),
+        data,
+        name,
+        "",
+        thumbnail(decoded, THUMB),
+        stretched=decoded.info.get(STRETCHED),
+        reduced=decoded.info.get(REDUCED, 1),
+    )
 
 
 def choose_photo() -> Photo:
@@ -91,6 +97,8 @@ def choose_photo() -> Photo:
         if own.stretched:
             low, high = own.stretched
             st.caption(t("photo.stretched", low=f"{low:.6g}", high=f"{high:.6g}"))
+        if own.reduced > 1:
+            st.caption(t("photo.reduced", part=own.reduced))
         return replace(own, alt=t("photo.yours_alt"))
     return offered[chosen][1]
 
@@ -142,8 +150,8 @@ def own_photo_menu(own: Photo | None) -> None:
 def take_file(key: str) -> None:
     """The uploaded file, or the camera's picture."""
     visit().refused = None
-    if file := st.session_state[key]:
-        take(file.getvalue(), file.name)
+    if (file := st.session_state[key]) and take(file.getvalue(), file.name):
+        forget_upload(file)
 
 
 def take_brought() -> None:
@@ -170,15 +178,20 @@ def take_from_address() -> None:
     st.rerun()
 
 
-def take(data: bytes, name: str) -> None:
-    """Make these bytes the visitor's photo; a file that is none changes nothing but says so."""
+def take(data: bytes, name: str) -> bool:
+    """Make these bytes the visitor's photo; a file that is none changes nothing but says so.
+
+    Returns:
+        Whether it is one.
+    """
     try:
         visit().own = open_photo(data, name)
     except ImageError as error:
         visit().refused = name, without_frames(error)
-        return
+        return False
     visit().taken += 1
     pick(OWN)
+    return True
 
 
 def open_photo(data: bytes, name: str) -> Photo:
@@ -187,8 +200,8 @@ def open_photo(data: bytes, name: str) -> Photo:
     Raises:
         ImageError: if the file is no usable photo.
     """
-    with turn():
-        photo, decoded = _photo(data, name, "")
+    decoded = decoders().load_image(data)
+    photo = _photo(data, decoded, name)
     visit().decoded = photo.key, decoded
     return photo
 

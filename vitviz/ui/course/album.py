@@ -16,7 +16,9 @@ from vitviz.ui.controls.photo_picker import FILES, as_code
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.album import MOST_CLASSES, Album, ClassName
 from vitviz.ui.visit.language import explained, t
+from vitviz.ui.visit.opening import decoders
 from vitviz.ui.visit.state import visit, without_frames
+from vitviz.ui.visit.streamlit_private import forget_upload
 from vitviz.ui.visit.turns import turn
 
 MOST_PHOTOS, LEAST_PHOTOS = 20, 3
@@ -84,15 +86,19 @@ def _take_files(index: int, key: str) -> None:
     """Keep what can be used of the uploaded files, and say why the others cannot."""
     album = visit().album
     album.refused, album.overfull = [], False
-    for file in st.session_state[key]:
+    files = st.session_state[key]
+    for file in files:
         if len(album.photos[index]) == MOST_PHOTOS:
             album.overfull = True
             break
         try:
-            with turn():
-                album.photos[index].append(_small_file(load_image(file.getvalue())))
+            photo = decoders().load_image(file.getvalue())
         except ImageError as error:
             album.refused.append((file.name, without_frames(error)))
+        else:
+            album.photos[index].append(_small_file(photo))
+    for file in files:
+        forget_upload(file)
     album.emptied += 1
 
 

@@ -19,6 +19,7 @@ from vitviz.ui.course.album import LEAST_PHOTOS, class_title
 from vitviz.ui.parts.browser import thumbnail
 from vitviz.ui.visit.album import Album, Run
 from vitviz.ui.visit.language import t
+from vitviz.ui.visit.opening import opened
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import many_turns
@@ -73,6 +74,7 @@ def train_block(session: Session, weight: float) -> tuple[float, list[Moment], H
     plan = replace(BLOCK_PLAN, entropy=weight, blocks=1 if weight else 0)
     targets = torch.repeat_interleave(torch.tensor(counts))
     kept, _ = hold_out(counts, LEAST_PHOTOS)
+    photo = opened(session.photo)
     with many_turns(t("training.run.training")) as progress:
         pixels, _ = _pixels(vit, album)
         inputs = frozen_part(vit, pixels, plan.blocks, lambda share: progress(share / 2))
@@ -81,7 +83,7 @@ def train_block(session: Session, weight: float) -> tuple[float, list[Moment], H
         for moment in _steps(training):
             moments.append(moment)
             progress(0.5 + len(moments) / plan.steps / 2)
-        rec = record(own, load_image(session.photo.data))
+        rec = record(own, photo)
     heat, change = explain(rec, "attention"), largest_change(session.rec, rec)
     return weight, moments if weight else [], heat, change
 

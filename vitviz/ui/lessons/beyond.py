@@ -35,6 +35,7 @@ from vitviz.ui.visit.analyse import analyse, model
 from vitviz.ui.visit.language import explained, label, t
 from vitviz.ui.visit.session import Photo, Session
 from vitviz.ui.visit.state import visit, without_frames
+from vitviz.ui.visit.streamlit_private import forget_upload
 from vitviz.ui.visit.turns import turn
 from vitviz.zoo.load import bundled_models
 
@@ -169,6 +170,7 @@ def _take_second(key: str) -> None:
     except ImageError as error:
         state.second_refused = file.name, without_frames(error)
         return
+    forget_upload(file)
     state.second_taken += 1
     st.query_params[keys.OTHER_PHOTO] = OWN
 

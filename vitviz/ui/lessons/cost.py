@@ -25,20 +25,20 @@ from vitviz.inside.tokens import token_count
 from vitviz.methods.artefacts import artefact_patches
 from vitviz.methods.cnn_gradcam import cnn_gradcam
 from vitviz.methods.explain import explain
-from vitviz.photos.load import load_image
 from vitviz.pictures.overlay import overlay
 from vitviz.recording.predictions import Prediction, predict
 from vitviz.recording.recording import Recording
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import UPRIGHT, pick_patch, run_once
+from vitviz.ui.course.widgets import UPRIGHT, pick_patch
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import model
 from vitviz.ui.visit.language import label, language, t
+from vitviz.ui.visit.opening import opened
 from vitviz.ui.visit.session import Session
-from vitviz.ui.visit.turns import many_turns
+from vitviz.ui.visit.turns import many_turns, turn
 from vitviz.zoo.catalogue import COUNTERPART
 
 PATCHES_ACROSS = (8, 12, 16, 24, 32, 40)  # of the measured inputs
@@ -259,11 +259,12 @@ def _both(session: Session) -> list[tuple[str, list[Prediction], Heatmap]]:
     """First answers of this model and of the convolutional one, and Grad-CAM of the very first."""
 
     def look() -> tuple[list[Prediction], Heatmap, Heatmap]:
-        cnn, photo = model(COUNTERPART), load_image(session.photo.data)
-        maps = explain(session.rec, "gradcam"), cnn_gradcam(cnn, photo)
-        return predict(cnn, photo)[:ANSWERS], *maps
+        cnn, photo = model(COUNTERPART), opened(session.photo)
+        with turn():
+            maps = explain(session.rec, "gradcam"), cnn_gradcam(cnn, photo)
+            return predict(cnn, photo)[:ANSWERS], *maps
 
-    said, own, other = run_once(session.rec, "convolutional", None, look)
+    said, own, other = session.rec.derived.get(None, look, "convolutional", most=1)
     return [("vit", session.rec.predictions[:ANSWERS], own), ("cnn", said, other)]
 
 

@@ -10,12 +10,12 @@ import streamlit as st
 
 from vitviz.heatmap import Heatmap
 from vitviz.methods.attention import all_head_maps
-from vitviz.photos.load import load_image
 from vitviz.pictures.export import write_attention, write_npz, write_png
 from vitviz.pictures.figure import grid_figure
 from vitviz.pictures.overlay import mark_patch, overlay
 from vitviz.recording.query import Query
 from vitviz.ui.visit.language import t
+from vitviz.ui.visit.opening import opened
 from vitviz.ui.visit.session import Look, Session
 from vitviz.ui.visit.turns import turn
 
@@ -32,8 +32,8 @@ def downloads(
     one = f"{name}_{heat.method}"
 
     def picture(file: BinaryIO) -> None:
+        photo = opened(session.photo)
         with turn():
-            photo = load_image(session.photo.data)
             drawn = overlay(photo, heat, look.colormap, look.alpha, smooth=look.smooth, scale=scale)
             write_png(drawn if query == "cls" else mark_patch(drawn, heat, query), file)
 

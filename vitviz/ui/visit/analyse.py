@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 from PIL import Image, ImageOps
 
-from vitviz.photos.load import load_image
 from vitviz.recording.record import record
 from vitviz.ui.visit.language import t
+from vitviz.ui.visit.opening import opened
 from vitviz.ui.visit.session import Photo, Session
 from vitviz.ui.visit.shelf import Shelf
 from vitviz.ui.visit.state import Side, visit
@@ -51,12 +51,13 @@ def analyse(photo: Photo, model_name: str, side: Side = "main", *, whole: bool =
         st.rerun()
     with st.spinner(t("photo.loading")):
         vit = model(model_name)
-    with st.spinner(t("photo.looking")), turn():
+    with st.spinner(t("photo.looking")):
         decoded = _decoded(photo)
-        rec = record(vit, decoded, whole=whole and vit.anatomy.any_size_patch is not None)
-        least, most = PREVIEW_SIDES
-        longer = min(max(*decoded.size, least), most)
-        preview = ImageOps.contain(decoded, (longer, longer), Image.Resampling.LANCZOS)
+        with turn():
+            rec = record(vit, decoded, whole=whole and vit.anatomy.any_size_patch is not None)
+            least, most = PREVIEW_SIDES
+            longer = min(max(*decoded.size, least), most)
+            preview = ImageOps.contain(decoded, (longer, longer), Image.Resampling.LANCZOS)
     factor = longer / max(decoded.size)
     recorded[side] = Session(offered, photo, whole, preview, factor, rec)
     return recorded[side]
@@ -66,6 +67,6 @@ def _decoded(photo: Photo) -> Image.Image:
     """A photo that was just taken was decoded for its thumbnail; any other is decoded now."""
     held = visit().decoded
     if held is None or held[0] != photo.key:
-        return load_image(photo.data)
+        return opened(photo)
     visit().decoded = None
     return held[1]

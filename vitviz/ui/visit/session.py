@@ -34,7 +34,9 @@ class Photo:
         alt: a description for those who do not see it.
         thumb: a thumbnail as a data address.
         classes: of a sample, ImageNet's classes that fit; None where nobody says.
+        sample: whether it comes with Vitviz, so that its file may be trusted.
         stretched: the file's numbers shown as black and white, where they are not its range.
+        reduced: how many times narrower and lower than its file it is shown.
     """
 
     key: str
@@ -43,7 +45,9 @@ class Photo:
     alt: str
     thumb: str
     classes: tuple[str, ...] | None = None
+    sample: bool = False
     stretched: tuple[float, float] | None = None
+    reduced: int = 1
 
 
 @dataclass(frozen=True, eq=False)

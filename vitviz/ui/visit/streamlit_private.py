@@ -12,11 +12,24 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import streamlit as st
+from starlette.exceptions import HTTPException
 from streamlit.components.v2.types import ComponentRenderer
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
-__all__ = ["HIDDEN_OPTIONS", "TEST_IDS", "ComponentRenderer", "media_address", "send_at_once"]
+__all__ = [
+    "HIDDEN_OPTIONS",
+    "TEST_IDS",
+    "ComponentRenderer",
+    "forget_upload",
+    "limit_uploads",
+    "media_address",
+    "send_at_once",
+]
 
 HIDDEN_OPTIONS = (
     "runner.postScriptGC",
@@ -30,6 +43,8 @@ TEST_IDS = (
     "stLayoutWrapper",
     "stMetricLabel",
 )
+FILES, BYTES = 24, 96 * 2**20  # that wait for one visitor's page: a class's photos at once
+ALL_BYTES = 512 * 2**20  # that wait for all visitors' pages
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -41,6 +56,34 @@ def media_address(data: bytes, mimetype: str, place: str) -> str:
     files = st.runtime.get_instance().media_file_mgr
     base = st.get_option("server.baseUrlPath").strip("/")
     return f"/{base}".rstrip("/") + files.add(data, mimetype, place)
+
+
+def limit_uploads() -> None:
+    """Refuse files when too many wait for the page to take them; Streamlit holds any number."""
+    manager = cast(MemoryUploadedFileManager, st.runtime.get_instance().uploaded_file_mgr)
+    add = manager.add_file
+
+    def add_if_few(session_id: str, file: UploadedFileRec) -> None:
+        waiting = {
+            session: [len(other.data) for id, other in files.items() if id != file.file_id]
+            for session, files in list(manager.file_storage.items())
+        }
+        own, new = waiting.get(session_id, []), len(file.data)
+        total = sum(map(sum, waiting.values()))
+        if len(own) >= FILES or sum(own) + new > BYTES or total + new > ALL_BYTES:
+            raise HTTPException(413, "Too many files at once")
+        add(session_id, file)
+
+    manager.add_file = add_if_few  # type: ignore[method-assign]
+
+
+def forget_upload(file: UploadedFile) -> None:
+    """Drop a file that was taken: Streamlit holds it until the visitor leaves, although no field
+    shows it any more."""
+    context = get_script_run_ctx()
+    assert context is not None
+    manager = cast(MemoryUploadedFileManager, context.uploaded_file_mgr)
+    manager.remove_file(context.session_id, file.file_id)
 
 
 def send_at_once() -> None:

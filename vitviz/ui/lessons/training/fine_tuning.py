@@ -11,7 +11,6 @@ import torch
 
 from vitviz.heatmap import Heatmap
 from vitviz.methods.explain import explain
-from vitviz.photos.load import load_image
 from vitviz.pictures.overlay import overlay
 from vitviz.recording.predictions import Prediction
 from vitviz.recording.record import record
@@ -36,6 +35,7 @@ from vitviz.ui.parts.browser import URL
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.album import Run
 from vitviz.ui.visit.language import label, t
+from vitviz.ui.visit.opening import opened
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import turn
@@ -128,9 +128,11 @@ def _before_and_after(
     session: Session, found: Run
 ) -> tuple[list[Prediction], list[list[Heatmap]], float]:
     """The trained model's predictions, the maps of both models, and how much attention changed."""
-    with st.spinner(t("photo.looking")), turn():
-        rec = record(found.vit, load_image(session.photo.data))
-        maps = [[explain(r, m) for m in ("attention", "relevance")] for r in (session.rec, rec)]
+    with st.spinner(t("photo.looking")):
+        photo = opened(session.photo)
+        with turn():
+            rec = record(found.vit, photo)
+            maps = [[explain(r, m) for m in ("attention", "relevance")] for r in (session.rec, rec)]
     return rec.predictions, maps, largest_change(session.rec, rec)
 
 
