@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from vitviz.errors import VitvizError
 
-__all__ = ["make_folder", "not_written"]
+__all__ = ["make_folder", "not_written", "whole_file"]
 
 
 def make_folder(folder: Path) -> None:
@@ -24,6 +27,25 @@ def make_folder(folder: Path) -> None:
             folder=folder,
             reason=error.strerror,
         ) from error
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[BinaryIO]:
+    """What is written here is in the file at the end, or the file is as it was before.
+
+    Raises:
+        VitvizError: if it cannot be written, such as on a full disk.
+    """
+    unfinished = file.with_name(f".{file.name}.part")
+    try:
+        try:
+            with unfinished.open("wb") as opened:
+                yield opened
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise not_written(file, error) from error
 
 
 def not_written(file: Path, error: BaseException) -> VitvizError:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from tqdm import tqdm
 
@@ -17,7 +16,7 @@ from vitviz.commands.model_choice import add_model_argument, chosen_model
 from vitviz.commands.names import STDIN, FileNames
 from vitviz.commands.options import add_options, chosen_options
 from vitviz.errors import MethodError, VitvizError, VitvizWarning
-from vitviz.files import make_folder, not_written
+from vitviz.files import make_folder, whole_file
 from vitviz.heatmap import Heatmap
 from vitviz.methods.explain import METHODS, explain
 from vitviz.methods.target import class_called
@@ -112,8 +111,10 @@ def _explain_one(vit: Vit, path: str, names: FileNames, args: argparse.Namespace
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VitvizWarning)  # the notice is in the answer
         drawn = overlay(photo, heat)
-    _write(picture, lambda file: write_png(drawn, file))
-    _write(numbers, lambda file: write_npz(heat, file))
+    with whole_file(picture) as file:
+        write_png(drawn, file)
+    with whole_file(numbers) as file:
+        write_npz(heat, file)
     return {
         "photo": path,
         "stretched": photo.info.get(STRETCHED),
@@ -140,20 +141,6 @@ def _shown(heat: Heatmap, args: argparse.Namespace) -> str:
     asked |= {"target": args.target, "versus": args.versus}
     parts = [f"{name}-{value}" for name, value in asked.items() if value is not None]
     return "_".join([args.method, *parts, *(["whole"] if args.whole else [])])
-
-
-def _write(file: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Write a file as a whole, or not at all."""
-    unfinished = file.with_name(f".{file.name}.part")
-    try:
-        try:
-            with unfinished.open("wb") as opened:
-                write(opened)
-            unfinished.replace(file)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise not_written(file, error) from error
 
 
 def _top(rec: Recording) -> list[dict[str, Any]]:

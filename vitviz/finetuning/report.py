@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from vitviz.files import whole_file
 from vitviz.finetuning.charts import confusion_chart, curve_charts
 from vitviz.finetuning.dataset import TrainingPhotos
 from vitviz.heatmap import Heatmap
@@ -65,7 +66,8 @@ def write_report(
         examples=_examples(before, after, photos, logits, progress),
         settings=_settings(result),
     )
-    result.report.write_text(page, encoding="utf-8", errors="replace")
+    with whole_file(result.report) as file:
+        file.write(page.encode("utf-8", errors="replace"))
 
 
 def _drawn(figure: Figure) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vitviz.errors import VitvizError
-from vitviz.files import not_written
+from vitviz.files import whole_file
 from vitviz.progress import Progress
 from vitviz.training.plan import steps_an_epoch
 from vitviz.training.trained_part import Inputs, predict
@@ -144,16 +144,13 @@ def _save(history: History, training: Training, file: Path, fingerprint: str) ->
         "best": history.best,
         "seconds": history.seconds,
     }
-    complete = file.with_suffix(".part")  # an interruption while writing leaves the last state
-    try:
-        with complete.open("wb") as written:
+    with whole_file(file) as written:  # an interruption leaves the last state
+        try:
             torch.save(state, written)
-        complete.replace(file)
-    except (OSError, RuntimeError) as error:  # torch hides what the disk said behind its own
-        cause = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(cause, OSError):
+        except RuntimeError as error:  # torch hides what the disk said behind its own
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
             raise
-        raise not_written(file, cause) from error
 
 
 def _go_on(training: Training, file: Path, fingerprint: str) -> History:

@@ -111,6 +111,11 @@ def _unavailable(why: str, name: str) -> ModelUnavailable:
             "The weights of {model} arrived damaged and were removed; try again.",
             model=name,
         ),
+        "full": ModelUnavailable(
+            "no_room_for_weights",
+            "There is no room on the disk for the weights of {model}; make some and try again.",
+            model=name,
+        ),
         "unwritable": ModelUnavailable(
             "cache_unwritable",
             "The weights of {model} cannot be stored in the hub’s cache; set HF_HOME "

@@ -5,12 +5,13 @@
 The hub's client tries again for minutes, and looking a name up may block for longer than any limit
 given to it; a process can be ended at any moment, a thread cannot. What happens is said on standard
 output, a JSON object a line: {"share": 0.2} for each piece that arrives, then {"file": path}, or
-{"failed": "missing" | "gated" | "unreachable" | "damaged" | "unwritable", "reason": sentence}.
+{"failed": "missing" | "gated" | "unreachable" | "damaged" | "unwritable" | "full", "reason": …}.
 It imports neither torch nor the rest of Vitviz, so that it starts at once.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -24,6 +25,7 @@ from huggingface_hub import constants, errors
 from safetensors import SafetensorError, safe_open
 
 PIECE = 65_536  # bytes
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a file system of small files
 
 
 class Report:
@@ -62,7 +64,8 @@ def main(repository: str, cache: str, endpoint: str, *files: str) -> None:
     except (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError) as error:
         fail("unwritable", error)
     except OSError as error:  # the client's own errors, also for a file that ended too early
-        fail("damaged" if "Consistency check" in str(error) else "unreachable", error)
+        cut = "damaged" if "Consistency check" in str(error) else "unreachable"
+        fail("full" if error.errno in FULL else cut, error)
     except Exception as error:  # whatever the network stack raises, no file came
         fail("unreachable", error)
     else:
