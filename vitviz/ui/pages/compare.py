@@ -262,7 +262,7 @@ def chart(order: Sequence[Measured], comparison: Comparison, outputs: Meaning) -
     # A method has one colour, whatever it is compared with and on whichever photo.
     colours = alt.Scale(domain=[method_title(method) for method in METHODS])
     shown_here = [method_title(m.method) for m in order]
-    legend = alt.Legend(orient="bottom", columns=3, title=None, symbolOpacity=1, values=shown_here)
+    legend = alt.Legend(orient="bottom", columns=2, title=None, symbolOpacity=1, values=shown_here)
     base = alt.Chart(points).encode(
         x=alt.X("share", axis=axis, title=t("compare.changed")),
         y=alt.Y(
