@@ -13,10 +13,10 @@ from vitviz.methods.explain import METHODS
 from vitviz.methods.method import ChoiceOption, HeadOption, LayerOption, Option, WholeOption
 from vitviz.recording.recording import Query, Recording
 from vitviz.ui.controls.choice import choice
-from vitviz.ui.controls.photo_picker import as_code
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, library_text, t
+from vitviz.ui.visit.markdown import as_code
 
 FIRST, MEAN = next(iter(METHODS)), "mean"
 

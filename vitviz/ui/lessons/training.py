@@ -23,7 +23,6 @@ from vitviz.training.plan import Plan, learning_rates
 from vitviz.training.trained_part import SeededDropout, features, trainable_parameters
 from vitviz.training.training import Moment, start
 from vitviz.ui.controls.choice import choice
-from vitviz.ui.controls.photo_picker import as_code
 from vitviz.ui.course.album import (
     class_title,
     edit_album,
@@ -44,6 +43,7 @@ from vitviz.ui.parts.browser import URL
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.album import MOST_CLASSES, Run
 from vitviz.ui.visit.language import label, t
+from vitviz.ui.visit.markdown import as_code
 from vitviz.ui.visit.opening import opened
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
