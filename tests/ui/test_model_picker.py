@@ -140,7 +140,7 @@ def test_without_leave_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("VITVIZ_ALLOW_DOWNLOADS", raising=False)
     app = page("explore", model="vit_base_patch16_224.mae")
     assert "not for commercial use" in " ".join(text.value for text in app.markdown)
-    assert "python -m vitviz fetch vit_base_patch16_224.mae" in app.warning[0].value
+    assert "python -m vitviz fetch `vit_base_patch16_224.mae`" in app.warning[0].value
     assert "Fetch the weights" not in labels(app)
     [back] = [button for button in app.button if button.label == "Back to the bundled model"]
     back.click().run()

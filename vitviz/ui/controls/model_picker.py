@@ -8,9 +8,9 @@ import threading
 import streamlit as st
 
 from vitviz.errors import ModelError, ModelUnavailable, VitvizError
-from vitviz.ui.controls.photo_picker import as_code
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import ENGLISH, entry, explained, language, language_switch, t
+from vitviz.ui.visit.markdown import as_code
 from vitviz.ui.visit.shelf import check_size
 from vitviz.ui.visit.state import visit
 from vitviz.zoo.catalogue import BUNDLED, Offer, broken_models, count, offer, offers, search
@@ -121,7 +121,8 @@ def _note(model: Offer) -> str:
 
 def licence(model: Offer) -> str:
     """Of the weights, marked where it does not allow every use."""
-    name = re.sub(r"[^\w.-]+", " ", model.licence or "unknown")  # no Markdown
+    # No Markdown, and no code either, whose brackets would end the badge; dots within numbers only.
+    name = re.sub(r"(?:[^\w.-]|_|(?<!\d)\.|\.(?!\d))+", " ", model.licence or "unknown")
     if name == "unknown":
         return f":orange-badge[{t('models.no_licence')}]"
     if model.free:

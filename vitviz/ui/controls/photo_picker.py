@@ -19,6 +19,7 @@ from vitviz.photos.web import fetch_image
 from vitviz.ui.parts.browser import component, thumbnail
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import ENGLISH, LANG, explained, library_text, t
+from vitviz.ui.visit.markdown import as_code
 from vitviz.ui.visit.opening import decoders
 from vitviz.ui.visit.session import Photo
 from vitviz.ui.visit.state import visit, without_frames
@@ -213,8 +214,3 @@ def pick(photo: str) -> None:
         st.query_params.pop("sample", None)
     else:
         st.query_params["sample"] = photo
-
-
-def as_code(text: str) -> str:
-    """A visitor's words shown as they are, on one line: no Markdown, no links."""
-    return f"`{' '.join(text.replace('`', '’').split())[:80] or '…'}`"

@@ -14,10 +14,10 @@ from vitviz.methods.method import ChoiceOption, HeadOption, LayerOption, Option,
 from vitviz.recording.query import Query
 from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
-from vitviz.ui.controls.photo_picker import as_code
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, library_text, t
+from vitviz.ui.visit.markdown import as_code
 
 FIRST, MEAN = next(iter(METHODS)), "mean"
 

@@ -12,10 +12,11 @@ from vitviz.errors import ImageError
 from vitviz.photos.load import load_image
 from vitviz.photos.samples import samples
 from vitviz.training.augmentation import random_crops
-from vitviz.ui.controls.photo_picker import FILES, as_code
+from vitviz.ui.controls.photo_picker import FILES
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.album import MOST_CLASSES, Album, ClassName
 from vitviz.ui.visit.language import explained, t
+from vitviz.ui.visit.markdown import as_code, as_words
 from vitviz.ui.visit.opening import decoders
 from vitviz.ui.visit.state import visit, without_frames
 from vitviz.ui.visit.streamlit_private import forget_upload
@@ -41,7 +42,7 @@ def edit_album(album: Album) -> None:
         range(MOST_CLASSES),
         default=0,
         required=True,
-        format_func=names.__getitem__,
+        format_func=[as_words(name) for name in names].__getitem__,
         key=keys.EDITED_CLASS,
     )
     st.text_input(

@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from vitviz.errors import VitvizError
-from vitviz.ui.controls.photo_picker import as_code, choose_photo
+from vitviz.ui.controls.photo_picker import choose_photo
 from vitviz.ui.course.asking import answered, ask, feedback, is_presenting
 from vitviz.ui.course.lesson import CHECK, TRY, Lesson, Step
 from vitviz.ui.course.worksheet import worksheet
@@ -19,6 +19,7 @@ from vitviz.ui.parts.browser import URL
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import entry, explained, language, language_switch, t
+from vitviz.ui.visit.markdown import as_code
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
 from vitviz.zoo.load import bundled_models

@@ -26,13 +26,14 @@ from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import mark_patch, overlay
 from vitviz.recording.record import record
 from vitviz.ui.controls.choice import choice
-from vitviz.ui.controls.photo_picker import FILES, OWN, as_code, open_photo, sample_photos
+from vitviz.ui.controls.photo_picker import FILES, OWN, open_photo, sample_photos
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import chosen_patch, pick_patch, run_once
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse, model
 from vitviz.ui.visit.language import explained, label, t
+from vitviz.ui.visit.markdown import as_code
 from vitviz.ui.visit.session import Photo, Session
 from vitviz.ui.visit.state import visit, without_frames
 from vitviz.ui.visit.streamlit_private import forget_upload

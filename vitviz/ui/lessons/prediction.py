@@ -11,7 +11,6 @@ from vitviz.inside.classifier import ClassScore, class_score, image_features
 from vitviz.measures.curves import Curve, deletion
 from vitviz.methods.explain import explain
 from vitviz.ui.controls.choice import choice
-from vitviz.ui.controls.photo_picker import as_code
 from vitviz.ui.controls.question import method_title
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import colours, in_rows, run_once
@@ -20,6 +19,7 @@ from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, t
+from vitviz.ui.visit.markdown import as_code
 from vitviz.ui.visit.session import Look, Session
 from vitviz.ui.visit.turns import many_turns
 

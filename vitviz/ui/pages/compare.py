@@ -20,7 +20,7 @@ from vitviz.pictures.overlay import shared_scale
 from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.model_picker import is_here, page_head
-from vitviz.ui.controls.photo_picker import as_code, choose_photo, sample_photos
+from vitviz.ui.controls.photo_picker import choose_photo, sample_photos
 from vitviz.ui.controls.question import method_title, methods_for
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.chart import draw_chart
@@ -29,6 +29,7 @@ from vitviz.ui.parts.notices import left_out
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import explained, label, t
+from vitviz.ui.visit.markdown import as_code
 from vitviz.ui.visit.session import Look, Photo, Session
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import many_turns

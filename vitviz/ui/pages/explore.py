@@ -27,7 +27,7 @@ from vitviz.progress import Progress
 from vitviz.recording.query import Query
 from vitviz.recording.recording import Recording
 from vitviz.ui.controls.model_picker import is_here, page_head
-from vitviz.ui.controls.photo_picker import as_code, choose_photo
+from vitviz.ui.controls.photo_picker import choose_photo
 from vitviz.ui.controls.question import (
     FIRST,
     Question,
@@ -45,6 +45,7 @@ from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import explained, t
+from vitviz.ui.visit.markdown import as_code, as_words
 from vitviz.ui.visit.session import Look, Photo, Session
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import many_turns, turn
@@ -125,7 +126,7 @@ def predictions(rec: Recording, photo: Photo) -> None:
         st.caption(t("explore.none_fits"))
     count, seconds = len(rec.predictions), f"{rec.seconds:.2f}"
     knows = "gives" if rec.outputs == "score" else "model"
-    st.caption(t(f"explore.{knows}", name=rec.vit.name, count=count, seconds=seconds))
+    st.caption(t(f"explore.{knows}", name=as_words(rec.vit.name), count=count, seconds=seconds))
 
 
 def none_fits(labels: Sequence[str], classes: Sequence[str] | None) -> bool:

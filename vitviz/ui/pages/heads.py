@@ -24,7 +24,7 @@ from vitviz.recording.record import record
 from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.model_picker import is_here, page_head
-from vitviz.ui.controls.photo_picker import as_code, choose_photo, sample_photos
+from vitviz.ui.controls.photo_picker import choose_photo, sample_photos
 from vitviz.ui.controls.question import cls_means
 from vitviz.ui.parts.head_matrix import Cell, matrix
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
@@ -32,6 +32,7 @@ from vitviz.ui.parts.notices import left_out
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse, model
 from vitviz.ui.visit.language import explained, label, t
+from vitviz.ui.visit.markdown import as_code
 from vitviz.ui.visit.session import Look, Session
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import many_turns, turn

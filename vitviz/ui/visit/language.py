@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from functools import cache
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from vitviz.errors import Phrase
 from vitviz.methods.explain import METHODS
 from vitviz.photos.load import MAX_BYTES
 from vitviz.ui.visit import keys
+from vitviz.ui.visit.markdown import as_words
 from vitviz.ui.visit.state import visit
 
 LANG, ENGLISH = "lang", "en"
@@ -73,21 +75,25 @@ def label(name: str) -> str:
 
 
 def explained(error: Phrase) -> str:
-    """An error's sentence in the visitor's language; in English where that has none for it."""
+    """An error's sentence in the visitor's language, as Markdown in which nothing from outside is;
+    in English where that language has none for it."""
+    said = {place: _said(value) for place, value in error.values.items()}
     if language() == ENGLISH:
-        return str(error)
+        return error.english.format(**said)
     try:
         template: str = entry("library.errors")[error.id]
-        return template.format(**{place: _said(value) for place, value in error.values.items()})
+        return template.format(**said)
     except (AttributeError, LookupError, TypeError, ValueError):  # none, or with other places
-        return str(error)
+        return error.english.format(**said)
 
 
 def _said(value: object) -> object:
-    """What stands in a sentence's place: words are translated, everything else is as it is."""
+    """What stands in a sentence's place: our words are translated, others' are no Markdown."""
     if isinstance(value, Phrase):
         return explained(value)
-    return _titles().get(value, value) if isinstance(value, str) else value
+    if isinstance(value, Number):
+        return value
+    return _titles().get(str(value)) or as_words(str(value))
 
 
 def _titles() -> dict[str, str]:

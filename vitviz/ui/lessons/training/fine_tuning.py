@@ -15,7 +15,6 @@ from vitviz.pictures.overlay import overlay
 from vitviz.recording.predictions import Prediction
 from vitviz.recording.record import record
 from vitviz.training.training import Moment
-from vitviz.ui.controls.photo_picker import as_code
 from vitviz.ui.course.album import (
     class_title,
     edit_album,
@@ -35,6 +34,7 @@ from vitviz.ui.parts.browser import URL
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.album import Run
 from vitviz.ui.visit.language import label, t
+from vitviz.ui.visit.markdown import as_code
 from vitviz.ui.visit.opening import opened
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
