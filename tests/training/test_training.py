@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import itertools
 import math
@@ -55,9 +56,7 @@ def run(monkeypatch: pytest.MonkeyPatch, script, *arguments: object) -> None:
     script.main()
 
 
-@pytest.mark.parametrize("pool", [0, 12])
 def test_from_photos_to_a_model(
-    pool: int,
     folder: Path,
     student: Path,
     tmp_path: Path,
@@ -69,7 +68,7 @@ def test_from_photos_to_a_model(
     out, model = tmp_path / "run", tmp_path / "model"
     arguments = [folder, "--val", folder, "--teacher", MODELS_DIR / COUNTERPART, "--out", out]
     arguments += ["--student", student, "--batch", 4, "--head-crops", 8, "--teacher-size", 64]
-    arguments += ["--stages", "28:0.5", "42:0.5", "--frozen", 4, "--warmup", 1, "--pool", pool]
+    arguments += ["--stages", "28:0.5", "42:0.5", "--warmup", 1, "--keep", 2, "--reuse", 2]
     run(monkeypatch, distil, *arguments, "--minutes", 1.5)
     said = capsys.readouterr().out
     assert "28 px" in said
@@ -80,11 +79,9 @@ def test_from_photos_to_a_model(
     then = torch.load(out / "checkpoint.pt", weights_only=True)
     assert then["steps"] > first["steps"]
     assert "head fitted" not in capsys.readouterr().out
-    # The frozen blocks are the student's, the others have moved.
     before, after = load_file(student / "model.safetensors"), load_file(out / "model.safetensors")
-    frozen, trained = "blocks.3.mlp.fc1.weight", "blocks.11.mlp.fc1.weight"
-    assert torch.equal(after[frozen], before[frozen])
-    assert not torch.equal(after[trained], before[trained])
+    for trained in ("patch_embed.proj.weight", "blocks.11.mlp.fc1.weight"):
+        assert not torch.equal(after[trained], before[trained])
     run(monkeypatch, export, out, "--val", folder, "--out", model, "--size", 42)
     vit = vitviz.load_model(model)
     assert vit.labels == imagenet_names()
@@ -92,6 +89,59 @@ def test_from_photos_to_a_model(
     run(monkeypatch, evaluate, folder, model, MODELS_DIR / COUNTERPART)
     rows = [line for line in capsys.readouterr().out.splitlines() if "| data | all | 12 |" in line]
     assert len(rows) == 2
+    # What already knows the 1,000 classes keeps its head; other students get one of zeros.
+    head = distil.new_student(model, 0.0).get_parameter("head.weight")
+    assert torch.equal(head, load_file(model / "model.safetensors")["head.weight"].float())
+    assert not distil.new_student(student, 0.0).get_parameter("head.weight").any()
+
+
+def test_runs_are_averaged() -> None:
+    runs = [{"w": torch.tensor([1.0, -4.0]).half()}, {"w": torch.tensor([3.0, 0.0])}]
+    assert export.average(runs)["w"].tolist() == [2.0, -2.0]
+
+
+class Numbered(distil.Lessons):
+    """Lessons whose new batches are numbered: in their pixels and in their answers."""
+
+    def __init__(self) -> None:
+        self.args = argparse.Namespace(keep=8, reuse=3)
+        self.generator, self.mean, self.std = torch.Generator(), 0.0, 1.0
+        self.seen = self.asked = self.made = 0
+        self.kept = []
+
+    def _new(self, size: int, count: int) -> list[torch.Tensor]:
+        self.made += 1
+        pixels = torch.full((count, 3, size, size), self.made, dtype=torch.uint8)
+        return [pixels, torch.full((count, 1000), self.made)]
+
+
+def test_answers_are_used_again() -> None:
+    """Two batches of four fill what is kept; then those of turns 3, 6 and 9 are new."""
+    lessons, made = Numbered(), []
+    for _ in range(12):
+        pixels, answers = lessons.batch(2, 4)
+        made.append(lessons.made)
+        assert torch.equal((255 * pixels[:, 0, 0, 0]).round(), answers[:, 0])
+        assert set(answers.unique().tolist()) <= {lessons.made - 1, lessons.made}
+    assert made == [1, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5]
+    assert lessons.seen == 48
+    lessons.batch(3, 4)  # crops of another size cannot be used again
+    assert lessons.made == 6
+
+
+def test_labels_count_for_thumbnails_by_their_share() -> None:
+    """Of a thumbnail of class 2 under a sharp photo, and of the reverse; 0.3 is the labels'."""
+    lessons = Numbered()
+    lessons.args = argparse.Namespace(labels=0.3)
+    lessons.labels = torch.tensor([2, 1, -1])
+    lessons.photos = argparse.Namespace(sharp=torch.tensor([False, True, False]))
+    even = torch.full((2, 4), 0.25)
+    found = lessons._labelled(torch.tensor([0, 1]), torch.tensor([0.2, 0.5]), even.clone())
+    # 0.3 · 0.8 = 0.24 of the first is its label's, 0.3 · 0.5 = 0.15 of the second its neighbour's
+    first, second = [0.19, 0.19, 0.43, 0.19], [0.2125, 0.2125, 0.3625, 0.2125]
+    torch.testing.assert_close(found, torch.tensor([first, second]))
+    unknown = lessons._labelled(torch.tensor([2, 1]), torch.tensor([0.2, 0.5]), even.clone())
+    assert torch.equal(unknown, even)
 
 
 def test_the_student_learns_what_the_teacher_answers() -> None:
@@ -115,11 +165,13 @@ def test_pasted_squares_cover_their_share_and_lie_inside() -> None:
 
 
 def test_photos_of_rare_classes_are_drawn_more_often() -> None:
-    labels, sharp = np.array([0] * 16 + [1] + [2] * 16), np.array([True] * 17 + [False] * 16)
+    labels = np.array([0] * 16 + [1] + [2] * 16 + [-1] * 9)
+    sharp = np.array([True] * 17 + [False] * 16 + [True] * 9)
     weights = crops.weights(labels, sharp)
-    assert weights[:16].sum() == pytest.approx(16**0.25)
+    assert weights[:16].sum() == pytest.approx(4)
     assert weights[16] == pytest.approx(1)
-    assert weights[17:].sum() == pytest.approx(16**0.25 / 2)
+    assert weights[17:33].sum() == pytest.approx(4 / 4)
+    assert weights[33:] == pytest.approx(0.25)
 
 
 def store(*sizes: tuple[int, int]) -> crops.PhotoStore:
