@@ -131,5 +131,5 @@ def test_the_bundled_model_has_few_and_they_are_what_dominates_rollout() -> None
     for sample in vitviz.samples():
         rec = vitviz.record(vit, vitviz.load_image(sample.path))
         found = vitviz.artefact_patches(rec).numpy()
-        assert 0 < found.mean() <= 0.02
+        assert 0 < found.mean() <= 0.03  # at most 6 patches of 256
         assert found.flat[vitviz.explain(rec, "rollout").values.argmax()]
