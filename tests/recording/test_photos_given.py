@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision import transforms
 
 import vitviz
+from vitviz.models.anatomy import channels_of
 from vitviz.photos.given import as_photo
 from vitviz.pictures.input import input_picture
 
@@ -159,6 +160,11 @@ class TestChannels:
         assert abs(np.asarray(shown).mean() - np.asarray(photo.convert("L")).mean()) < 12
         for method in ("rollout", "relevance", "occlusion"):
             assert vitviz.explain(rec, method).values.any()
+
+    def test_a_first_convolution_that_sees_no_pixels_says_nothing(self) -> None:
+        """CSATv2's takes 64 frequencies of each colour; the model takes RGB."""
+        with torch.device("meta"):
+            assert channels_of(timm.create_model("csatv2")) == 3
 
     @pytest.mark.parametrize(
         "first", [[transforms.Grayscale()], []], ids=["makes grey", "takes grey"]

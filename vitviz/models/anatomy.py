@@ -30,7 +30,11 @@ def float_type(module: nn.Module) -> torch.dtype:
 
 
 def channels_of(module: nn.Module) -> int:
-    """How many channels a model's input has: those of its first convolution; 3 without one."""
+    """How many channels a model's input has: those of its first convolution; 3 without one, or
+    where timm says that none sees the pixels, as in CSATv2, which reads their frequencies."""
+    config = getattr(module, "pretrained_cfg", None)
+    if isinstance(config, dict) and config.get("first_conv") == []:
+        return 3
     convolutions = (m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == 1)
     return next((m.in_channels for m in convolutions), 3)
 
