@@ -128,6 +128,7 @@ def test_a_bad_file_gets_one_sentence(page: Page, server: str, tmp_path: Path) -
     bad.write_text("not a photo")
     upload(page, bad)
     expect(page.get_by_text("This is not an image")).to_be_visible()
+    expect(page.get_by_text("neither stored nor shown")).to_be_hidden()  # with the menu
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 

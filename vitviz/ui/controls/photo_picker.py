@@ -118,7 +118,7 @@ def keep_link(page: str) -> None:
 
 
 def own_photo_menu(own: Photo | None) -> None:
-    """File, camera or web address. A photo that was taken closes the menu and empties it."""
+    """File, camera or web address. A file that was brought closes the menu and empties it."""
     taken = visit().taken
     with st.popover(
         t("photo.own"),
@@ -151,7 +151,8 @@ def own_photo_menu(own: Photo | None) -> None:
 def take_file(key: str) -> None:
     """The uploaded file, or the camera's picture."""
     visit().refused = None
-    if (file := st.session_state[key]) and take(file.getvalue(), file.name):
+    if file := st.session_state[key]:
+        take(file.getvalue(), file.name)
         forget_upload(file)
 
 
@@ -179,20 +180,15 @@ def take_from_address() -> None:
     st.rerun()
 
 
-def take(data: bytes, name: str) -> bool:
-    """Make these bytes the visitor's photo; a file that is none changes nothing but says so.
-
-    Returns:
-        Whether it is one.
-    """
+def take(data: bytes, name: str) -> None:
+    """Make these bytes the visitor's photo; a file that is none changes nothing but says so."""
+    visit().taken += 1  # also then: what is said about it stands behind the open menu
     try:
         visit().own = open_photo(data, name)
     except ImageError as error:
         visit().refused = name, without_frames(error)
-        return False
-    visit().taken += 1
+        return
     pick(OWN)
-    return True
 
 
 def open_photo(data: bytes, name: str) -> Photo:
