@@ -27,7 +27,7 @@ class Visit:
         written: what `choice` wrote into the address, by the widget's key.
         fetch_failed: why a model's weights could not be fetched.
         own: the photo that the visitor brought.
-        taken: how many files were brought; part of the upload fields' keys, so that each empties them.
+        taken: how many files were brought; part of the upload fields' keys, so each empties them.
         refused: the file that was brought last, if it was no photo.
         decoded: a photo that was just taken, by its key, until its first recording is made.
         recorded: the page's photo, and the second one where a page shows two.
