@@ -1,0 +1,344 @@
+import { blockView } from "./block.js"
+import { classList, reading } from "./classes.js"
+import { fill, node, sharp } from "./dom.js"
+import { headView } from "./head.js"
+import { hit, makeLayout } from "./layout.js"
+import { clamp, halves, largest } from "./numbers.js"
+import { numberView } from "./number.js"
+import { paintGaze, patchColours } from "./paint.js"
+import { drawScene } from "./scene.js"
+import { attended, blocksPassed, end, moment } from "./time.js"
+import { SECONDS, tourSteps } from "./tour.js"
+
+const BLOCKS_A_SECOND = 0.85
+const ZOOM_MS = 420
+const NARROW = 640 // px: below it the picture of the whole is wider than the screen and is swiped
+const VIEWS = ["whole", "block", "head", "number"]
+
+// The journey of one photo in `root`. → {arrived, leave}: to be called when an array that was asked
+// for has come, and when the page goes.
+export async function mountJourney(root, source, words, palette) {
+  const { header } = source
+  const layers = header.layers.length
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches
+  const state = {
+    time: still ? end(layers) : 0, playing: false, view: "whole", block: null, head: null,
+    query: null, key: null, leader: "cls", beside: null, choosing: false, hover: {}, tour: null,
+  }
+  const look = {
+    photo: await createImageBitmap(new Blob([await source.bytes("photo")], { type: "image/jpeg" })),
+    gaze: null, beside: null, ink: "#888", faint: "#8883", accent: "#d9a514",
+  }
+  look.column = patchColours(look.photo, header.grid[1], header.grid[0])
+  const lens = header.followed && await readLens(source)
+  let layout = null
+  let compact = 0
+  let dirty = false
+  let left = false
+
+  const canvas = node("canvas", { class: "scene", tabindex: "0", role: "application", "aria-label": words.scene })
+  const columns = node("div", { class: "columns" })
+  const whole = node("div", { class: "whole" }, canvas, columns)
+  const scroll = node("div", { class: "scroll" }, whole)
+  const list = lens ? classList(words) : { root: node("aside", { class: "classes" }, node("p", { class: "note" }, header.no_lens ?? header.no_stream ?? words.no_classes)), show() {} }
+  const play = node("button", { class: "play primary", onclick: () => setPlaying(!state.playing) })
+  const slider = node("input", {
+    type: "range", min: 0, max: end(layers), step: 0.01, "aria-label": words.time,
+    oninput: () => { setPlaying(false); setTime(Number(slider.value)) },
+  })
+  const status = node("p", { class: "status", "aria-live": "polite" })
+  const tourButton = node("button", { class: "tour-button", onclick: () => setTour(state.tour === null ? 0 : null) }, words.tour)
+  const follow = node("div", { class: "follow" })
+  const crumbs = node("nav", { class: "crumbs", "aria-label": words.crumbs })
+  const detail = node("div", { class: "detail" })
+  const caption = node("div", { class: "caption", role: "status" })
+  const view = node(
+    "div", { class: "journey" },
+    node("div", { class: "bar" }, play, slider, tourButton),
+    caption,
+    node("div", { class: "stage" }, scroll, list.root),
+    node("div", { class: "below" }, status, follow),
+    crumbs,
+    detail,
+  )
+  root.replaceChildren(view)
+
+  const journey = { source, state, words, palette, look, open, tokenWords }
+
+  function tokenWords(name, index) {
+    if (name === "cls") return header.has_class_token ? words.class_token : words.all_patches
+    if (name === null) return fill(words.register, { index })
+    const [row, column] = name.split(",")
+    return fill(words.patch, { row, column })
+  }
+
+  async function readLens(from) {
+    const [cls, all, best, bestValue] = await Promise.all(
+      ["followed cls", "followed", "best", "best_value"].map((name) => from.bytes(name)),
+    )
+    return { cls: halves(cls), all: halves(all), best: new Uint16Array(best), bestValue: halves(bestValue) }
+  }
+
+  async function lead(token) {
+    state.leader = token
+    const gaze = await source.gaze(token)
+    if (state.leader !== token || left) return
+    look.gaze = paintGaze(header, gaze, palette)
+    showFollow()
+    if (state.view !== "whole") showDetail()
+    changed()
+  }
+
+  async function compare(token) {
+    state.beside = token
+    state.choosing = false
+    look.beside = token && paintGaze(header, await source.gaze(token), palette)
+    measure()
+    showFollow()
+  }
+
+  function setTime(time) {
+    state.time = clamp(time, 0, end(layers))
+    slider.value = state.time
+    changed()
+  }
+
+  function setPlaying(playing) {
+    if (playing && state.time >= end(layers)) state.time = 0
+    state.playing = playing
+    play.textContent = playing ? words.pause : words.play
+    play.setAttribute("aria-pressed", String(playing))
+    if (playing && state.view !== "whole") open({ view: "whole" })
+    if (playing && still) { // no movement: from block to block
+      state.playing = false
+      play.textContent = words.play
+      const now = moment(state.time, layers)
+      return setTime(now.stage === "patches" ? attended(0) : (now.block ?? layers) + 1 < layers ? attended(now.block + 1) : end(layers))
+    }
+    changed()
+  }
+
+  function changed() {
+    if (!dirty) requestAnimationFrame(frame)
+    dirty = true
+  }
+
+  let before = 0
+  let zoomStart = null
+  function frame(now) {
+    if (left) return
+    dirty = false
+    const passed = Math.min(100, now - before)
+    before = now
+    if (state.playing) {
+      setTime(state.time + (passed / 1000) * BLOCKS_A_SECOND * (state.time < 1 ? 0.45 : 1))
+      keepInSight()
+      if (state.time >= (state.until ?? end(layers))) setPlaying(false)
+    }
+    const aim = state.view === "whole" ? 0 : 1
+    if (compact !== aim) {
+      zoomStart ??= now
+      compact = still ? aim : clamp(compact + (aim ? 1 : -1) * (passed / ZOOM_MS), 0, 1)
+      measure(false)
+      changed()
+    }
+    const context = sharp(canvas, layout.width, layout.height)
+    drawScene(context, layout, header, state, look)
+    showReading()
+    if (state.playing) changed()
+  }
+
+  // On a narrow screen the picture moves along with the present block.
+  function keepInSight() {
+    const { block } = moment(state.time, layers)
+    const x = block === null ? (state.time < 1 ? 0 : layout.width) : layout.column(block).x - 0.6 * scroll.clientWidth
+    if (scroll.scrollWidth > scroll.clientWidth) scroll.scrollLeft += (x - scroll.scrollLeft) * 0.08
+  }
+
+  function measure(colours = true) {
+    const narrow = view.clientWidth < NARROW
+    layout = makeLayout(header, Math.max(320, scroll.clientWidth || 900), narrow, compact, state.beside !== null)
+    if (colours) {
+      const style = getComputedStyle(view)
+      Object.assign(look, { ink: style.color, faint: style.outlineColor, accent: style.accentColor })
+    }
+    whole.style.width = `${layout.width}px`
+    whole.style.height = `${layout.height}px`
+    showColumns()
+    changed()
+  }
+
+  function showColumns() {
+    if (columns.childElementCount !== layers)
+      columns.replaceChildren(
+        ...header.layers.map((_, block) =>
+          node("button", {
+            title: fill(words.open_block, { block }), "aria-label": fill(words.open_block, { block }),
+            onclick: () => open({ view: "block", block }),
+          }, String(block)),
+        ),
+      )
+    header.layers.forEach((_, block) => {
+      const { x, w } = layout.column(block)
+      const button = columns.childNodes[block]
+      Object.assign(button.style, { left: `${x}px`, width: `${w}px` })
+      button.setAttribute("aria-pressed", String(block === state.block))
+    })
+  }
+
+  let said = ""
+  function showReading() {
+    const now = moment(state.time, layers)
+    const passed = state.block === null ? blocksPassed(state.time, layers) : state.block + 1
+    if (lens) {
+      const whole = Math.abs(passed - layers) < 1e-6
+      const title = fill(whole ? words.at_end : words.so_far, { token: tokenWords(state.leader), block: Math.max(0, Math.ceil(passed) - 1) })
+      list.show(passed < 1 && now.stage === "patches" ? words.before : title, reading(header, lens, state.leader, passed), header.labels, header.outputs)
+    }
+    const sentence = statusOf(now)
+    if (sentence !== said) status.textContent = said = sentence
+  }
+
+  function statusOf(now) {
+    const [rows, cols] = header.grid
+    if (now.stage === "patches") return fill(words.status.patches, { count: rows * cols, rows, cols, height: header.patch[0], width: header.patch[1] })
+    if (now.stage === "classes") return words.status.classes
+    const block = state.block ?? now.block
+    if (!look.gaze) return ""
+    const { mean } = look.gaze[block]
+    const most = largest(mean.subarray(header.prefix), 1)[0]
+    const patch = tokenWords(`${Math.floor(most / cols)},${most % cols}`)
+    return fill(words.status[now.stage], { block, token: tokenWords(state.leader), patch })
+  }
+
+  function showFollow() {
+    const chips = [node("span", {}, fill(words.follows, { token: tokenWords(state.leader) }))]
+    if (state.leader !== "cls") chips.push(node("button", { onclick: () => lead("cls") }, fill(words.follow_cls, { token: tokenWords("cls") })))
+    if (state.beside) chips.push(node("span", { class: "beside" }, fill(words.beside, { token: tokenWords(state.beside) })), node("button", { onclick: () => compare(null) }, words.end_compare))
+    else chips.push(node("button", { "aria-pressed": String(state.choosing), onclick: () => { state.choosing = !state.choosing; showFollow() } }, state.choosing ? words.choose_second : words.compare))
+    follow.replaceChildren(...chips)
+  }
+
+  // Show something else: what is not named stays. A step back is `back`.
+  function open(change) {
+    Object.assign(state, change)
+    if (state.view === "whole") Object.assign(state, { block: null, head: null })
+    if (state.view === "block" || state.view === "whole") Object.assign(state, { query: null, key: null })
+    if (state.view === "head") state.head ??= 0
+    if (change.view && change.view !== "whole") setTime(attended(state.block))
+    if (change.view && change.view !== "whole" && state.playing) setPlaying(false)
+    state.hover = {}
+    showColumns()
+    showCrumbs()
+    showDetail()
+    changed()
+  }
+
+  function back() {
+    const depth = VIEWS.indexOf(state.view)
+    if (depth > 0) open({ view: VIEWS[depth - 1] })
+  }
+
+  function showCrumbs() {
+    const depth = VIEWS.indexOf(state.view)
+    if (depth === 0) return crumbs.replaceChildren()
+    const names = [words.whole, fill(words.block, state), fill(words.head, state), words.number].slice(0, depth + 1)
+    crumbs.replaceChildren(
+      node("button", { class: "back", onclick: back }, words.back),
+      ...names.map((name, i) => node("button", { disabled: i === depth, onclick: () => open({ view: VIEWS[i] }) }, name)),
+    )
+  }
+
+  let asked = 0
+  async function showDetail() {
+    const made = { block: blockView, head: headView, number: numberView }[state.view]
+    const own = ++asked
+    if (!made) return detail.replaceChildren()
+    detail.setAttribute("aria-busy", "true")
+    const found = await made(journey)
+    if (own !== asked || left) return
+    detail.removeAttribute("aria-busy")
+    detail.replaceChildren(found)
+  }
+
+  function setTour(step) {
+    clearTimeout(state.timer)
+    state.tour = step
+    const steps = tourSteps(layers)
+    tourButton.setAttribute("aria-pressed", String(step !== null))
+    if (step === null || step >= steps.length) {
+      state.tour = null
+      state.until = undefined
+      return caption.replaceChildren()
+    }
+    const { from, to, ...opened } = steps[step]
+    const values = { block: opened.block ?? 0, layers, heads: header.layers[opened.block ?? 0].heads, count: header.grid[0] * header.grid[1] }
+    caption.replaceChildren(
+      node("p", {}, node("b", {}, `${step + 1}/${steps.length} `), fill(words.tour_steps[step], values)),
+      node("button", { onclick: () => setTour(step - 1), disabled: step === 0 }, words.previous),
+      node("button", { class: "primary", onclick: () => setTour(step + 1) }, step === steps.length - 1 ? words.done : words.next),
+    )
+    open(opened)
+    state.until = to
+    if (opened.view === "whole") {
+      setTime(still ? to : from)
+      if (!still && to > from) setPlaying(true)
+    }
+    state.timer = setTimeout(() => setTour(step + 1), 1000 * SECONDS)
+  }
+
+  function place(event) {
+    const { left: x, top: y } = canvas.getBoundingClientRect()
+    return hit(layout, header, event.clientX - x, event.clientY - y)
+  }
+
+  canvas.addEventListener("pointermove", (event) => {
+    state.hover = place(event)
+    canvas.style.cursor = state.hover.photo || state.hover.strip || state.hover.block !== undefined ? "pointer" : "default"
+    changed()
+  })
+  canvas.addEventListener("pointerleave", () => { state.hover = {}; changed() })
+  canvas.addEventListener("click", (event) => {
+    const found = place(event)
+    if (found.photo || found.strip) choose(found.patch)
+    else if (found.head !== undefined) open({ view: "head", block: found.block, head: found.head })
+    else if (found.block !== undefined) open({ view: "block", block: found.block, head: null })
+  })
+
+  function choose(patch) {
+    if (state.choosing) compare(patch)
+    else lead(patch === state.leader ? "cls" : patch)
+  }
+
+  canvas.addEventListener("keydown", (event) => {
+    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key]
+    const [rows, cols] = header.grid
+    if (moves) {
+      const [row, column] = (state.hover.patch ?? `${rows >> 1},${cols >> 1}`).split(",").map(Number)
+      state.hover = { patch: `${clamp(row + moves[0], 0, rows - 1)},${clamp(column + moves[1], 0, cols - 1)}` }
+      status.textContent = said = tokenWords(state.hover.patch)
+      event.preventDefault()
+      changed()
+    } else if (event.key === "Enter" && state.hover.patch) choose(state.hover.patch)
+  })
+  view.addEventListener("keydown", (event) => { if (event.key === "Escape") back() })
+
+  const resized = new ResizeObserver(() => measure())
+  resized.observe(view)
+  measure()
+  setPlaying(false)
+  showFollow()
+  await lead("cls")
+  if (!still) setPlaying(true)
+
+  return {
+    state,
+    arrived: source.arrived,
+    leave() {
+      left = true
+      clearTimeout(state.timer)
+      resized.disconnect()
+    },
+  }
+}
+

@@ -1,0 +1,76 @@
+import { firstHead } from "./source.js"
+import { largest, meanRow } from "./numbers.js"
+
+// Small pictures that are made once and then drawn at any size: heatmaps, and the tokens' colours.
+
+const CURVES = 3 // a head's strongest, drawn as lines
+
+export function surface(width, height) {
+  return typeof OffscreenCanvas === "undefined"
+    ? Object.assign(document.createElement("canvas"), { width, height })
+    : new OffscreenCanvas(width, height)
+}
+
+// Values on the grid in the palette's colours, the smallest to the largest of them.
+export function heatPicture(values, cols, rows, palette) {
+  const picture = surface(cols, rows)
+  const context = picture.getContext("2d")
+  const pixels = context.createImageData(cols, rows)
+  let low = Infinity
+  let high = -Infinity
+  for (const value of values) {
+    if (value < low) low = value
+    if (value > high) high = value
+  }
+  const unit = high > low ? 255 / (high - low) : 0
+  for (let i = 0; i < values.length; i++) {
+    const level = 3 * Math.round((values[i] - low) * unit)
+    pixels.data.set([palette[level], palette[level + 1], palette[level + 2], 255], 4 * i)
+  }
+  context.putImageData(pixels, 0, 0)
+  return picture
+}
+
+// A token's gaze in every block: pictures of the mean and of each head, the mean's weights, and the
+// strongest tokens as [token, head, share of the strongest].
+export function paintGaze(header, gaze, palette) {
+  const [rows, cols] = header.grid
+  const tokens = header.prefix + rows * cols
+  return header.layers.map(({ heads }, block) => {
+    const start = firstHead(header, block)
+    const mean = meanRow(gaze, tokens, start, start + heads)
+    const patches = (row) => row.subarray(header.prefix)
+    const rowsOf = Array.from({ length: heads }, (_, head) =>
+      gaze.subarray((start + head) * tokens, (start + head + 1) * tokens),
+    )
+    const strongest = rowsOf.flatMap((row, head) =>
+      largest(row, CURVES).map((token) => ({ token, head, weight: row[token] })),
+    )
+    const most = Math.max(...strongest.map(({ weight }) => weight))
+    return {
+      mean,
+      rows: rowsOf,
+      most: mean.reduce((a, b) => Math.max(a, b), 0),
+      picture: heatPicture(patches(mean), cols, rows, palette),
+      heads: rowsOf.map((row) => heatPicture(patches(row), cols, rows, palette)),
+      curves: strongest.map((curve) => ({ ...curve, share: curve.weight / most })),
+    }
+  })
+}
+
+// Each patch as one pixel of its mean colour: as the photo, and as a column of tokens.
+export function patchColours(photo, cols, rows) {
+  const grid = surface(cols, rows)
+  const context = grid.getContext("2d", { willReadFrequently: true })
+  context.imageSmoothingQuality = "high"
+  context.drawImage(photo, 0, 0, cols, rows)
+  const column = surface(1, cols * rows)
+  const pixels = new ImageData(context.getImageData(0, 0, cols, rows).data, 1, cols * rows)
+  column.getContext("2d").putImageData(pixels, 0, 0)
+  return column
+}
+
+// Eight colours that are told apart with any kind of colour vision (Okabe & Ito 2008), then hues.
+const HEADS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999"]
+export const headColour = (head, heads) =>
+  heads <= HEADS.length ? HEADS[head] : `hsl(${(360 * head) / heads} 75% 58%)`
