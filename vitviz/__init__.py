@@ -19,6 +19,7 @@ from vitviz.finetuning.finetune import finetune
 from vitviz.finetuning.result import Finetuned
 from vitviz.finetuning.settings import FinetuneSettings
 from vitviz.heatmap import Heatmap
+from vitviz.journey.page import write_page
 from vitviz.measures import faithfulness
 from vitviz.measures.evaluation import evaluate
 from vitviz.methods.artefacts import artefact_patches
@@ -65,4 +66,5 @@ __all__ = [
     "predict",
     "record",
     "samples",
+    "write_page",
 ]

@@ -7,15 +7,18 @@ or where the queries were not seen, the maps themselves are sent, one byte a num
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
-from vitviz.errors import MethodError, ModelError, Phrase
+from vitviz.errors import MethodError, ModelError, Phrase, VitvizError
 from vitviz.inside.head_outputs import head_outputs
 from vitviz.inside.lens import Stream, logit_lens, norm_steps, residual_stream, token_lens
 from vitviz.pictures.export import as_jpeg
@@ -24,7 +27,7 @@ from vitviz.recording.calls import AttentionCall
 from vitviz.recording.query import Query
 from vitviz.recording.recording import Recording
 
-__all__ = ["Document", "cls_document", "layer_arrays", "token_arrays"]
+__all__ = ["Document", "cls_document", "layer_arrays", "named_arrays", "seen", "token_arrays"]
 
 TITLE = Phrase("journey", "the journey")
 TOP = 5  # classes that are followed through all layers, and those that lead in one of them
@@ -40,20 +43,22 @@ class Document:
     Attributes:
         header: what JSON can hold: shapes, names, the classes that are followed.
         arrays: numbers by name, see `cls_document`, `layer_arrays` and `token_arrays`.
+        missing: why something is not there: `stream` (lengths, vectors and lens), `vectors` (of a
+            token at each station), `lens` (the classifier's reading).
     """
 
     header: dict[str, Any]
     arrays: Arrays
+    missing: dict[str, VitvizError]
 
 
 def cls_document(rec: Recording) -> Document:
     """The whole as the class token sees it; in a model without one, as its classifier reads it.
 
     Arrays: `photo`, the model's input as a JPEG; those of `token_arrays` for "cls"; and where the
-    model's blocks add attention and MLP one after the other, `lengths` (3, layers + 1, tokens) of
-    every token's state, of what attention added and of what the MLP added (0 before the first), and
-    the logit lens of every token: `best` (layers + 1, tokens), the most probable class, and its
-    value `best_value`, and `followed` (layers + 1, tokens, classes), values of a few classes.
+    model's blocks add attention and MLP one after the other, the logit lens: `best` (layers + 1,
+    tokens), each token's most probable class, `best_value`, its value, and `followed` (layers + 1,
+    tokens, classes) and `followed cls` (layers + 1, classes), values of the classes in the header.
 
     Raises:
         MethodError: if the model does not have one map over all tokens in each layer.
@@ -63,61 +68,92 @@ def cls_document(rec: Recording) -> Document:
         "grid": rec.grid,
         "prefix": rec.num_prefix_tokens,
         "has_class_token": rec.has_class_token,
-        "pooling": np.round(rec.query_weights("cls").tolist(), 6).tolist(),
         "layers": [_layer_header(rec, layer) for layer in range(rec.num_layers)],
         "patch": rec.patch_size,
         "outputs": rec.outputs,
         "model": rec.vit.name,
-        "predictions": [[p.index, p.label, p.value] for p in rec.predictions[:TOP]],
     }
-    arrays: Arrays = {"photo": np.frombuffer(_photo(rec), np.uint8)}
+    arrays: Arrays = {"photo": np.frombuffer(as_jpeg(seen(rec)), np.uint8)}
+    missing: dict[str, VitvizError] = {}
     try:
         stream = residual_stream(rec)
     except ModelError as error:
-        header["no_stream"] = error
-    else:
-        arrays["lengths"] = _lengths(stream)
-        if rec.predictions:
-            arrays |= _lens(rec, stream, header)
-    return Document(header, arrays | token_arrays(rec, "cls"))
+        missing["stream"] = error
+        return Document(header, arrays | _gaze(rec, "cls"), missing)
+    try:
+        # In a model without a class token any patch says whether there are vectors.
+        vectors = _vectors(rec, stream, "cls" if rec.has_class_token else (0, 0))
+        arrays |= vectors if rec.has_class_token else {}
+    except (MethodError, ModelError) as error:
+        missing["vectors"] = error
+    try:
+        arrays |= _lens(rec, stream, header) if rec.predictions else {}
+    except ModelError as error:
+        missing["lens"] = error
+    return Document(header, arrays | _gaze(rec, "cls"), missing)
+
+
+def seen(rec: Recording) -> Image.Image:
+    """The part of the model's input that its patches cover."""
+    (height, width), (rows, cols) = rec.patch_size, rec.grid
+    return input_picture(rec.vit, rec.pixels).crop((0, 0, cols * width, rows * height))
 
 
 def token_arrays(rec: Recording, query: Query) -> Arrays:
     """What belongs to one token that leads, float16; names end in its place, such as “gaze cls” or
     “gaze 3,4”.
 
-    `gaze` (heads of all layers, tokens): where it looks. Where the model's blocks allow it, and the
-    query is one token: `state`, `normed`, `attention` and `mlp` (layers, width): the token before
-    each block, after the norm in front of its attention, and what the two parts add; `heads` (heads
-    of all layers, dim): what each head's weighted sum is.
+    `gaze` (heads of all layers, tokens): where it looks. `state` (layers + 1, width): the token
+    before each block and at the end; `normed`, `attention` and `mlp` (layers, width): after the
+    norm in front of the attention, and what the two parts add; `heads` (heads of all layers, dim):
+    what each head's weighted sum is. The vectors are left out where they are not known.
     """
-    place = query if query == "cls" else ",".join(map(str, query))
-    gaze = torch.cat([rec.attention_row(layer, query) for layer in range(rec.num_layers)])
-    arrays = {"gaze": gaze, **_stations(rec, query)}
-    return {f"{name} {place}": _half(values) for name, values in arrays.items()}
-
-
-def _stations(rec: Recording, query: Query) -> dict[str, Tensor]:
-    """What one token is at each station of each block; nothing where that is not known."""
-    tokens = rec.query_weights(query).nonzero().flatten()
-    if len(tokens) > 1:
-        return {}
-    token, layers = int(tokens), range(rec.num_layers)
     try:
-        stream = residual_stream(rec)
-        normed = [norm_steps(rec, stream, layer, token).result for layer in layers]
-        heads = [head_outputs(rec, layer, query).joined for layer in layers]
+        return _gaze(rec, query) | _vectors(rec, residual_stream(rec), query)
     except (MethodError, ModelError):
-        return {}
-    return {
+        return _gaze(rec, query)
+
+
+def _gaze(rec: Recording, query: Query) -> Arrays:
+    rows = [rec.attention_row(layer, query) for layer in range(rec.num_layers)]
+    return {f"gaze {_place(query)}": _half(torch.cat(rows))}
+
+
+def _vectors(rec: Recording, stream: Stream, query: Query) -> Arrays:
+    """What one token is at each station of each block.
+
+    Raises:
+        ModelError, MethodError: if a station of the model's blocks is not known.
+    """
+    token, layers = int(rec.query_weights(query).argmax()), range(rec.num_layers)
+    heads = [head_outputs(rec, layer, query).joined for layer in layers]
+    found = {
         "state": stream.states[:, token],
-        "normed": torch.stack(normed),
+        "normed": torch.stack([norm_steps(rec, stream, layer, token).result for layer in layers]),
         "attention": stream.attention[:, token],
         "mlp": stream.mlp[:, token],
-        "heads": torch.cat(
-            [h.unflatten(0, (rec.num_heads(layer), -1)) for layer, h in enumerate(heads)]
-        ),
+        "heads": torch.cat([h.unflatten(0, (rec.num_heads(i), -1)) for i, h in enumerate(heads)]),
     }
+    return {f"{name} {_place(query)}": _half(values) for name, values in found.items()}
+
+
+def _place(query: Query) -> str:
+    return "cls" if isinstance(query, str) else ",".join(map(str, query))
+
+
+def named_arrays(rec: Recording, names: Iterable[str]) -> Arrays:
+    """The arrays that a browser asks for by name; a name that there is not is left out."""
+    found: Arrays = {}
+    for place in {name.partition(" ")[2] for name in names if isinstance(name, str)}:
+        numbers = place.split(",")
+        if not all(number.isdecimal() for number in numbers):
+            continue
+        with suppress(VitvizError):  # no such layer, no such patch
+            if len(numbers) == 1:
+                found |= layer_arrays(rec, int(place))
+            elif len(numbers) == 2:
+                found |= token_arrays(rec, (int(numbers[0]), int(numbers[1])))
+    return {name: values for name, values in found.items() if name in names}
 
 
 def layer_arrays(rec: Recording, layer: int) -> Arrays:
@@ -147,27 +183,15 @@ def _layer_header(rec: Recording, layer: int) -> dict[str, Any]:
     return {"heads": heads, "scale": call.scale, "dim": call.query.shape[-1], "group": group}
 
 
-def _photo(rec: Recording) -> bytes:
-    """The part of the model's input that its patches cover, as a JPEG."""
-    (height, width), (rows, cols) = rec.patch_size, rec.grid
-    return as_jpeg(input_picture(rec.vit, rec.pixels).crop((0, 0, cols * width, rows * height)))
-
-
-def _lengths(stream: Stream) -> NDArray[np.float16]:
-    nothing = torch.zeros_like(stream.states[:1])
-    added = [torch.cat([nothing, part]) for part in (stream.attention, stream.mlp)]
-    return _half(torch.stack([stream.states, *added]).norm(dim=-1))
-
-
 def _lens(rec: Recording, stream: Stream, header: dict[str, Any]) -> Arrays:
     """The classifier's reading of every token after every layer; the classes' names go into the
-    header."""
-    try:
-        own = rec.values(logit_lens(rec, stream))  # (layers + 1, classes), of “cls”
-        of_tokens = [rec.values(token_lens(rec, states)) for states in stream.states]
-    except ModelError as error:
-        header["no_lens"] = error
-        return {}
+    header.
+
+    Raises:
+        ModelError: if the classifier does not read the last tokens alone.
+    """
+    own = rec.values(logit_lens(rec, stream))  # (layers + 1, classes), of “cls”
+    of_tokens = [rec.values(token_lens(rec, states)) for states in stream.states]
     leading = dict.fromkeys([*own[-1].topk(min(TOP, own.shape[1])).indices.tolist()])
     leading |= dict.fromkeys(reversed(own.argmax(dim=1).tolist()))
     followed = list(leading)[:MOST_FOLLOWED]

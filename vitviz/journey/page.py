@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from vitviz.arguments import checked
 from vitviz.files import whole_file
 from vitviz.heatmap import Heatmap
-from vitviz.journey.document import cls_document, layer_arrays
+from vitviz.journey.document import cls_document, layer_arrays, seen
 from vitviz.methods.explain import METHODS
 from vitviz.pictures.export import as_jpeg
-from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import colorize, overlay
 from vitviz.recording.recording import Recording
 
@@ -73,12 +72,14 @@ def page(rec: Recording, heats: Sequence[Heatmap] = (), *, language: Language = 
     for layer in range(rec.num_layers):
         arrays |= layer_arrays(rec, layer)
     said = words(language)
-    spoken = {"header": document.header, "words": said, "palette": palette()}
+    missing = {name: str(error) for name, error in document.missing.items()}
+    header = {**document.header, "missing": missing}
+    spoken = {"header": header, "words": said, "palette": palette()}
     return _template().render(
         language=language,
         words=said,
-        header=document.header,
-        header_json=json.dumps(spoken, default=str, ensure_ascii=False).replace("<", "\\u003c"),
+        header=header,
+        header_json=json.dumps(spoken, ensure_ascii=False).replace("<", "\\u003c"),
         arrays={name: _packed(values) for name, values in arrays.items()},
         maps=[_map(rec, heat) for heat in heats],
         css=stylesheet(),
@@ -92,10 +93,9 @@ def _packed(values: NDArray[Any]) -> str:
 
 def _map(rec: Recording, heat: Heatmap) -> dict[str, str | None]:
     """A map over the model's input, as the page's template needs it."""
-    (height, width), (rows, cols) = rec.patch_size, rec.grid
-    seen = input_picture(rec.vit, rec.pixels).crop((0, 0, cols * width, rows * height))
-    shown = Heatmap(heat.values, (0, 0, *map(float, seen.size)), heat.method)
-    picture = b64encode(as_jpeg(overlay(seen, shown))).decode()
+    photo = seen(rec)
+    shown = Heatmap(heat.values, (0, 0, photo.width, photo.height), heat.method)
+    picture = b64encode(as_jpeg(overlay(photo, shown))).decode()
     notice = str(heat.notice) if heat.notice else None
     title = METHODS[heat.method].title if heat.method in METHODS else heat.method
     return {"picture": f"data:image/jpeg;base64,{picture}", "title": title, "notice": notice}
@@ -128,8 +128,8 @@ def palette(colormap: str = COLORMAP) -> str:
 def bundle() -> str:
     """The component's modules as one script that defines `mountJourney` and `makeSource`."""
     parts = ((HERE / "web" / f"{name}.js").read_text(encoding="utf-8") for name in MODULES)
-    joined = "\n".join(parts)
-    return re.sub(r"^import .*$|^export (?=const|function|async)", "", re.sub(r"^export \{.*\}$", "", joined, flags=re.M), flags=re.M)
+    # What a module imports is among these, and nothing outside the script uses what one exports.
+    return re.sub(r"^import .*\n|^export \{.*\}\n|^export ", "", "\n".join(parts), flags=re.M)
 
 
 @cache

@@ -10,14 +10,15 @@ import streamlit as st
 from vitviz.ui.controls.photo_picker import keep_link
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.page import lessons, show
-from vitviz.ui.pages import compare, explore, heads
+from vitviz.ui.pages import compare, explore, heads, journey
 from vitviz.ui.visit.language import t, widget_words
 from vitviz.ui.visit.memory import leave_out_imports
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.streamlit_private import limit_uploads, send_at_once
 
 HERE = Path(__file__).parent
-EXPLORE, COMPARE, HEADS = ":material/visibility:", ":material/balance:", ":material/grid_view:"
+EXPLORE, JOURNEY = ":material/visibility:", ":material/conversion_path:"
+COMPARE, HEADS = ":material/balance:", ":material/grid_view:"
 
 
 def main() -> None:
@@ -32,6 +33,7 @@ def main() -> None:
         {
             "": [
                 st.Page(explore.page, title=t("nav.explore"), icon=EXPLORE, default=True),
+                st.Page(journey.page, title=t("nav.journey"), icon=JOURNEY, url_path="journey"),
                 st.Page(compare.page, title=t("nav.compare"), icon=COMPARE, url_path="compare"),
                 st.Page(heads.page, title=t("nav.heads"), icon=HEADS, url_path="heads"),
             ],

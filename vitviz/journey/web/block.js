@@ -38,13 +38,13 @@ export async function blockView(journey) {
     "div", { class: "block-view" },
     heads(journey, head),
     node("div", { class: "stations" }, ...cards),
-    station ? null : node("p", { class: "note" }, header.no_stream ?? words.only_cls),
+    station ? null : node("p", { class: "note" }, header.missing.stream ?? header.missing.vectors ?? words.only_cls),
   )
 }
 
 // What one token is at each station: arrays by name; null where that is not known.
 async function stations(source, leader) {
-  if (source.header.no_stream || tokenIndex(source.header, leader) === null) return null
+  if (source.header.missing.stream || source.header.missing.vectors || tokenIndex(source.header, leader) === null) return null
   const names = ["state", "normed", "attention", "mlp", "heads"]
   const found = await Promise.all(names.map((name) => source.numbers(`${name} ${leader}`)))
   return found.every(Boolean) ? Object.fromEntries(names.map((name, i) => [name, found[i]])) : null

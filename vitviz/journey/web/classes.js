@@ -2,7 +2,6 @@ import { node, percent } from "./dom.js"
 import { mix } from "./numbers.js"
 import { tokenIndex } from "./source.js"
 
-const SHOWN = 5
 const ROW = 46 // px
 
 // What the classifier would read of a token between two blocks: values of the classes that are
@@ -42,9 +41,9 @@ export function classList(words) {
     return rows.get(name)
   }
 
-  function show(heading, found, labels, outputs) {
+  function show(heading, found, labels, outputs, count) {
     title.textContent = heading
-    const shown = found.slice(0, SHOWN)
+    const shown = found.slice(0, count)
     const most = outputs === "score" ? Math.max(...shown.map(([, value]) => Math.abs(value)), 1e-9) : 1
     for (const { made } of rows.values()) made.classList.add("gone")
     shown.forEach(([name, value], rank) => {

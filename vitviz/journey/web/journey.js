@@ -27,7 +27,7 @@ export async function mountJourney(root, source, words, palette) {
   }
   const look = {
     photo: await createImageBitmap(new Blob([await source.bytes("photo")], { type: "image/jpeg" })),
-    gaze: null, beside: null, ink: "#888", faint: "#8883", accent: "#d9a514",
+    gaze: null, beside: null, ink: "#888", faint: "#8883", accent: "#d9a514", font: "sans-serif", names: words.rows,
   }
   look.column = patchColours(look.photo, header.grid[1], header.grid[0])
   const lens = header.followed && await readLens(source)
@@ -40,7 +40,7 @@ export async function mountJourney(root, source, words, palette) {
   const columns = node("div", { class: "columns" })
   const whole = node("div", { class: "whole" }, canvas, columns)
   const scroll = node("div", { class: "scroll" }, whole)
-  const list = lens ? classList(words) : { root: node("aside", { class: "classes" }, node("p", { class: "note" }, header.no_lens ?? header.no_stream ?? words.no_classes)), show() {} }
+  const list = lens ? classList(words) : { root: node("aside", { class: "classes" }, node("p", { class: "note" }, header.missing.lens ?? header.missing.stream ?? words.no_classes)), show() {} }
   const play = node("button", { class: "play primary", onclick: () => setPlaying(!state.playing) })
   const slider = node("input", {
     type: "range", min: 0, max: end(layers), step: 0.01, "aria-label": words.time,
@@ -160,7 +160,7 @@ export async function mountJourney(root, source, words, palette) {
     layout = makeLayout(header, Math.max(320, scroll.clientWidth || 900), narrow, compact, state.beside !== null)
     if (colours) {
       const style = getComputedStyle(view)
-      Object.assign(look, { ink: style.color, faint: style.outlineColor, accent: style.accentColor })
+      Object.assign(look, { ink: style.color, faint: style.outlineColor, accent: style.accentColor, font: style.fontFamily })
     }
     whole.style.width = `${layout.width}px`
     whole.style.height = `${layout.height}px`
@@ -169,8 +169,9 @@ export async function mountJourney(root, source, words, palette) {
   }
 
   function showColumns() {
-    if (columns.childElementCount !== layers)
+    if (columns.childElementCount !== layers + 1)
       columns.replaceChildren(
+        node("span", {}, words.blocks),
         ...header.layers.map((_, block) =>
           node("button", {
             title: fill(words.open_block, { block }), "aria-label": fill(words.open_block, { block }),
@@ -180,7 +181,7 @@ export async function mountJourney(root, source, words, palette) {
       )
     header.layers.forEach((_, block) => {
       const { x, w } = layout.column(block)
-      const button = columns.childNodes[block]
+      const button = columns.childNodes[block + 1]
       Object.assign(button.style, { left: `${x}px`, width: `${w}px` })
       button.setAttribute("aria-pressed", String(block === state.block))
     })
@@ -193,7 +194,7 @@ export async function mountJourney(root, source, words, palette) {
     if (lens) {
       const whole = Math.abs(passed - layers) < 1e-6
       const title = fill(whole ? words.at_end : words.so_far, { token: tokenWords(state.leader), block: Math.max(0, Math.ceil(passed) - 1) })
-      list.show(passed < 1 && now.stage === "patches" ? words.before : title, reading(header, lens, state.leader, passed), header.labels, header.outputs)
+      list.show(passed === 0 ? fill(state.leader === "cls" && header.has_class_token ? words.before_cls : words.before, { token: tokenWords(state.leader) }) : title, reading(header, lens, state.leader, passed), header.labels, header.outputs, state.view === "whole" ? 5 : 2)
     }
     const sentence = statusOf(now)
     if (sentence !== said) status.textContent = said = sentence

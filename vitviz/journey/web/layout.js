@@ -31,6 +31,7 @@ export function makeLayout(header, width, narrow, compact, compared = false) {
     photo,
     strip,
     step,
+    headsHeight: down * (small + 2),
     prefix,
     stripX: (boundary) => first + boundary * step,
     column: (block) => ({ x: first + block * step + STRIP + 2, w: step - STRIP - 4 }),

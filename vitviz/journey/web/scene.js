@@ -16,7 +16,20 @@ export function drawScene(context, layout, header, state, look) {
   drawPhoto(context, layout, header, state, look, now)
   if (layout.strip.h > 20) drawTokens(context, layout, header, state, look, now)
   drawMaps(context, layout, header, state, look, now)
+  if (layout.strip.h > 20) drawNames(context, layout, look)
   drawHover(context, layout, header, state, look)
+}
+
+// What the rows are, in the free space under the photo.
+function drawNames(context, layout, { ink, font, names }) {
+  context.fillStyle = ink
+  context.font = `13px ${font}`
+  context.textBaseline = "middle"
+  const { y, h } = layout.tile(0)
+  const first = layout.head(0, 0)
+  const heads = first.y + layout.headsHeight / 2
+  for (const [text, at] of [[names.mean, y + h / 2], [names.heads, heads]])
+    context.fillText(text, layout.photo.x, at, layout.stripX(0) - layout.photo.x - 8)
 }
 
 // The block whose gaze lies on the photo: the one under the cursor, the open one, or the present one.
@@ -149,7 +162,8 @@ function drawCurves(context, layout, header, state, gaze, block, share, present)
     if (only !== undefined && only !== head) continue
     const y0 = layout.tokenY(token)
     context.strokeStyle = headColour(head, gaze.heads.length)
-    context.globalAlpha = (present ? 0.35 + 0.6 * weight : 0.1 + 0.25 * weight) * Math.min(1, 2 * share)
+    const strength = Math.sqrt(weight)
+    context.globalAlpha = (present ? 0.3 + 0.7 * strength : 0.08 + 0.42 * strength) * Math.min(1, 2 * share)
     context.lineWidth = 0.6 + 2 * weight
     context.beginPath()
     context.moveTo(x0, y0)

@@ -2,7 +2,7 @@ import { attentionRow, halves } from "./numbers.js"
 
 // Where the numbers come from: a page holds all of them, the app sends a layer or a token when it is
 // asked. `fetchArray(name)` gives the bytes of an array, or null where it is not at hand;
-// `ask(name)` asks the server for it, after which `arrived` is called.
+// `ask(names)` asks the server for arrays, after which `arrived` is called.
 export function makeSource(header, fetchArray, ask) {
   const held = new Map() // promises by name
   const waiting = new Map() // names asked for → what to call with their bytes
@@ -15,17 +15,19 @@ export function makeSource(header, fetchArray, ask) {
   function later(name) {
     if (!ask) return null
     const answer = new Promise((resolve) => waiting.set(name, resolve))
-    ask(name)
+    ask([...waiting.keys()])
     return answer
   }
 
-  function arrived() {
-    for (const [name, resolve] of waiting)
-      fetchArray(name).then((found) => {
-        if (!found) return
-        waiting.delete(name)
-        resolve(found)
-      })
+  // What has come is handed on; what has not, since another question came between, is asked again.
+  async function arrived() {
+    for (const [name, resolve] of [...waiting]) {
+      const found = await fetchArray(name)
+      if (!found) continue
+      waiting.delete(name)
+      resolve(found)
+    }
+    if (waiting.size) ask([...waiting.keys()])
   }
 
   async function numbers(name) {

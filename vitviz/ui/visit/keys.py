@@ -18,6 +18,9 @@ WHOLE, COLOURS, STRENGTH, SMOOTH = "whole", "colours", "strength", "smooth"
 SHARED_SCALE, ARTEFACTS = "shared", "artefacts"
 PATCH_MAP, SHEET, SHEET_VIEW = "patch_map", "sheet", "view"
 
+# Journey
+JOURNEY = "journey"
+
 # Compare
 METHODS, CHANGE, CURVE_STEP, BESIDE = "methods", "change", "step", "beside"
 METHOD_MAPS = "maps_{}"  # a side
