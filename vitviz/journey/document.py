@@ -27,7 +27,15 @@ from vitviz.recording.calls import AttentionCall
 from vitviz.recording.query import Query
 from vitviz.recording.recording import Recording
 
-__all__ = ["Document", "cls_document", "layer_arrays", "named_arrays", "seen", "token_arrays"]
+__all__ = [
+    "Document",
+    "cls_document",
+    "layer_arrays",
+    "layer_maps",
+    "named_arrays",
+    "seen",
+    "token_arrays",
+]
 
 TITLE = Phrase("journey", "the journey")
 TOP = 5  # classes that are followed through all layers, and those that lead in one of them
@@ -158,14 +166,19 @@ def named_arrays(rec: Recording, names: Iterable[str]) -> Arrays:
 
 def layer_arrays(rec: Recording, layer: int) -> Arrays:
     """What any row of a layer's attention is made from, named by the layer: `query 7` and `key 7`,
-    float16 (heads, tokens, dim) each; or, where they do not make it alone, `map 7`, bytes (heads,
-    tokens, tokens) in 255ths of each row's largest value, `most 7`, float32 (heads, tokens)."""
+    float16 (heads, tokens, dim) each; or, where they do not make it alone, `layer_maps`."""
     call = rec.layers[layer]
     if isinstance(call, AttentionCall) and _is_product(call):
         return {f"query {layer}": _half(call.query[0]), f"key {layer}": _half(call.key[0])}
+    return layer_maps(rec, layer)
+
+
+def layer_maps(rec: Recording, layer: int) -> Arrays:
+    """A layer's maps themselves: `map 7`, bytes (heads, tokens, tokens) in 255ths of each row's
+    largest value, and those, `most 7`, float32 (heads, tokens)."""
     attention = rec.attention(layer)
     most = attention.amax(dim=-1)
-    levels = (attention / most[..., None].clamp(min=1e-30) * 255).round()
+    levels = (attention / most[..., None].clamp(min=torch.finfo().tiny) * 255).round()
     return {f"map {layer}": levels.byte().numpy(), f"most {layer}": most.numpy()}
 
 

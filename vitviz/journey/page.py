@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 import numpy as np
 from jinja2 import Environment
-from numpy.typing import NDArray
 
 from vitviz.arguments import checked
+from vitviz.errors import Phrase
 from vitviz.files import whole_file
 from vitviz.heatmap import Heatmap
-from vitviz.journey.document import cls_document, layer_arrays, seen
+from vitviz.journey.document import Arrays, cls_document, layer_arrays, layer_maps, seen
 from vitviz.methods.explain import METHODS
 from vitviz.pictures.export import as_jpeg
 from vitviz.pictures.overlay import colorize, overlay
@@ -36,6 +36,12 @@ MODULES = (  # each after those that it imports
     "block", "head", "number", "journey",
 )  # fmt: skip
 COLORMAP = "inferno"
+MOST_BYTES = int(7.5 * 2**20)  # of numbers in a file, which is to stay below 8 MB
+TOO_LARGE = Phrase(
+    "too_large_for_file",
+    "The maps of every patch of this model would make the file larger than 8 MB, so it holds those "
+    "of the class token.",
+)
 
 
 @checked
@@ -68,27 +74,51 @@ def write_page(
 def page(rec: Recording, heats: Sequence[Heatmap] = (), *, language: Language = "en") -> str:
     """The text of `write_page`'s file."""
     document = cls_document(rec)
-    arrays = dict(document.arrays)
-    for layer in range(rec.num_layers):
-        arrays |= layer_arrays(rec, layer)
-    said = words(language)
+    header, arrays = document.header, _packed(document.arrays)
     missing = {name: str(error) for name, error in document.missing.items()}
-    header = {**document.header, "missing": missing}
-    spoken = {"header": header, "words": said, "palette": palette()}
+    layers = _layers(rec, MOST_BYTES - _size(arrays))
+    if not layers:
+        missing["layers"] = str(TOO_LARGE)
+    if "map 0" in layers:  # without what else a layer's queries and keys need
+        header = {**header, "layers": [{"heads": layer["heads"]} for layer in header["layers"]]}
+    said = words(language)
+    spoken = {"header": {**header, "missing": missing}, "words": said, "palette": palette()}
     return _template().render(
         language=language,
         words=said,
-        header=header,
-        header_json=json.dumps(spoken, ensure_ascii=False).replace("<", "\\u003c"),
-        arrays={name: _packed(values) for name, values in arrays.items()},
+        model=rec.vit.name,
+        spoken=json.dumps(spoken, ensure_ascii=False).replace("<", "\\u003c"),
+        arrays=arrays | layers,
         maps=[_map(rec, heat) for heat in heats],
         css=stylesheet(),
         script=bundle(),
     )
 
 
-def _packed(values: NDArray[Any]) -> str:
-    return b64encode(zlib.compress(np.ascontiguousarray(values).tobytes(), 9)).decode()
+def _layers(rec: Recording, most: int) -> dict[str, str]:
+    """What every token's attention is made from, or the maps where they are smaller and that is too
+    large; nothing where both are."""
+    for of_layer in (layer_arrays, layer_maps):
+        packed: dict[str, str] = {}
+        for layer in range(rec.num_layers):
+            packed |= _packed(of_layer(rec, layer))
+            if _size(packed) > most:
+                break
+        else:
+            return packed
+    return {}
+
+
+def _size(packed: dict[str, str]) -> int:
+    return sum(map(len, packed.values()))
+
+
+def _packed(arrays: Arrays) -> dict[str, str]:
+    """Arrays as they lie in the file: deflated, as base64."""
+    return {
+        name: b64encode(zlib.compress(values.tobytes(), 9)).decode()
+        for name, values in arrays.items()
+    }
 
 
 def _map(rec: Recording, heat: Heatmap) -> dict[str, str | None]:
@@ -106,7 +136,7 @@ def _template() -> Any:
     # What a model or a file is called may hold anything; the texts that are code are ours.
     environment = Environment(autoescape=True)
     source = (HERE / "page.html").read_text(encoding="utf-8")
-    for code in ("css", "script", "header_json"):
+    for code in ("css", "script", "spoken"):
         source = source.replace(f"{{{{ {code} }}}}", f"{{{{ {code} | safe }}}}")
     return environment.from_string(source)
 

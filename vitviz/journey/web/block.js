@@ -11,22 +11,27 @@ export async function blockView(journey) {
   const { header } = source
   const { block } = state
   const head = state.head ?? 0
-  const [layer, station] = await Promise.all([source.layer(block), stations(source, state.leader)])
+  const [layer, station] = await Promise.all([
+    header.missing.layers ? null : source.layer(block),
+    stations(source, state.leader),
+  ])
   const token = tokenIndex(header, state.leader)
   const name = journey.tokenWords(state.leader)
-  const { dim } = layer
   const width = station?.state.length / (header.layers.length + 1)
   const of = (part, at, size) => station[part].subarray(at * size, (at + 1) * size)
   const vector = (values, label) => [stripes(values, `${label}, ${name}`), small(words, values)]
-  const own = (values) => values.subarray((head * layer.tokens + token) * dim, (head * layer.tokens + token + 1) * dim)
+  const own = (values) => {
+    const start = (head * layer.tokens + token) * layer.dim
+    return values.subarray(start, start + layer.dim)
+  }
   const cards = []
   const add = (id, formula, ...parts) => cards.push(card(words, id, formula, ...parts))
 
   if (station) add("norm", "LN(x)", ...vector(of("state", block, width), "x"), ...vector(of("normed", block, width), "LN(x)"))
-  if (hasProducts(layer) && token !== null)
+  if (layer && hasProducts(layer) && token !== null)
     add("qk", "q = W_q·LN(x) + b", ...vector(own(layer.query), "q"), ...(layer.group === 1 ? vector(own(layer.key), "k") : []))
-  if (hasProducts(layer)) add("scores", "q·k / √d", picture(journey, layer, head, true))
-  add("softmax", "softmax", picture(journey, layer, head, false))
+  if (layer && hasProducts(layer)) add("scores", "q·k / √d", picture(journey, layer, head, true))
+  if (layer) add("softmax", "softmax", picture(journey, layer, head, false))
   const start = firstHead(header, block)
   add("sum", "Σ aⱼ·vⱼ", gazeTile(journey, head), ...(station?.heads ? vector(of("heads", start + head, station.heads.length / firstHead(header, header.layers.length)), "Σ a·v") : []))
   if (station) {
@@ -38,6 +43,7 @@ export async function blockView(journey) {
     "div", { class: "block-view" },
     heads(journey, head),
     node("div", { class: "stations" }, ...cards),
+    header.missing.layers ? node("p", { class: "note" }, header.missing.layers) : null,
     station ? null : node("p", { class: "note" }, header.missing.stream ?? header.missing.vectors ?? words.only_cls),
   )
 }

@@ -28,7 +28,7 @@ export function classList(words) {
   const rows = new Map()
   const list = node("ol", { class: "class-rows" })
   const title = node("h4", {})
-  const root = node("aside", { class: "classes" }, title, list)
+  const root = node("aside", { class: "classes" }, title, list, node("p", { class: "note" }, words.lens_help))
 
   function row(name, label) {
     if (!rows.has(name)) {

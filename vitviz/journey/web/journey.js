@@ -265,7 +265,7 @@ export async function mountJourney(root, source, words, palette) {
   function setTour(step) {
     clearTimeout(state.timer)
     state.tour = step
-    const steps = tourSteps(layers)
+    const steps = tourSteps(layers, !header.missing.layers)
     tourButton.setAttribute("aria-pressed", String(step !== null))
     if (step === null || step >= steps.length) {
       state.tour = null
@@ -302,11 +302,12 @@ export async function mountJourney(root, source, words, palette) {
   canvas.addEventListener("click", (event) => {
     const found = place(event)
     if (found.photo || found.strip) choose(found.patch)
-    else if (found.head !== undefined) open({ view: "head", block: found.block, head: found.head })
+    else if (found.head !== undefined && !header.missing.layers) open({ view: "head", block: found.block, head: found.head })
     else if (found.block !== undefined) open({ view: "block", block: found.block, head: null })
   })
 
   function choose(patch) {
+    if (header.missing.layers) return void (status.textContent = header.missing.layers)
     if (state.choosing) compare(patch)
     else lead(patch === state.leader ? "cls" : patch)
   }
@@ -333,6 +334,7 @@ export async function mountJourney(root, source, words, palette) {
   if (!still) setPlaying(true)
 
   return {
+    source,
     state,
     arrived: source.arrived,
     leave() {

@@ -3,10 +3,10 @@ import { attended, end } from "./time.js"
 const SECONDS = 11 // a caption, when the tour goes on by itself
 
 // Eight captions and what the picture does meanwhile: from one time to another, and what is open.
-export function tourSteps(layers) {
+export function tourSteps(layers, hasMatrices = true) {
   const middle = Math.floor(layers / 2)
   const last = layers - 1
-  return [
+  const steps = [
     { from: 0, to: 0.25, view: "whole" },
     { from: 0.25, to: 1, view: "whole" },
     { from: 1, to: attended(0), view: "whole" },
@@ -16,6 +16,7 @@ export function tourSteps(layers) {
     { from: attended(middle), to: attended(last), view: "whole" },
     { from: layers + 1, to: end(layers), view: "whole" },
   ]
+  return steps.map((step) => (step.view === "head" && !hasMatrices ? { ...step, view: "block" } : step))
 }
 
 export { SECONDS }
