@@ -19,6 +19,7 @@ from vitviz.finetuning.finetune import finetune
 from vitviz.finetuning.result import Finetuned
 from vitviz.finetuning.settings import FinetuneSettings
 from vitviz.heatmap import Heatmap
+from vitviz.journey.notebook import as_html
 from vitviz.journey.page import write_page
 from vitviz.measures import faithfulness
 from vitviz.measures.evaluation import evaluate
@@ -33,6 +34,9 @@ from vitviz.recording.predictions import Prediction, predict
 from vitviz.recording.record import record
 from vitviz.recording.recording import Recording
 from vitviz.zoo.load import Vit, bundled_models, from_module, load_model
+
+# Asked by notebooks; a recording itself knows no pages.
+Recording._repr_html_ = as_html  # type: ignore[attr-defined]
 
 __version__ = "0.1.0"
 

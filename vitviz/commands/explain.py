@@ -18,6 +18,7 @@ from vitviz.commands.options import add_options, chosen_options
 from vitviz.errors import MethodError, VitvizError, VitvizWarning
 from vitviz.files import make_folder, whole_file
 from vitviz.heatmap import Heatmap
+from vitviz.journey.page import page
 from vitviz.methods.explain import METHODS, explain
 from vitviz.methods.target import class_called
 from vitviz.models.outputs import written
@@ -48,6 +49,9 @@ def add(commands: Any) -> None:
     )
     explaining.add_argument(
         "--whole", action="store_true", help="the whole photo instead of the square in its middle"
+    )
+    explaining.add_argument(
+        "--page", action="store_true", help="also one HTML file with the photo's whole journey"
     )
     explaining.add_argument("--out", type=Path, required=True, metavar="DIR")
     add_options(explaining)
@@ -107,6 +111,7 @@ def _explain_one(vit: Vit, path: str, names: FileNames, args: argparse.Namespace
     photo = load_image(sys.stdin.buffer if path == STDIN else path)
     rec = record(vit, photo, whole=args.whole)
     heat = explain(rec, args.method, args.query, args.target, versus=args.versus, **args.options)
+    journey = page(rec, [heat]) if args.page else ""
     picture, numbers = names.of(path, _shown(heat, args), heat)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VitvizWarning)  # the notice is in the answer
@@ -115,6 +120,9 @@ def _explain_one(vit: Vit, path: str, names: FileNames, args: argparse.Namespace
         write_png(drawn, file)
     with whole_file(numbers) as file:
         write_npz(heat, file)
+    if journey:
+        with whole_file(picture.with_suffix(".html")) as file:
+            file.write(journey.encode())
     return {
         "photo": path,
         "stretched": photo.info.get(STRETCHED),
@@ -129,6 +137,7 @@ def _explain_one(vit: Vit, path: str, names: FileNames, args: argparse.Namespace
         "notice": str(heat.notice) if heat.notice else None,
         "overlay": str(picture),
         "values": str(numbers),
+        "page": str(picture.with_suffix(".html")) if journey else None,
     }
 
 

@@ -27,7 +27,7 @@ from vitviz.pictures.export import as_jpeg
 from vitviz.pictures.overlay import colorize, overlay
 from vitviz.recording.recording import Recording
 
-__all__ = ["bundle", "page", "stylesheet", "words", "write_page"]
+__all__ = ["Language", "bundle", "page", "stylesheet", "words", "write_page"]
 
 Language = Literal["en", "zh"]
 HERE = files("vitviz.journey")

@@ -3,7 +3,8 @@ import { largest, meanRow } from "./numbers.js"
 
 // Small pictures that are made once and then drawn at any size: heatmaps, and the tokens' colours.
 
-const CURVES = 3 // a head's strongest, drawn as lines
+const CURVES = 18 // of a block: each head's strongest, drawn as lines
+const ROUNDING = 2e-3 // of the largest value: what differs by less differs by float16 alone
 
 export function surface(width, height) {
   return typeof OffscreenCanvas === "undefined"
@@ -22,7 +23,7 @@ export function heatPicture(values, cols, rows, palette) {
     if (value < low) low = value
     if (value > high) high = value
   }
-  const unit = high > low ? 255 / (high - low) : 0
+  const unit = high - low > ROUNDING * Math.abs(high) ? 255 / (high - low) : 0
   for (let i = 0; i < values.length; i++) {
     const level = 3 * Math.round((values[i] - low) * unit)
     pixels.data.set([palette[level], palette[level + 1], palette[level + 2], 255], 4 * i)
@@ -44,7 +45,7 @@ export function paintGaze(header, gaze, palette) {
       gaze.subarray((start + head) * tokens, (start + head + 1) * tokens),
     )
     const strongest = rowsOf.flatMap((row, head) =>
-      largest(row, CURVES).map((token) => ({ token, head, weight: row[token] })),
+      largest(row, Math.max(1, Math.round(CURVES / heads))).map((token) => ({ token, head, weight: row[token] })),
     )
     const most = Math.max(...strongest.map(({ weight }) => weight))
     return {

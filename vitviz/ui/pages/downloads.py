@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import BinaryIO
 
 import streamlit as st
 
 from vitviz.heatmap import Heatmap
+from vitviz.journey.page import Language, page
 from vitviz.methods.attention import all_head_maps
 from vitviz.pictures.export import write_attention, write_npz, write_png
 from vitviz.pictures.figure import grid_figure
 from vitviz.pictures.overlay import mark_patch, overlay
 from vitviz.recording.query import Query
-from vitviz.ui.visit.language import t
+from vitviz.ui.visit.language import language, t
 from vitviz.ui.visit.opening import opened
 from vitviz.ui.visit.session import Look, Session
 from vitviz.ui.visit.turns import turn
@@ -59,11 +60,24 @@ def downloads(
         download(t("download.picture"), picture, f"{one}.png")
         download(t("download.map"), lambda file: write_npz(heat, file), f"{one}.npz")
         download(t("download.figure"), figure, f"{name}_attention_heads.png")
+        if session.rec.is_plain:
+            journey_download(session, name, [heat])
         download(
             t("download.attention"),
             lambda file: write_attention(session.rec, file),
             f"{name}_attention.npz",
         )
+
+
+def journey_download(session: Session, name: str, heats: Sequence[Heatmap] = ()) -> None:
+    """The photo's journey as one file that needs no server."""
+    tongue: Language = "zh" if language() == "zh" else "en"
+
+    def write(file: BinaryIO) -> None:
+        with turn():
+            file.write(page(session.rec, heats, language=tongue).encode())
+
+    download(t("download.journey"), write, f"{name}_journey.html")
 
 
 def download(label: str, write: Callable[[BinaryIO], None], name: str) -> None:

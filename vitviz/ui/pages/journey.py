@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from vitviz.errors import VitvizError
 from vitviz.ui.controls.model_picker import is_here, page_head
 from vitviz.ui.controls.photo_picker import choose_photo
+from vitviz.ui.pages.downloads import journey_download
 from vitviz.ui.parts.journey import show_journey
 from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import explained, t
@@ -26,5 +29,6 @@ def page() -> None:
         return
     try:
         show_journey(session)
+        journey_download(session, Path(photo.name).stem)
     except VitvizError as error:
         st.warning(explained(error), icon=":material/block:")
