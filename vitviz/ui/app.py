@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from vitviz.ui.controls.photo_picker import keep_link
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.page import lessons, show
-from vitviz.ui.pages import compare, explore, heads, journey
+from vitviz.ui.pages import compare, explore, heads, journey, start
 from vitviz.ui.visit.language import t, widget_words
 from vitviz.ui.visit.memory import leave_out_imports
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.streamlit_private import limit_uploads, send_at_once
 
 HERE = Path(__file__).parent
-EXPLORE, JOURNEY = ":material/visibility:", ":material/conversion_path:"
-COMPARE, HEADS = ":material/balance:", ":material/grid_view:"
+START = ":material/home:"
+ICONS = {
+    "explore": ":material/visibility:",
+    "journey": ":material/conversion_path:",
+    "compare": ":material/balance:",
+    "heads": ":material/grid_view:",
+}
 
 
 def main() -> None:
@@ -29,29 +34,39 @@ def main() -> None:
     st.set_page_config("Vitviz", page_icon=str(HERE / "logo.svg"), layout="wide")
     st.html(HERE / "page.css")
     st.html(widget_words())
-    page = st.navigation(
+    tools, course = (
+        _tools(),
+        {lesson.id: (_page_of(lesson), lesson.minutes) for lesson in lessons()},
+    )
+
+    def first() -> None:
+        start.page(tools, course)
+
+    beginning = st.Page(first, title=t("nav.start"), icon=START, default=True)
+    found = st.navigation(
         {
-            "": [
-                st.Page(explore.page, title=t("nav.explore"), icon=EXPLORE, default=True),
-                st.Page(journey.page, title=t("nav.journey"), icon=JOURNEY, url_path="journey"),
-                st.Page(compare.page, title=t("nav.compare"), icon=COMPARE, url_path="compare"),
-                st.Page(heads.page, title=t("nav.heads"), icon=HEADS, url_path="heads"),
-            ],
-            t("nav.lessons"): [
-                st.Page(
-                    _page_of(lesson),
-                    title=f"{lesson.number} · {lesson.text('title')}",
-                    url_path=lesson.id,
-                )
-                for lesson in lessons()
-            ],
+            "": [beginning, *tools.values()],
+            t("nav.lessons"): [lesson for lesson, _ in course.values()],
         },
         position="top",
     )
-    keep_link(page.url_path)
-    page.run()
+    keep_link(found.url_path)
+    found.run()
     visit().decoded = None  # no page needed it now
 
 
-def _page_of(lesson: Lesson) -> Callable[[], None]:
-    return lambda: show(lesson)
+def _tools() -> dict[str, StreamlitPage]:
+    """The pages besides the lessons, by their address."""
+    shown = {"explore": explore, "journey": journey, "compare": compare, "heads": heads}
+    return {
+        name: st.Page(module.page, title=t(f"nav.{name}"), icon=ICONS[name], url_path=name)
+        for name, module in shown.items()
+    }
+
+
+def _page_of(lesson: Lesson) -> StreamlitPage:
+    return st.Page(
+        lambda: show(lesson),
+        title=f"{lesson.number} · {lesson.text('title')}",
+        url_path=lesson.id,
+    )

@@ -14,6 +14,7 @@ from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
 
 TRY, CHECK = "try", "check"
+MINUTES = 2  # a screen
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Lesson:
     def screens(self) -> list[str]:
         """The steps' ids, then the task and the self-check."""
         return [*(step.id for step in self.steps), TRY, CHECK]
+
+    @property
+    def minutes(self) -> int:
+        """About how long it takes, with what there is to try."""
+        return MINUTES * len(self.screens)
 
     def text(self, key: str, **values: object) -> str:
         """One of its own texts."""

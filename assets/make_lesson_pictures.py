@@ -1,0 +1,86 @@
+"""The pictures of the lessons on the start page, computed from the bundled model and a sample.
+
+python assets/make_lesson_pictures.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+import vitviz
+from vitviz.inside.features import patch_features, principal_components
+from vitviz.inside.positions import position_similarity
+from vitviz.methods.attention import head_maps
+from vitviz.pictures.input import input_picture, show_input
+from vitviz.pictures.overlay import colorize, mark_patch
+from vitviz.training.augmentation import random_crops
+
+OUT = Path(__file__).parents[1] / "vitviz" / "ui" / "lessons" / "pictures"
+SIZE = (480, 270)
+SAMPLE, PATCH, LAYER = "cat", (5, 5), 8
+
+
+def main() -> None:
+    """Write one picture a lesson."""
+    sample = next(sample for sample in vitviz.samples() if sample.id == SAMPLE)
+    rec = vitviz.record(vitviz.load_model(), vitviz.load_image(sample.path))
+    seen = input_picture(rec.vit, rec.pixels)
+    rows, cols = rec.grid
+
+    def over(heat: vitviz.Heatmap) -> Image.Image:
+        return vitviz.overlay(seen, vitviz.Heatmap(heat.values, (0, 0, *seen.size), heat.method))
+
+    gaze = vitviz.explain(rec, "attention", PATCH, layer=LAYER)
+    at_patch = vitviz.Heatmap(gaze.values, (0, 0, *seen.size), gaze.method)
+    heads = [over(heat) for head, heat in head_maps(rec, LAYER, "cls").items() if head is not None]
+    layers = [
+        over(vitviz.explain(rec, "attention", layer=layer)) for layer in range(rec.num_layers)
+    ]
+    places = position_similarity(rec).flatten(0, 1)[:: rows * 2 + 2].flatten(1).numpy()
+    parts = principal_components(patch_features(rec))[0]
+    low, high = torch.aminmax(parts.flatten(0, 1), dim=0)
+    pictures = {
+        "tokens": [show_input(rec)],
+        "positions": [_map(row.reshape(rows, cols)) for row in places[:8]],
+        "attention": [mark_patch(over(gaze), at_patch, PATCH), seen],
+        "manyheads": heads,
+        "layers": layers,
+        "prediction": [over(vitviz.explain(rec, "legrad")), seen],
+        "training": random_crops(seen, 8, seed=0),
+        "cost": [_map(np.sqrt(rec.attention(LAYER)[head].numpy())) for head in (1, 3)],
+        "beyond": [_picture((255 * (parts - low) / (high - low)).byte().numpy()), seen],
+    }
+    OUT.mkdir(exist_ok=True)
+    for name, found in pictures.items():
+        _sheet(found).save(OUT / f"{name}.webp", quality=80, method=6)
+
+
+def _map(values: np.ndarray) -> Image.Image:
+    return _picture(colorize(values.astype(np.float32), "inferno", (values.min(), values.max())))
+
+
+def _picture(colours: np.ndarray) -> Image.Image:
+    return Image.fromarray(colours).resize((256, 256), Image.Resampling.NEAREST)
+
+
+def _sheet(pictures: list[Image.Image]) -> Image.Image:
+    """As many in a row as fill the sheet best; each is cut to its place, from the middle."""
+    rows = {1: 1, 2: 1, 6: 2, 8: 2, 12: 2}[len(pictures)]
+    cols = len(pictures) // rows
+    sheet = Image.new("RGB", SIZE)
+    width, height = SIZE[0] // cols, SIZE[1] // rows
+    for number, picture in enumerate(pictures):
+        scale = max(width / picture.width, height / picture.height)
+        grown = picture.resize((round(picture.width * scale), round(picture.height * scale)))
+        left, top = (grown.width - width) // 2, (grown.height - height) // 2
+        cut = grown.crop((left, top, left + width, top + height))
+        sheet.paste(cut, (number % cols * width, number // cols * height))
+    return sheet
+
+
+if __name__ == "__main__":
+    main()

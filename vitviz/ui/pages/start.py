@@ -1,0 +1,73 @@
+"""The start page: what this is, a photo on its way through the model, and where to go from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from vitviz.errors import VitvizError
+from vitviz.ui.controls.photo_picker import choose_photo
+from vitviz.ui.parts.journey import show_journey
+from vitviz.ui.visit import keys
+from vitviz.ui.visit.analyse import analyse
+from vitviz.ui.visit.language import explained, language_switch, t
+from vitviz.ui.visit.markdown import as_code
+from vitviz.zoo.catalogue import BUNDLED
+
+PICTURES = Path(__file__).parent.parent / "lessons" / "pictures"
+CARD = 262  # px: four in a row
+# In links of Explore, which was at this address before.
+EXPLORES = {keys.METHOD, keys.QUERY, keys.SHEET_VIEW, keys.STRENGTH, keys.COLOURS, keys.WHOLE}
+EXPLORES |= {keys.ATTENTION_LAYER, keys.ATTENTION_HEAD, keys.TARGET, "model"}
+
+
+def page(
+    tools: Mapping[str, StreamlitPage], lessons: Mapping[str, tuple[StreamlitPage, int]]
+) -> None:
+    """One sentence, the journey of a photo, and every other page.
+
+    Args:
+        tools: by their address.
+        lessons: the same of the lessons, in order, with the minutes that each takes.
+    """
+    if EXPLORES & st.query_params.keys():
+        st.switch_page(tools["explore"], query_params=st.query_params.to_dict())
+    language_switch()
+    st.title(t("start.title"), anchor=False)
+    st.markdown(t("start.sentence"))
+    with st.container(key="start_photos"):
+        photo = choose_photo()
+    with st.container(key="start_journey"):
+        try:
+            show_journey(analyse(photo, BUNDLED))
+        except VitvizError as error:
+            st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
+    with st.container(key="start_pages"):
+        _tools(tools)
+        _course(lessons)
+
+
+def _tools(tools: Mapping[str, StreamlitPage]) -> None:
+    """Each page as the question that it answers."""
+    st.subheader(t("start.tools"), anchor=False)
+    with st.container(horizontal=True):
+        for name, tool in tools.items():
+            with st.container(border=True, width=CARD, height="stretch"):
+                st.page_link(tool)
+                st.caption(t(f"start.{name}"))
+
+
+def _course(lessons: Mapping[str, tuple[StreamlitPage, int]]) -> None:
+    """The lessons with a picture and how long they take."""
+    st.subheader(t("start.course"), anchor=False)
+    with st.container(horizontal=True):
+        for name, (lesson, minutes) in lessons.items():
+            with st.container(border=True, width=CARD, height="stretch"):
+                st.image(
+                    PICTURES / f"{name}.webp", width="stretch", alt=t(f"start.pictures.{name}")
+                )
+                st.page_link(lesson)
+                st.caption(t("start.minutes", minutes=minutes))
