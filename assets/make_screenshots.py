@@ -72,7 +72,7 @@ def main(address: str) -> None:
             executable_path="/usr/bin/chromium", args=["--no-sandbox"]
         )
         page = browser.new_page(viewport={"width": 1280, "height": 1080})
-        page.goto(f"{address}/?attention_layer=8")
+        page.goto(f"{address}/explore?attention_layer=8")
         page.wait_for_selector(".map-sheet canvas")
         settle(page)
         page.screenshot(path=OUT / "explore.png")
@@ -83,7 +83,7 @@ def main(address: str) -> None:
             settle(page)
             page.screenshot(path=OUT / f"{name}.png")
         page.set_viewport_size({"width": 1280, "height": 900})
-        page.goto(f"{address}/?view=all&attention_layer=8")
+        page.goto(f"{address}/explore?view=all&attention_layer=8")
         page.wait_for_selector(".map-sheet canvas")
         settle(page)
         frames = [frame.resize(FRAME) for frame in animation(page)]

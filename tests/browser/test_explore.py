@@ -70,7 +70,7 @@ def bring(page: Page, event: str, data: bytes, kind: str = "image/jpeg") -> None
 def test_opens_with_a_sample_analysed(page: Page, server: str) -> None:
     open_page(page, server)
     expect(page.get_by_text("What it sees")).to_be_visible()
-    plain = pixels(open_page(page, f"{server}/?strength=0"))
+    plain = pixels(open_page(page, f"{server}/explore?strength=0"))
     assert plain.std() > 10  # a picture, not a blank
     redrawn(open_page(page, server), plain)
 
@@ -141,7 +141,7 @@ def test_nothing_is_fetched_from_elsewhere(page: Page, server: str) -> None:
 
 
 def test_a_click_on_a_patch_makes_it_the_query(page: Page, server: str) -> None:
-    canvas = open_page(page, f"{server}/?sample=cat-and-coffee&method=attention")
+    canvas = open_page(page, f"{server}/explore?sample=cat-and-coffee&method=attention")
     before = pixels(canvas)
     box = canvas.bounding_box()
     assert box is not None
@@ -158,7 +158,7 @@ def test_a_click_on_a_patch_makes_it_the_query(page: Page, server: str) -> None:
 def test_hovering_explores_without_the_server(page: Page, server: str) -> None:
     sent: list[object] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
-    canvas = open_page(page, f"{server}/?sample=cat-and-coffee&method=attention")
+    canvas = open_page(page, f"{server}/explore?sample=cat-and-coffee&method=attention")
     before, asked = pixels(canvas), len(sent)
     assert asked
     canvas.hover(position={"x": 100, "y": 250})
@@ -169,7 +169,7 @@ def test_hovering_explores_without_the_server(page: Page, server: str) -> None:
 
 def test_other_colours_need_no_numbers_from_the_server(page: Page, server: str) -> None:
     fetched: list[str] = []
-    canvas = open_page(page, f"{server}/?sample=cat&method=attention&view=all")
+    canvas = open_page(page, f"{server}/explore?sample=cat&method=attention&view=all")
     expect(page.locator(".map-sheet button")).to_have_count(84)
     page.get_by_role("button", name="Appearance").click()
     page.wait_for_selector(IDLE)
@@ -185,7 +185,7 @@ def test_other_colours_need_no_numbers_from_the_server(page: Page, server: str) 
 
 
 def test_arrow_keys_move_the_query(page: Page, server: str) -> None:
-    canvas = open_page(page, f"{server}/?method=attention&query=4,4")
+    canvas = open_page(page, f"{server}/explore?method=attention&query=4,4")
     canvas.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
@@ -226,7 +226,7 @@ def test_a_click_on_the_sheet_opens_its_layer_and_head(page: Page, server: str) 
 
 def test_one_scale_is_the_same_for_every_layer(page: Page, server: str) -> None:
     def ends(address: str) -> list[str]:
-        open_page(page, f"{server}/?{address}")
+        open_page(page, f"{server}/explore?{address}")
         return [page.locator(f".patch-map .{end}").inner_text() for end in ("low", "high")]
 
     first, last = ends("attention_layer=0&shared=true"), ends("attention_layer=11&shared=true")
@@ -277,7 +277,7 @@ def test_nothing_sticks_out_of_the_screen(page: Page, server: str, width: int) -
 
 
 def test_a_method_without_a_query_takes_no_click(page: Page, server: str) -> None:
-    canvas = open_page(page, f"{server}/?sample=cat-and-coffee&method=legrad")
+    canvas = open_page(page, f"{server}/explore?sample=cat-and-coffee&method=legrad")
     readout = page.locator(".patch-map output")
     expect(readout).to_have_text(re.compile("^for "))
     canvas.click(position={"x": 100, "y": 100})
@@ -288,7 +288,7 @@ def test_a_method_without_a_query_takes_no_click(page: Page, server: str) -> Non
 
 
 def test_a_slow_method_shows_how_far_it_is_and_stops(page: Page, server: str) -> None:
-    open_page(page, f"{server}/?sample=cat&method=attention")
+    open_page(page, f"{server}/explore?sample=cat&method=attention")
     page.get_by_role("combobox", name="Method").click()
     page.get_by_role("option", name="Occlusion").click()
     expect(page.get_by_role("progressbar")).to_be_visible()
@@ -300,7 +300,7 @@ def test_a_slow_method_shows_how_far_it_is_and_stops(page: Page, server: str) ->
 
 
 def test_going_back_brings_the_last_photo_back(page: Page, server: str) -> None:
-    open_page(page, f"{server}/?sample=cat")
+    open_page(page, f"{server}/explore?sample=cat")
     page.get_by_role("button", name="Tower").click()
     page.wait_for_url(re.compile("sample=tower"))
     expect(page.get_by_role("button", name="Tower")).to_have_attribute("aria-pressed", "true")
@@ -325,7 +325,7 @@ def test_a_photo_that_was_taken_closes_the_menu(page: Page, server: str, tmp_pat
 
 
 def test_arrow_keys_walk_over_the_sheet(page: Page, server: str) -> None:
-    open_page(page, f"{server}/?view=all&attention_layer=3&attention_head=1")
+    open_page(page, f"{server}/explore?view=all&attention_layer=3&attention_head=1")
     pressed = page.get_by_role("button", name="Layer 3, head 1")
     pressed.focus()
     page.keyboard.press("ArrowRight")
@@ -343,7 +343,9 @@ def test_every_method_runs(
     page: Page, server: str, flowers: str, own: bool, tmp_path: Path
 ) -> None:
     """On the photo with two subjects, and in a smaller model on one that was uploaded."""
-    open_page(page, f"{server}/?sample=cat-and-coffee" + (f"&model={flowers}" if own else ""))
+    open_page(
+        page, f"{server}/explore?sample=cat-and-coffee" + (f"&model={flowers}" if own else "")
+    )
     if own:
         photo = tmp_path / "mine.jpg"
         photo.write_bytes(coffee())
@@ -362,7 +364,7 @@ def test_every_method_runs(
 
 def test_the_first_layer_stays_in_the_link(page: Page, server: str) -> None:
     """The last layer is the default, which a link leaves out; no other may be left out."""
-    page.goto(f"{server}/?sample=coffee&view=layers")
+    page.goto(f"{server}/explore?sample=coffee&view=layers")
     page.get_by_text("2", exact=True).first.click()
     page.get_by_role("button", name="Layer 0, head 2").click()
     page.wait_for_url("**attention_layer=0*")
@@ -384,7 +386,7 @@ def test_streamlits_own_buttons_speak_the_visitors_language(
         expect(element).to_have_css("font-size", "0px")  # Streamlit's own word
         return str(element.evaluate("(element) => getComputedStyle(element, '::after').content"))
 
-    open_page(page, f"{server}/?lang={language}")
+    open_page(page, f"{server}/explore?lang={language}")
     page.get_by_role("button", name=menu).click()
     zone = page.get_by_test_id("stFileUploaderDropzone")
     shown = [seen(zone.locator("button p"))]

@@ -28,7 +28,7 @@ def choose(page: Page, name: str) -> None:
 def test_a_model_that_was_just_added_is_chosen_and_stays(
     page: Page, server: str, flowers: str
 ) -> None:
-    page.goto(f"{server}/?sample=coffee")
+    page.goto(f"{server}/explore?sample=coffee")
     open_list(page)
     choose(page, flowers)
     expect(page.locator("ol.predictions")).to_contain_text("tulip")
@@ -45,7 +45,7 @@ def test_a_model_that_was_just_added_is_chosen_and_stays(
 
 
 def test_search_finds_all_of_timm(page: Page, server: str) -> None:
-    page.goto(server)
+    page.goto(f"{server}/explore")
     open_list(page)
     page.get_by_label("Search all of timm").fill("registers")
     page.get_by_label("Search all of timm").press("Enter")
@@ -65,7 +65,7 @@ def test_fetching_shows_the_licence_can_be_stopped_and_succeeds(
                 return
 
     hub.serve = slowly
-    page.goto(f"{server}/?model={NAME}")
+    page.goto(f"{server}/explore?model={NAME}")
     expect(page.get_by_text("licence apache-2.0")).to_be_visible()
     assert hub.asked == []
     page.get_by_role("button", name="Fetch the weights").click()
@@ -80,7 +80,7 @@ def test_fetching_shows_the_licence_can_be_stopped_and_succeeds(
 
 def test_the_list_fits_a_phone(page: Page, server: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(server)
+    page.goto(f"{server}/explore")
     open_list(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for button in page.get_by_role("dialog").get_by_role("button", name="Choose").all():

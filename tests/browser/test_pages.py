@@ -22,7 +22,7 @@ def test_methods_are_compared_and_their_photo_changes(
     page: Page, server: str, flowers: str
 ) -> None:
     """With a small model: Compare runs it three hundred times."""
-    open_page(page, f"{server}/?sample=cat-and-coffee&model={flowers}", "Compare")
+    open_page(page, f"{server}/explore?sample=cat-and-coffee&model={flowers}", "Compare")
     sample = page.get_by_role("button", name="Cat and coffee")
     expect(sample).to_have_attribute("aria-pressed", "true")  # as on the page before
     expect(page.get_by_text("is what this model’s behaviour supports most here")).to_be_visible()

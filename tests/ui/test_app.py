@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
 
 import pytest
-from pages import PATIENCE, at
+from pages import page
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 from visits import answer, recording, session, visit
@@ -18,8 +17,6 @@ from vitviz.ui.controls import photo_picker
 from vitviz.ui.pages import explore
 from vitviz.ui.visit import analyse
 
-UI = Path(vitviz.__file__).parent / "ui"
-APP = str(UI / "entry" / "app.py")
 COFFEE = next(s.path for s in vitviz.samples() if s.id == "coffee").read_bytes()
 
 
@@ -37,7 +34,7 @@ def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def opened(**params: str) -> AppTest:
-    return at(AppTest.from_file(APP, default_timeout=PATIENCE), **params)
+    return page("explore", **params)
 
 
 def upload(app: AppTest, data: bytes, name: str = "photo.jpg") -> None:

@@ -38,6 +38,8 @@ def page(
     language_switch()
     st.title(t("start.title"), anchor=False)
     st.markdown(t("start.sentence"))
+    first, _ = next(iter(lessons.values()))
+    st.page_link(first, label=t("start.begin"), icon=":material/school:")
     with st.container(key="start_photos"):
         photo = choose_photo()
     with st.container(key="start_journey"):
