@@ -17,6 +17,7 @@ from vitviz.ui.controls import photo_picker
 from vitviz.ui.pages import explore
 from vitviz.ui.visit import analyse
 
+UI = Path(vitviz.__file__).parent / "ui"
 COFFEE = next(s.path for s in vitviz.samples() if s.id == "coffee").read_bytes()
 
 

@@ -45,4 +45,4 @@ def test_it_shows_the_journey_of_the_photo_in_the_address() -> None:
 
 
 def test_every_lesson_has_a_picture() -> None:
-    assert {file.stem for file in start.PICTURES.glob("*.webp")} == {l.id for l in lessons()}
+    assert {file.stem for file in start.PICTURES.glob("*.webp")} == {each.id for each in lessons()}
