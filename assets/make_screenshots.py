@@ -16,6 +16,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 OUT = Path(__file__).parents[1] / "docs" / "screenshots"
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 FRAME = (760, 540)  # px of the animation
+JOURNEY_WIDTH = 860  # px of its animation
+TIMES = [n / 8 for n in range(9)], [1 + n / 3 for n in range(1, 40)]  # photo to tokens, then blocks
 LESSONS = {  # what to open, and the answer that shows the widgets
     "attention": ("step=3&sample=cat&patch=3,9", "It concentrates on fewer tokens"),
     "positions": ("step=3&sample=cat", None),
@@ -55,6 +57,37 @@ def animation(page: Page) -> list[Image.Image]:
     return frames
 
 
+def journey(page: Page, address: str) -> list[Image.Image]:
+    """The photo on its way through the model, and one block opened."""
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(f"{address}/journey")
+    shown = page.locator(".journey")
+    slider = shown.get_by_role("slider")
+    slider.wait_for()
+    settle(page)
+    frames: list[Image.Image] = []
+
+    def take(time: float) -> None:
+        slider.fill(f"{time:.2f}")
+        page.wait_for_timeout(300)
+        frames.append(Image.open(BytesIO(shown.screenshot())).convert("RGB"))
+
+    for time in [*TIMES[0], *TIMES[1]]:
+        take(time)
+    page.screenshot(path=OUT / "journey.png")
+    width, height = frames[0].size
+    small = (JOURNEY_WIDTH, round(JOURNEY_WIDTH * height / width))
+    return [frame.resize(small, Image.Resampling.LANCZOS) for frame in frames]
+
+
+def write_gif(frames: list[Image.Image], name: str, duration: int) -> None:
+    """An animation; `duration` of a frame in milliseconds."""
+    still, *rest = [frame.quantize(128) for frame in frames]
+    still.save(
+        OUT / name, save_all=True, append_images=rest, duration=duration, loop=0, optimize=True
+    )
+
+
 def lesson_pictures(browser: Browser, address: str) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 860}, device_scale_factor=1.5)
     for name, (opened, answer) in LESSONS.items():
@@ -86,14 +119,10 @@ def main(address: str) -> None:
         page.goto(f"{address}/explore?view=all&attention_layer=8")
         page.wait_for_selector(".map-sheet canvas")
         settle(page)
-        frames = [frame.resize(FRAME) for frame in animation(page)]
+        write_gif([frame.resize(FRAME) for frame in animation(page)], "explore.gif", 900)
+        write_gif(journey(page, address), "journey.gif", 220)
         lesson_pictures(browser, address)
         browser.close()
-    still = frames[0].quantize(128)
-    rest = [frame.quantize(128) for frame in frames[1:]]
-    still.save(
-        OUT / "explore.gif", save_all=True, append_images=rest, duration=900, loop=0, optimize=True
-    )
 
 
 if __name__ == "__main__":
