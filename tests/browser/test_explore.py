@@ -68,15 +68,15 @@ def bring(page: Page, event: str, data: bytes, kind: str = "image/jpeg") -> None
 
 
 def test_opens_with_a_sample_analysed(page: Page, server: str) -> None:
-    open_page(page, server)
+    open_page(page, f"{server}/explore")
     expect(page.get_by_text("What it sees")).to_be_visible()
     plain = pixels(open_page(page, f"{server}/explore?strength=0"))
     assert plain.std() > 10  # a picture, not a blank
-    redrawn(open_page(page, server), plain)
+    redrawn(open_page(page, f"{server}/explore"), plain)
 
 
 def test_an_uploaded_photo_is_analysed(page: Page, server: str, tmp_path: Path) -> None:
-    open_page(page, server)
+    open_page(page, f"{server}/explore")
     photo = tmp_path / "mine.png"
     Image.open(BytesIO(coffee())).save(photo)
     upload(page, photo)
@@ -90,14 +90,14 @@ def test_an_uploaded_photo_is_analysed(page: Page, server: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("event", ["paste", "drop"])
 def test_a_photo_is_brought_to_the_page(page: Page, server: str, event: str) -> None:
-    open_page(page, server)
+    open_page(page, f"{server}/explore")
     bring(page, event, coffee())
     expect(page.get_by_text("espresso", exact=True)).to_be_visible()
 
 
 def test_a_large_photo_is_pasted_whole(page: Page, server: str) -> None:
     """24 MB, just under the limit; and one over it gets its sentence."""
-    open_page(page, server)
+    open_page(page, f"{server}/explore")
     bring(page, "paste", coffee().ljust(24 * 2**20, b"\0"))
     expect(page.get_by_text("espresso", exact=True)).to_be_visible()
     bring(page, "paste", coffee().ljust(26 * 2**20, b"\0"))
@@ -105,7 +105,7 @@ def test_a_large_photo_is_pasted_whole(page: Page, server: str) -> None:
 
 
 def test_the_camera_takes_a_photo(page: Page, server: str) -> None:
-    open_page(page, server)
+    open_page(page, f"{server}/explore")
     page.get_by_role("button", name="Your own photo").click()
     page.get_by_role("radio", name="Camera").click()
     page.wait_for_function("document.querySelector('video')?.readyState === 4")
@@ -114,7 +114,7 @@ def test_the_camera_takes_a_photo(page: Page, server: str) -> None:
 
 
 def test_an_address_inside_is_refused(page: Page, server: str) -> None:
-    open_page(page, server)
+    open_page(page, f"{server}/explore")
     page.get_by_role("button", name="Your own photo").click()
     page.get_by_role("radio", name="Web address").click()
     page.get_by_label("Address of a photo").fill(f"{server}/favicon.png")
@@ -123,7 +123,7 @@ def test_an_address_inside_is_refused(page: Page, server: str) -> None:
 
 
 def test_a_bad_file_gets_one_sentence(page: Page, server: str, tmp_path: Path) -> None:
-    open_page(page, server)
+    open_page(page, f"{server}/explore")
     bad = tmp_path / "bad.jpg"
     bad.write_text("not a photo")
     upload(page, bad)
@@ -136,7 +136,7 @@ def test_nothing_is_fetched_from_elsewhere(page: Page, server: str) -> None:
     """A classroom without a network sees the same page."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    open_page(page, server)
+    open_page(page, f"{server}/explore")
     assert [url for url in asked if not url.startswith((server, "blob:", "data:"))] == []
 
 
@@ -198,7 +198,7 @@ def test_arrow_keys_move_the_query(page: Page, server: str) -> None:
 
 
 def test_layer_and_head_change_the_map(page: Page, server: str) -> None:
-    canvas = open_page(page, server)
+    canvas = open_page(page, f"{server}/explore")
     first = pixels(canvas)
     page.get_by_role("slider", name="Layer").focus()
     page.keyboard.press("Home")
@@ -210,7 +210,7 @@ def test_layer_and_head_change_the_map(page: Page, server: str) -> None:
 
 
 def test_a_click_on_the_sheet_opens_its_layer_and_head(page: Page, server: str) -> None:
-    canvas = open_page(page, server)
+    canvas = open_page(page, f"{server}/explore")
     before = pixels(canvas)
     expect(page.locator(".map-sheet button")).to_have_count(7)
     page.get_by_role("radio", name="All", exact=True).click()
@@ -243,16 +243,16 @@ def downloaded(page: Page, name: str) -> Path:
 
 
 def test_the_picture_downloads_in_the_photos_own_size(page: Page, server: str) -> None:
-    open_page(page, server)
+    open_page(page, f"{server}/explore")
     picture = Image.open(downloaded(page, "This picture"))
     assert picture.size == Image.open(vitviz.samples()[0].path).size
 
 
 def test_the_figure_and_the_numbers_download(page: Page, server: str) -> None:
-    open_page(page, server)
+    open_page(page, f"{server}/explore")
     figure = Image.open(downloaded(page, "All heads and layers"))
     assert min(figure.size) > 1000
-    open_page(page, server)
+    open_page(page, f"{server}/explore")
     with np.load(downloaded(page, "All attention maps")) as arrays:
         assert arrays["attention_11"].shape == (6, 257, 257)
         np.testing.assert_allclose(arrays["attention_3"].sum(axis=-1), 1, atol=1e-5)
@@ -260,7 +260,7 @@ def test_the_figure_and_the_numbers_download(page: Page, server: str) -> None:
 
 
 def test_the_models_input_is_drawn_when_asked_for(page: Page, server: str) -> None:
-    open_page(page, server)
+    open_page(page, f"{server}/explore")
     page.get_by_role("button", name="The model’s input").click()
     expect(page.get_by_role("img", name="224 × 224 px in 16 × 16 patches")).to_be_visible()
 
@@ -268,7 +268,7 @@ def test_the_models_input_is_drawn_when_asked_for(page: Page, server: str) -> No
 @pytest.mark.parametrize("width", [390, 768, 1280])
 def test_nothing_sticks_out_of_the_screen(page: Page, server: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
-    canvas = open_page(page, server)
+    canvas = open_page(page, f"{server}/explore")
     box = canvas.bounding_box()
     assert box is not None
     assert box["x"] >= 0
@@ -312,7 +312,7 @@ def test_going_back_brings_the_last_photo_back(page: Page, server: str) -> None:
 
 
 def test_a_photo_that_was_taken_closes_the_menu(page: Page, server: str, tmp_path: Path) -> None:
-    open_page(page, server)
+    open_page(page, f"{server}/explore")
     photo = tmp_path / "mine.jpg"
     photo.write_bytes(coffee())
     upload(page, photo)

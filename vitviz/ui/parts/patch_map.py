@@ -62,6 +62,7 @@ def patch_map(
         "meaning": meaning,
         "place": entry("map.place"),
         "following": t("map.following"),
+        "outside": t("map.outside"),
         "alt": alt,
     }
     _component(data=data, key=key, on_query_change=on_query or (lambda: None))

@@ -74,6 +74,22 @@ function ring(context, state, patch, width) {
   }
 }
 
+// What the model did not see is dimmed, with a line around what it saw.
+function dim(context, { box, size }, width) {
+  const [left, top, right, bottom] = box
+  const outside = new Path2D()
+  outside.rect(0, 0, size[0], size[1])
+  outside.rect(left, top, right - left, bottom - top)
+  context.fillStyle = "rgb(0 0 0 / 55%)"
+  context.fill(outside, "evenodd")
+  context.strokeStyle = "#fff"
+  context.lineWidth = width
+  context.strokeRect(left, top, right - left, bottom - top)
+}
+
+// Whether a part of the photo lies outside what the model saw, by more than rounding.
+const isCut = ({ box, size }) => box[0] > 1 || box[1] > 1 || box[2] < size[0] - 1 || box[3] < size[1] - 1
+
 function draw(state) {
   const { canvas, image, size, box } = state
   if (canvas.width !== size[0] || canvas.height !== size[1]) {
@@ -89,6 +105,7 @@ function draw(state) {
   context.drawImage(paintMap(state, map), left, top, right - left, bottom - top)
   context.globalAlpha = 1
   const line = Math.max(1.5, (2 * size[0]) / (canvas.clientWidth || size[0]))
+  if (isCut(state)) dim(context, state, line / 2)
   for (const patch of state.marks) ring(context, state, patch, line)
   if (state.query) outline(context, state, state.query, line)
   if (state.hover) outline(context, state, state.hover, line)
@@ -110,7 +127,7 @@ function describe(state, map) {
   bar.putImageData(strip, 0, 0)
   const bare = state.alpha === 0 // the photo alone: no colours to read
   for (const part of root.querySelectorAll(".low, .bar, .high")) part.hidden = bare
-  let text = meaning
+  let text = state.beside ? state.outside : meaning
   if (hover) {
     const value = state.values[hover[0] * state.colCount + hover[1]]
     text = state.place.replace("{row}", hover[0]).replace("{col}", hover[1])
@@ -148,21 +165,30 @@ function moved(state, key) {
 
 function listen(state) {
   const { canvas } = state
-  const hover = (patch) => {
-    if (String(patch) === String(state.hover)) return
-    state.hover = patch
+  const hover = (patch, beside = false) => {
+    if (String(patch) === String(state.hover) && beside === state.beside) return
+    Object.assign(state, { hover: patch, beside })
     draw(state)
+  }
+  const onPhoto = (event) => {
+    const scale = Math.max(state.size[0] / canvas.clientWidth, state.size[1] / canvas.clientHeight)
+    return event.offsetX * scale < state.size[0] && event.offsetY * scale < state.size[1]
   }
   const pin = (patch) => {
     clearTimeout(state.timer)
     if (state.takes_query) state.pin("query", patch ? patch.join(",") : "cls")
   }
-  canvas.onpointermove = (event) => event.pointerType === "touch" || hover(patchAt(state, event))
+  canvas.onpointermove = (event) => {
+    if (event.pointerType === "touch") return
+    const patch = patchAt(state, event)
+    hover(patch, !patch && isCut(state) && onPhoto(event))
+  }
   canvas.onpointerleave = () => hover(null)
   canvas.onblur = () => hover(null)
   canvas.onclick = (event) => {
     const patch = patchAt(state, event)
     if (patch) pin(String(patch) === String(state.query) ? null : patch)
+    else hover(null, isCut(state) && onPhoto(event))
   }
   canvas.onkeydown = (event) => {
     if (event.key === "Escape") {
@@ -183,7 +209,7 @@ export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".patch-map")
   const canvas = root.querySelector("canvas")
-  const state = (root.state ??= { root, canvas, image: new Image(), hover: null, held: {} })
+  const state = (root.state ??= { root, canvas, image: new Image(), hover: null, beside: false, held: {} })
   const { image, held } = state
   canvas.setAttribute("aria-label", data.alt)
   canvas.style.cursor = data.takes_query ? "crosshair" : "default"
