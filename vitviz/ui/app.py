@@ -12,7 +12,7 @@ from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.page import lessons, show
 from vitviz.ui.pages import compare, explore, heads, journey, start
 from vitviz.ui.visit.language import t, widget_words
-from vitviz.ui.visit.memory import leave_out_imports
+from vitviz.ui.visit.memory import give_back_again_and_again, leave_out_imports
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.streamlit_private import limit_uploads, send_at_once
 
@@ -31,6 +31,7 @@ def main() -> None:
     st.cache_resource(show_spinner=False)(send_at_once)()
     st.cache_resource(show_spinner=False)(limit_uploads)()
     st.cache_resource(show_spinner=False)(leave_out_imports)()
+    st.cache_resource(show_spinner=False)(give_back_again_and_again)()
     st.set_page_config("Vitviz", page_icon=str(HERE / "logo.svg"), layout="wide")
     st.html(HERE / "page.css")
     st.html(widget_words())

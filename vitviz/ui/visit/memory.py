@@ -1,10 +1,17 @@
-"""The server's memory: what stays for good, and what is searched for garbage."""
+"""The server's memory: what stays for good, what is searched for garbage, and what goes back."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
+import threading
 
-__all__ = ["leave_out_imports"]
+from vitviz.ui.visit.streamlit_private import drop_expired_sessions
+
+__all__ = ["EVERY_SECONDS", "give_back", "give_back_again_and_again", "leave_out_imports"]
+
+EVERY_SECONDS = 20
 
 
 def leave_out_imports() -> None:
@@ -15,3 +22,24 @@ def leave_out_imports() -> None:
     """
     gc.collect()  # or garbage would stay too
     gc.freeze()
+
+
+def give_back_again_and_again() -> None:
+    """Start a thread that gives memory back for as long as the server runs: Streamlit drops the
+    sessions of visitors who left only when somebody comes."""
+    stop = threading.Event()  # nobody sets it: the thread ends with the process
+
+    def work() -> None:
+        while not stop.wait(EVERY_SECONDS):
+            drop_expired_sessions()
+            give_back()
+
+    threading.Thread(target=work, name="memory", daemon=True).start()
+
+
+def give_back() -> None:
+    """Collect garbage, and return to the system what glibc's heaps hold and nobody uses; elsewhere
+    that is left to the allocator."""
+    gc.collect()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import streamlit as st
 from starlette.exceptions import HTTPException
@@ -25,6 +25,7 @@ __all__ = [
     "HIDDEN_OPTIONS",
     "TEST_IDS",
     "ComponentRenderer",
+    "drop_expired_sessions",
     "forget_upload",
     "limit_uploads",
     "media_address",
@@ -84,6 +85,16 @@ def forget_upload(file: UploadedFile) -> None:
     assert context is not None
     manager = cast(MemoryUploadedFileManager, context.uploaded_file_mgr)
     manager.remove_file(context.session_id, file.file_id)
+
+
+def drop_expired_sessions() -> None:
+    """Forget the visitors who left more than server.disconnectedSessionTTL seconds ago. Streamlit
+    does so only when another one leaves."""
+    server: Any = st.runtime.get_instance()
+    kept = server._session_mgr._session_storage._cache
+    server._get_async_objs().eventloop.call_soon_threadsafe(
+        kept.expire
+    )  # it belongs to that thread
 
 
 def send_at_once() -> None:
