@@ -34,6 +34,7 @@ def test_visitors_who_left_long_ago_are_forgotten_though_nobody_comes(
         _session_mgr=SimpleNamespace(_session_storage=storage),
         _get_async_objs=lambda: SimpleNamespace(eventloop=loop),
     )
+    monkeypatch.setattr(st.runtime, "exists", lambda: True)
     monkeypatch.setattr(st.runtime, "get_instance", lambda: server)
     one, other = Left(), Left()
     gone, here = weakref.ref(one), weakref.ref(other)
@@ -67,10 +68,10 @@ def test_what_the_servers_own_parts_must_have() -> None:
 def test_the_heaps_are_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     library = SimpleNamespace(malloc_trim=asked.append)
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
     memory.give_back()
     assert asked == [0]
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())  # musl has none
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace())  # musl has none
     memory.give_back()
 
 
@@ -83,4 +84,3 @@ def test_the_thread_goes_on_and_ends_with_the_process(monkeypatch: pytest.Monkey
     assert all(done.acquire(timeout=60) for _ in range(3))
     [thread] = [thread for thread in threading.enumerate() if thread.name == "memory"]
     assert thread.daemon
-    monkeypatch.setattr(memory, "EVERY_SECONDS", 10**6)

@@ -90,11 +90,12 @@ def forget_upload(file: UploadedFile) -> None:
 def drop_expired_sessions() -> None:
     """Forget the visitors who left more than server.disconnectedSessionTTL seconds ago. Streamlit
     does so only when another one leaves."""
+    if not st.runtime.exists():  # it has stopped
+        return
     server: Any = st.runtime.get_instance()
     kept = server._session_mgr._session_storage._cache
-    server._get_async_objs().eventloop.call_soon_threadsafe(
-        kept.expire
-    )  # it belongs to that thread
+    # The cache belongs to the server's own thread.
+    server._get_async_objs().eventloop.call_soon_threadsafe(kept.expire)
 
 
 def send_at_once() -> None:
