@@ -162,7 +162,7 @@ class TestTheModelIsLeftAlone:
 
         with monkeypatch.context() as patch:
             patch.setattr(rec.vit.module.blocks[1].mlp, "forward", broken)
-            with pytest.raises(RuntimeError, match="in the middle"):
+            with pytest.raises(vitviz.ModelError, match="in the middle"):
                 vitviz.explain(rec, "relevance")
         assert is_left_alone(rec.vit.module)
         vitviz.explain(rec, "relevance")
