@@ -146,6 +146,9 @@ def _words(hint: Any) -> Iterator[str]:
     elif origin in (tuple, Sequence):
         words = (word for kind in inner if kind is not ... for word in _words(kind))
         of = " or ".join(dict.fromkeys(words))
-        yield f"a list of {of}" if origin is Sequence else f"a tuple of {of}"
+        if origin is Sequence or inner[1:] == (...,):
+            yield f"a list of {of}"
+        else:
+            yield f"a tuple of {len(inner)} values, each {of}"
     else:
         yield NAMES.get(origin or hint, getattr(hint, "__name__", str(hint)))

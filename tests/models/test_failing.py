@@ -105,3 +105,28 @@ def test_a_transform_that_fails_on_one_photo_ends_neither_that_nor_an_evaluation
     found = vitviz.evaluate(vit, tmp_path, methods=["random"], metrics=["saco"])
     assert [error["photo"] for error in found.errors] == ["narrow.png"]
     assert {summary.photos for summary in found.summaries} == {1}
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        lambda size: size[5],
+        lambda _: "ab",
+        lambda size: (size[0] / 16, size[1] / 16),
+        lambda _: (4, 6, 1),
+        lambda _: (0, 24),
+        lambda _: None,
+    ],
+)
+def test_a_grid_that_is_none(grid: Any) -> None:
+    tokens = vitviz.Tokens(grid, 1)
+    vit = vitviz.from_module(Inside(depth=1), transform=SQUARE, tokens=tokens)
+    with pytest.raises(
+        vitviz.ModelError, match=r"does not give \(rows, columns\) of an input of 64"
+    ):
+        vitviz.record(vit, make_photo())
+
+
+def test_tokens_in_front_are_not_fewer_than_none() -> None:
+    with pytest.raises(vitviz.VitvizError, match="num_prefix_tokens is -1"):
+        vitviz.Tokens(lambda _: (4, 6), -1)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -16,6 +16,7 @@ from torch import Tensor
 from vitviz.files import whole_file
 from vitviz.finetuning.charts import confusion_chart, curve_charts
 from vitviz.finetuning.dataset import TrainingPhotos
+from vitviz.finetuning.result import Finetuned
 from vitviz.heatmap import Heatmap
 from vitviz.methods.explain import explain
 from vitviz.photos.load import load_image
@@ -25,9 +26,6 @@ from vitviz.progress import Progress
 from vitviz.recording.record import record
 from vitviz.training.training import Moment
 from vitviz.zoo.load import Vit
-
-if TYPE_CHECKING:
-    from vitviz.finetuning.result import Finetuned
 
 __all__ = ["write_report"]
 

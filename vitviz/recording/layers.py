@@ -79,7 +79,7 @@ def _holds(vit: Vit, recorder: Recorder, plain: Layers, size: tuple[int, int]) -
 def _plain(recorder: Recorder, declared: Tokens, size: tuple[int, int]) -> Layers | None:
     """Each layer's self-attention over all tokens, and the pooling head's call if there is one;
     None if there is other attention as well."""
-    grid, prefix = declared.grid(size), declared.num_prefix_tokens
+    grid, prefix = declared.grid_of(size), declared.num_prefix_tokens
     tokens = prefix + grid[0] * grid[1]
     calls, all_or_patches = recorder.calls, (tokens, tokens - prefix)
     layers = [call for call in calls if call.shape[0] == 1 and call.shape[2:] == (tokens, tokens)]

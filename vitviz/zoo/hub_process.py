@@ -1,6 +1,6 @@
 """Fetches a file of the model hub into the cache, as a process of its own.
 
-    python -P vitviz/hub_process.py REPOSITORY CACHE ENDPOINT FILE…
+    python -P vitviz/zoo/hub_process.py REPOSITORY CACHE ENDPOINT FILE…
 
 The hub's client tries again for minutes, and looking a name up may block for longer than any limit
 given to it; a process can be ended at any moment, a thread cannot. What happens is said on standard
