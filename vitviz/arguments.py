@@ -62,7 +62,7 @@ def _hints(called: Callable[..., Any]) -> dict[str, Any]:
 
 
 def check_argument(
-    called: Callable[..., Any], name: str, value: Any, said: str | None = None
+    called: Callable[..., Any], name: str, value: Any, shown: str | None = None
 ) -> None:
     """The same for one argument by its name, of a function that has sentences of its own for
     others.
@@ -71,14 +71,14 @@ def check_argument(
         called: what is annotated.
         name: of the argument there.
         value: what was given.
-        said: what the argument is called in the sentence; None for its name.
+        shown: what the argument is called in the sentence; None for its name.
     """
     hint = _hints(called).get(name, Any)
     if not _fits(value, hint):
         raise VitvizError(
             "wrong_kind",
             "{argument} of {function} must be {expected}, not {given}.",
-            argument=said or name,
+            argument=shown or name,
             function=called.__name__,
             expected=" or ".join(dict.fromkeys(_words(hint))),
             given="None" if value is None else type(value).__name__,

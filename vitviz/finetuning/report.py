@@ -20,6 +20,7 @@ from vitviz.finetuning.result import Finetuned
 from vitviz.heatmap import Heatmap
 from vitviz.methods.explain import explain
 from vitviz.photos.load import load_image
+from vitviz.pictures.export import as_jpeg
 from vitviz.pictures.overlay import overlay, shared_scale
 from vitviz.pictures.page import inline, template
 from vitviz.progress import Progress
@@ -144,14 +145,8 @@ def _example(before: Vit, after: Vit, file: Path) -> dict[str, Any]:
     return {
         "best": new.predictions[0],
         "notices": notices,
-        "pictures": {what: inline(_jpeg(picture), "jpeg") for what, picture in pictures.items()},
+        "pictures": {what: inline(as_jpeg(picture), "jpeg") for what, picture in pictures.items()},
     }
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    file = BytesIO()
-    picture.save(file, "JPEG", quality=88)
-    return file.getvalue()
 
 
 def _settings(result: Finetuned) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from PIL import Image
 from timm.data.transforms import CenterCropOrPad, MaybeToTensor, ResizeKeepRatio
 from torch import Tensor, nn
 from torchvision import transforms as v1
+from torchvision.models import ViT_B_16_Weights
 from torchvision.transforms import v2
-from torchvision.transforms._presets import ImageClassification
 
 from vitviz.errors import FAILURES, ModelError, in_a_line
 from vitviz.heatmap import Box
@@ -30,6 +30,7 @@ __all__ = [
     "whole_photo",
 ]
 
+PRESET = type(ViT_B_16_Weights.DEFAULT.transforms())  # of torchvision, for all its classifiers
 RESIZES = (v1.Resize, v2.Resize)
 CROPS = (v1.CenterCrop, v2.CenterCrop, CenterCropOrPad)
 NORMALIZES = (v1.Normalize, v2.Normalize)
@@ -215,7 +216,7 @@ def _steps(transform: Any) -> Iterator[Any]:
     elif isinstance(transform, nn.Sequential):
         for part in transform:
             yield from _steps(part)
-    elif isinstance(transform, ImageClassification):
+    elif isinstance(transform, PRESET):
         yield v1.Resize(transform.resize_size, transform.interpolation)
         yield v1.CenterCrop(transform.crop_size)
         yield v1.ToTensor()

@@ -179,8 +179,10 @@ def from_module(
         model = adapted(module, pixels[None].to(float_type(module)), name, len(names)).eval()
     anatomy = Anatomy(model)
     classes = anatomy.num_classes
-    said = classes if classes == 0 or anatomy.core is module else None  # a sigmoid may be around it
-    meaning = check_meaning(outputs) or declared_meaning(anatomy.speaker, said)
+    known = (
+        classes if classes == 0 or anatomy.core is module else None
+    )  # a sigmoid may be around it
+    meaning = check_meaning(outputs) or declared_meaning(anatomy.speaker, known)
     if outputs is None and labels is None and _is_projection(module, config, classes):
         meaning = "embedding"
     if labels is not None:
