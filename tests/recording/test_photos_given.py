@@ -233,3 +233,13 @@ def test_a_tensor_without_numbers_of_pixels(kind: str, tiny: vitviz.Vit) -> None
     }
     with pytest.raises(vitviz.ImageError, match="one float tensor"):
         vitviz.record(tiny, given[kind])
+
+
+@pytest.mark.parametrize("method", ["relevance", "occlusion", "transition"])
+def test_a_transform_that_gives_float64(method: str, tiny: vitviz.Vit) -> None:
+    def double(photo: Image.Image) -> Tensor:
+        return tiny.transform(photo).double()
+
+    vit = vitviz.from_module(tiny.module, transform=double)
+    maps = [vitviz.explain(vitviz.record(v, make_photo()), method).values for v in (tiny, vit)]
+    np.testing.assert_array_equal(*maps)

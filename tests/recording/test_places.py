@@ -213,3 +213,11 @@ def test_places_are_asked_once_for_a_size() -> None:
         rec.vit.module(rec.pixels[None])
     sort_calls(rec.vit, recorder, (SIDE, SIDE))
     assert len(runs) == 1
+
+
+@pytest.mark.parametrize("method", ["rollout", "relevance"])
+def test_the_callers_precision_does_not_matter(method: str) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        rec = recorded(Own(in_rows, extra=1))
+        assert rec.is_plain
+        assert vitviz.explain(rec, method).values.dtype == np.float32

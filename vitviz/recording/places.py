@@ -168,4 +168,5 @@ def _enlarged(patches: Tensor, size: Grid) -> Tensor:
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float32)

@@ -104,6 +104,7 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
     Raises:
         ModelError: as `record`.
     """
+    pixels = pixels.float()  # some transforms give float64, and methods run the model again on this
     last_block, core = vit.anatomy.blocks[-1:], vit.anatomy.core_name
     with torch.no_grad(), Recorder(vit.module, watch=(*last_block, core)) as recorder:
         start = time.perf_counter()
