@@ -62,7 +62,7 @@ def _hints(called: Callable[..., Any]) -> dict[str, Any]:
 
 
 def check_argument(
-    called: Callable[..., Any], name: str, value: Any, said: str | None = None
+    called: Callable[..., Any], name: str, value: Any, shown: str | None = None
 ) -> None:
     """The same for one argument by its name, of a function that has sentences of its own for
     others.
@@ -71,14 +71,14 @@ def check_argument(
         called: what is annotated.
         name: of the argument there.
         value: what was given.
-        said: what the argument is called in the sentence; None for its name.
+        shown: what the argument is called in the sentence; None for its name.
     """
     hint = _hints(called).get(name, Any)
     if not _fits(value, hint):
         raise VitvizError(
             "wrong_kind",
             "{argument} of {function} must be {expected}, not {given}.",
-            argument=said or name,
+            argument=shown or name,
             function=called.__name__,
             expected=" or ".join(dict.fromkeys(_words(hint))),
             given="None" if value is None else type(value).__name__,
@@ -146,6 +146,9 @@ def _words(hint: Any) -> Iterator[str]:
     elif origin in (tuple, Sequence):
         words = (word for kind in inner if kind is not ... for word in _words(kind))
         of = " or ".join(dict.fromkeys(words))
-        yield f"a list of {of}" if origin is Sequence else f"a tuple of {of}"
+        if origin is Sequence or inner[1:] == (...,):
+            yield f"a list of {of}"
+        else:
+            yield f"a tuple of {len(inner)} values, each {of}"
     else:
         yield NAMES.get(origin or hint, getattr(hint, "__name__", str(hint)))

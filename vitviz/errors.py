@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 __all__ = [
+    "FAILURES",
     "ImageError",
     "MethodError",
     "ModelError",
@@ -19,7 +20,21 @@ __all__ = [
     "VitvizError",
     "VitvizWarning",
     "did_you_mean",
+    "in_a_line",
 ]
+
+
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a model or a transform of somebody else's raises on what it was not made for."""
 
 
 class Phrase:
@@ -36,6 +51,11 @@ class Phrase:
 
     def __str__(self) -> str:
         return self.english.format(**self.values)
+
+
+def in_a_line(error: BaseException) -> str:
+    """What an error of somebody else's says, for a place in a sentence."""
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 def did_you_mean(names: Iterable[str]) -> Phrase:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitviz.arguments import check_fields
+from vitviz.arguments import check_fields, checked
 from vitviz.errors import Phrase, VitvizError
 
 __all__ = ["Box", "Fingerprint", "Heatmap", "MadeFrom", "Scale"]
@@ -126,7 +126,7 @@ class Heatmap:
                 shape=self.values.shape,
             )
         left, top, right, bottom = self.box
-        if not (left < right and top < bottom and np.isfinite(self.box).all()):
+        if not (left < right and top < bottom and np.isfinite(np.array(self.box, float)).all()):
             raise VitvizError(
                 "box_without_area",
                 "The box of a heatmap is (left, top, right, bottom) in pixels, not {box}.",
@@ -171,19 +171,29 @@ class Heatmap:
         total = float(self.values.sum())
         return replace(self, values=self.values / total) if total else self
 
+    @checked
     def on_grid(self, grid: tuple[int, int]) -> Heatmap:
         """The same map on a finer grid, whose patches have the value of the one that covers them:
         so are maps of layers with grids of their own compared.
 
         Raises:
-            ValueError: if the grid is not a multiple of the map's.
+            VitvizError: if the grid is not a multiple of the map's.
         """
-        rows, cols = (fine / own for fine, own in zip(grid, self.values.shape, strict=True))
-        if not (rows.is_integer() and cols.is_integer()):
-            raise ValueError(f"A map of {self.values.shape} patches does not fit on {grid}.")
-        finer = self.values.repeat(int(rows), axis=0).repeat(int(cols), axis=1)
+        (rows, cols), (own_rows, own_cols) = grid, self.values.shape
+        if min(grid) < 1 or rows % own_rows or cols % own_cols:
+            raise VitvizError(
+                "map_does_not_fit",
+                "A map of {own_rows} × {own_cols} patches does not fit on a grid of {rows} × "
+                "{cols}; take a multiple of it.",
+                own_rows=own_rows,
+                own_cols=own_cols,
+                rows=rows,
+                cols=cols,
+            )
+        finer = self.values.repeat(rows // own_rows, axis=0).repeat(cols // own_cols, axis=1)
         return replace(self, values=finer)
 
+    @checked
     def scaled(self, factor: float) -> Heatmap:
         """The same map for a copy of the photo that is `factor` times as large."""
         left, top, right, bottom = (factor * edge for edge in self.box)

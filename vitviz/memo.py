@@ -23,6 +23,10 @@ class Memo:
         self._kinds: defaultdict[str, dict[Hashable, Any]] = defaultdict(dict)  # the last used last
         self._lock = threading.RLock()
 
+    def __reduce__(self) -> tuple[type[Memo], tuple[int]]:
+        """A copy, also in another process, remembers nothing."""
+        return Memo, (self._size,)
+
     def get(
         self, key: Hashable, compute: Callable[[], T], kind: str = "", most: int | None = None
     ) -> T:

@@ -242,3 +242,15 @@ def test_the_module_runs_and_shows_progress_on_standard_error_only(tmp_path: Pat
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.count("\n") == 1
     assert "1/1" in done.stderr
+
+
+def test_a_search_without_a_find_says_so(capsys) -> None:
+    assert main(["models", "zzzz", "yyyy"]) == 0
+    assert "No pretrained model of timm has “zzzz yyyy” in its name." in capsys.readouterr().out
+    assert main(["models", "zzzz", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_family_that_is_not_known_is_named(capsys) -> None:
+    assert main(["coverage", "--families", "Swin", "Nope"]) == 2
+    assert "There is no family “Nope”; choose from: " in capsys.readouterr().err

@@ -265,7 +265,7 @@ def test_an_error_in_the_forward_leaves_no_hook(
     with monkeypatch.context() as patch:
         patch.setattr(module.blocks[1].mlp, "forward", broken)
         for run in (lambda: ablate(rec, [(0, 0)]), lambda: head_importance(rec)):
-            with pytest.raises(RuntimeError, match="in the middle"):
+            with pytest.raises(vitviz.ModelError, match="in the middle"):
                 run()
     assert is_left_alone(module)
     assert ablate(rec, []) == rec.predictions

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import threading
 import time
 import weakref
@@ -91,6 +93,14 @@ class TestMemo:
         assert [ask(key) for key in "abacab"] == list("abacab")
         assert computed == list("abcb")
 
+    def test_a_copy_remembers_nothing(self) -> None:
+        memo = Memo(1)
+        memo.keep("a", "kept")
+        for copied in (copy.deepcopy(memo), pickle.loads(pickle.dumps(memo))):
+            assert copied.last("") is None
+            assert [copied.keep(key, key) for key in "ab"] == ["a", "b"]
+            assert copied.get("a", lambda: "computed anew") == "computed anew"
+
     def test_kinds_do_not_push_each_other_out(self) -> None:
         memo = Memo(2)
         for key in "abc":
@@ -162,7 +172,7 @@ class TestTheModelIsLeftAlone:
 
         with monkeypatch.context() as patch:
             patch.setattr(rec.vit.module.blocks[1].mlp, "forward", broken)
-            with pytest.raises(RuntimeError, match="in the middle"):
+            with pytest.raises(vitviz.ModelError, match="in the middle"):
                 vitviz.explain(rec, "relevance")
         assert is_left_alone(rec.vit.module)
         vitviz.explain(rec, "relevance")

@@ -307,7 +307,7 @@ def test_a_map_on_a_finer_grid_has_the_same_picture() -> None:
     fine = coarse.on_grid((4, 6))
     assert fine.values.tolist()[::2] == [[1, 1, 1, 2, 2, 2], [3, 3, 3, 4, 4, 4]]
     assert fine.box == coarse.box
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(vitviz.VitvizError, match="does not fit"):
         coarse.on_grid((3, 4))
 
 

@@ -150,6 +150,15 @@ CALLS: dict[str, tuple[Callable[..., Any], Callable[[], dict[str, Any]]]] = {
     "attention_rows": (lambda **given: recording().attention_rows(**given),
                        lambda: {"layer": 0, "rows": slice(0, 2)}),
     "num_heads": (lambda **given: recording().num_heads(**given), lambda: {"layer": 0}),
+    "patches": (lambda **given: recording().patches(**given),
+                lambda: {"tokens": torch.zeros(recording().num_tokens), "layer": 0}),
+    "patch_in": (lambda **given: recording().patch_in(**given),
+                 lambda: {"cell": (0, 0), "grid": (2, 2)}),
+    "values": (lambda **given: recording().values(**given), lambda: {"logits": torch.zeros(5)}),
+    "on_grid": (HEAT.on_grid, lambda: {"grid": (8, 8)}),
+    "scaled": (HEAT.scaled, lambda: {"factor": 2.0}),
+    "Tokens": (vitviz.Tokens, lambda: {"grid": lambda _: (4, 6), "num_prefix_tokens": 1,
+                                       "has_class_token": True}),
     "query_weights": (lambda **given: recording().query_weights(**given), lambda: {"query": "cls"}),
 }  # fmt: skip
 
@@ -209,7 +218,7 @@ def test_sound_arguments_are_taken(name: str) -> None:
             "photo of predict must be Image or text or Path",
         ),
         (lambda: vitviz.FinetuneSettings(epochs=2.5), "must be a whole number, not float"),
-        (lambda: vitviz.overlay(PHOTO, HEAT, scale=(1,)), "a tuple of a number or None"),
+        (lambda: vitviz.overlay(PHOTO, HEAT, scale=(1,)), "of 2 values, each a number or None"),
     ],
 )
 def test_the_sentence_names_argument_and_kinds(call: Callable[[], Any], says: str) -> None:
@@ -219,6 +228,8 @@ def test_the_sentence_names_argument_and_kinds(call: Callable[[], Any], says: st
 
 def test_lists_are_tuples_and_numpys_numbers_are_numbers() -> None:
     vitviz.overlay(PHOTO, HEAT, alpha=np.float32(0.5), scale=[np.float64(0), 1])
+    assert len(faithfulness.deletion(recording(), a_map(), steps=np.int64(2)).values) == 3
+    assert -1 <= faithfulness.saco(recording(), a_map(), groups=np.int8(2)) <= 1
     assert vitviz.FinetuneSettings(augment=["flip"]).augment == ("flip",)
     assert vitviz.Heatmap(np.ones((2, 2), int), [0, 0, 1, 1], "x").values.dtype == np.float32
 

@@ -211,3 +211,35 @@ class TestChannels:
         rec = vitviz.record(vitviz.from_module(module), make_photo())
         assert rec.kind(0) == "windowed"
         assert not rec.left_out
+
+
+def test_a_picture_whose_file_is_cut_off_or_closed(tiny: vitviz.Vit, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    make_photo(size=(300, 200)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    closed = make_photo()
+    closed.close()
+    for picture in (Image.open(path), closed):
+        with pytest.raises(vitviz.ImageError, match="cannot be read"):
+            vitviz.record(tiny, picture)
+
+
+@pytest.mark.parametrize("kind", ["meta", "sparse", "empty"])
+def test_a_tensor_without_numbers_of_pixels(kind: str, tiny: vitviz.Vit) -> None:
+    given = {
+        "meta": torch.zeros(3, 64, 64, device="meta"),
+        "sparse": torch.zeros(3, 64, 64).to_sparse(),
+        "empty": torch.zeros(3, 0, 64),
+    }
+    with pytest.raises(vitviz.ImageError, match="one float tensor"):
+        vitviz.record(tiny, given[kind])
+
+
+@pytest.mark.parametrize("method", ["relevance", "occlusion", "transition"])
+def test_a_transform_that_gives_float64(method: str, tiny: vitviz.Vit) -> None:
+    def double(photo: Image.Image) -> Tensor:
+        return tiny.transform(photo).double()
+
+    vit = vitviz.from_module(tiny.module, transform=double)
+    maps = [vitviz.explain(vitviz.record(v, make_photo()), method).values for v in (tiny, vit)]
+    np.testing.assert_array_equal(*maps)

@@ -49,21 +49,26 @@ class Own(nn.Module):
     """A plain ViT that says nothing of its tokens, which `order` puts into a row."""
 
     def __init__(
-        self, order: Callable[[Tensor], Tensor], extra: int = 0, dim: int = -1, scale: float = 1.0
+        self,
+        order: Callable[[Tensor], Tensor],
+        extra: int = 0,
+        dim: int = -1,
+        scale: float = 1.0,
+        read: slice = slice(None),
     ) -> None:
         super().__init__()
         self.cut = nn.Conv2d(3, WIDTH, PATCH, PATCH)
         self.extra = nn.Parameter(torch.randn(1, extra, WIDTH))
         self.blocks = nn.ModuleList(Block(dim, scale) for _ in range(2))
         self.cls_head = nn.Linear(WIDTH, 4)
-        self.order = order
+        self.order, self.read = order, read
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = self.order(self.cut(pixels))
         x = torch.cat([self.extra, x], dim=1)
         for block in self.blocks:
             x = x + block(x)
-        return self.cls_head(x.mean(dim=1))
+        return self.cls_head(x[:, self.read].mean(dim=1))
 
 
 def in_rows(x: Tensor) -> Tensor:
@@ -139,6 +144,27 @@ def test_a_classifier_called_cls_is_no_class_token() -> None:
     torch.testing.assert_close(rec.attention_row(0, "cls"), mean)
 
 
+@pytest.mark.parametrize(
+    ("read", "is_class_token"),
+    [
+        (slice(0, 1), True),
+        (slice(0, 2), True),  # beside a distillation token
+        (slice(1, 2), False),  # the second of them, which nothing here can ask for
+        (slice(3, None), False),
+        (slice(0, 4), False),  # with a patch
+    ],
+)
+def test_a_class_token_is_known_by_what_is_read(read: slice, is_class_token: bool) -> None:
+    module = Own(in_rows, extra=3, read=read)
+    rec = recorded(module)
+    assert (rec.num_prefix_tokens, rec.has_class_token) == (3, is_class_token)
+    tokens = vitviz.Tokens(lambda _: (ROWS, ROWS), 3, is_class_token)
+    told = recorded(module, tokens=tokens)
+    for method in ("attention", "rollout", "relevance"):
+        maps = [vitviz.explain(one, method).values for one in (rec, told)]
+        np.testing.assert_array_equal(*maps)
+
+
 @pytest.mark.parametrize("change", [{"dim": -2}, {"scale": 0.5}])
 def test_rows_that_do_not_sum_to_1_are_no_attention(change: dict[str, float]) -> None:
     """A softmax over the queries, and one that is halved in place."""
@@ -187,3 +213,11 @@ def test_places_are_asked_once_for_a_size() -> None:
         rec.vit.module(rec.pixels[None])
     sort_calls(rec.vit, recorder, (SIDE, SIDE))
     assert len(runs) == 1
+
+
+@pytest.mark.parametrize("method", ["rollout", "relevance"])
+def test_the_callers_precision_does_not_matter(method: str) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        rec = recorded(Own(in_rows, extra=1))
+        assert rec.is_plain
+        assert vitviz.explain(rec, method).values.dtype == np.float32

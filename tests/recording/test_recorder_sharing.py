@@ -30,7 +30,7 @@ class TestLeavesNothingBehind:
 
         with monkeypatch.context() as patch:
             patch.setattr(vit.module.blocks[1].mlp, "forward", broken)
-            with pytest.raises(RuntimeError, match="in the middle"):
+            with pytest.raises(vitviz.ModelError, match="in the middle"):
                 vitviz.record(vit, photo)
         assert is_left_alone(vit.module)
         assert vitviz.record(vit, photo).num_layers == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import subprocess
 import sys
@@ -9,14 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fake_hub
+import huggingface_hub
 import pytest
 import torch
 from fake_hub import Handler, Hub
+from huggingface_hub import constants, file_download
 from safetensors.torch import load_file, save
 
 from vitviz.errors import ModelUnavailable
 from vitviz.zoo import hub as vitviz_hub
 from vitviz.zoo.hub import PATIENCE, cached_weights, fetch_weights
+from vitviz.zoo.hub_process import SHORT
 
 REPOSITORY = "somebody/some-model"
 CONTENT = save({"numbers": torch.arange(250_000.0)})  # 1 MB
@@ -266,3 +270,16 @@ def test_the_process_starts_without_what_takes_seconds_to_import() -> None:
 def test_the_patience_leaves_time_for_ending() -> None:
     """Within ten seconds: the silence, a tick, and the second that a process has to end."""
     assert PATIENCE + vitviz_hub.TICK + 1.0 < 10
+
+
+class TestPrivate:
+    NOW = f"huggingface_hub {huggingface_hub.__version__}"
+
+    def test_the_size_of_pieces(self) -> None:
+        used = "constants.DOWNLOAD_CHUNK_SIZE" in inspect.getsource(file_download)
+        there = hasattr(constants, "DOWNLOAD_CHUNK_SIZE") and used
+        assert there, f"{self.NOW} does not read DOWNLOAD_CHUNK_SIZE: nothing is said for long."
+
+    def test_the_error_for_a_file_that_came_short(self) -> None:
+        says = SHORT in inspect.getsource(file_download)
+        assert says, f"{self.NOW} has other words for a file cut short than “{SHORT}”."

@@ -228,3 +228,14 @@ def test_labels_that_do_not_match_are_refused(names: Any, tmp_path: Path) -> Non
     (tmp_path / "config.json").write_text(json.dumps({**config, "model_args": {"depth": 1}}))
     with pytest.raises(vitviz.ModelError, match=r"names .* classes and the model has 3"):
         vitviz.load_model(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0 a photo", b"not weights", b""])
+def test_nobody_is_advised_to_run_what_is_no_file_of_weights(
+    content: bytes, tmp_path: Path
+) -> None:
+    file = tmp_path / "photo.pth"
+    file.write_bytes(content)
+    with pytest.raises(vitviz.ModelError, match=r"photo\.pth cannot be loaded: ") as met:
+        vitviz.load_model(file, architecture=TINY)
+    assert "weights_only" not in str(met.value)

@@ -29,13 +29,16 @@ def add(commands: Any) -> None:
 
 def _coverage(args: argparse.Namespace) -> Answer:
     """Check the representative of each family; all of timm takes several minutes."""
+    titles = [family.title for family in FAMILIES]
+    for name in args.families or ():
+        if name not in titles:
+            raise VitvizError(
+                "unknown_family",
+                "There is no family “{name}”; choose from: {families}.",
+                name=name,
+                families="; ".join(titles),
+            )
     chosen = [f for f in FAMILIES if args.families is None or f.title in args.families]
-    if len(chosen) < len(args.families or ()):
-        raise VitvizError(
-            "unknown_families",
-            "Choose families of {families}.",
-            families=", ".join(f.title for f in FAMILIES),
-        )
     bar = tqdm(chosen, unit="family", file=sys.stderr)
     covered = [(family, cover_family(family)) for family in bar]
     text = report(covered)

@@ -34,7 +34,8 @@ def _models(args: argparse.Namespace) -> Answer:
         }
         for o in found
     ]
-    return rows, "\n".join(map(_offered, found)), False
+    nothing = f"No pretrained model of timm has “{' '.join(args.search)}” in its name."
+    return rows, "\n".join(map(_offered, found)) or nothing, False
 
 
 def _offered(o: Offer) -> str:

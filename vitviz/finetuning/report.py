@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -16,18 +16,17 @@ from torch import Tensor
 from vitviz.files import whole_file
 from vitviz.finetuning.charts import confusion_chart, curve_charts
 from vitviz.finetuning.dataset import TrainingPhotos
+from vitviz.finetuning.result import Finetuned
 from vitviz.heatmap import Heatmap
 from vitviz.methods.explain import explain
 from vitviz.photos.load import load_image
+from vitviz.pictures.export import as_jpeg
 from vitviz.pictures.overlay import overlay, shared_scale
 from vitviz.pictures.page import inline, template
 from vitviz.progress import Progress
 from vitviz.recording.record import record
 from vitviz.training.training import Moment
 from vitviz.zoo.load import Vit
-
-if TYPE_CHECKING:
-    from vitviz.finetuning.result import Finetuned
 
 __all__ = ["write_report"]
 
@@ -146,14 +145,8 @@ def _example(before: Vit, after: Vit, file: Path) -> dict[str, Any]:
     return {
         "best": new.predictions[0],
         "notices": notices,
-        "pictures": {what: inline(_jpeg(picture), "jpeg") for what, picture in pictures.items()},
+        "pictures": {what: inline(as_jpeg(picture), "jpeg") for what, picture in pictures.items()},
     }
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    file = BytesIO()
-    picture.save(file, "JPEG", quality=88)
-    return file.getvalue()
 
 
 def _settings(result: Finetuned) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def _curve(
     progress: Progress | None,
 ) -> Curve:
     index = measured_class(rec, heat, target, change)
-    if type(steps) is not int or steps < 1:
+    if steps < 1:
         raise MethodError(
             "steps_out_of_range",
             "The number of steps must be a whole number from 1, not {steps!r}.",

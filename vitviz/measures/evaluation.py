@@ -19,6 +19,7 @@ from vitviz.measures.faithfulness import versus_random
 from vitviz.measures.metrics import METRICS, Metric
 from vitviz.measures.results import RESAMPLES, Evaluation, Key, Results, Summary
 from vitviz.methods.explain import BASELINE, METHODS, explain
+from vitviz.models.transform import transformed
 from vitviz.models.weights import weights_hash
 from vitviz.photos.load import SUFFIXES, load_image
 from vitviz.progress import Progress
@@ -87,10 +88,11 @@ def evaluate(
         try:
             photo = load_image(Path(folder, name))
             known = known_of(name, photo, metrics, boxes, masks)
+            pixels = transformed(vit.transform, photo)
         except VitvizError as error:
             results.fail(name, "", error)
         else:
-            measured.append((name, digest(photo, vit.transform(photo), known)))
+            measured.append((name, digest(photo, pixels, known)))
             _measure_photo(vit, photo, known, measured[-1], methods, results)
         if progress:
             progress(number / len(photos))

@@ -156,7 +156,7 @@ def saco(
     """
     index = measured_class(rec, heat, target, "SaCo")
     patches = heat.values.size
-    if type(groups) is not int or not 2 <= groups <= patches:
+    if not 2 <= groups <= patches:
         raise MethodError(
             "groups_out_of_range",
             "The number of groups must be a whole number from 2 to {patches}, not {groups!r}.",

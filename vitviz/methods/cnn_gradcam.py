@@ -8,7 +8,7 @@ from vitviz.arguments import checked
 from vitviz.errors import ModelError
 from vitviz.heatmap import Fingerprint, Heatmap
 from vitviz.methods.target import ClassName, class_index
-from vitviz.models.transform import input_box, mode_of
+from vitviz.models.transform import input_box, mode_of, transformed
 from vitviz.models.vit import Vit
 from vitviz.photos.given import Photo, as_photo
 
@@ -38,9 +38,9 @@ def cnn_gradcam(vit: Vit, photo: Photo, target: ClassName | None = None) -> Heat
         2
     """
     anatomy, photo = vit.anatomy, as_photo(photo, mode_of(vit.transform))
-    vit.require_eval()
+    vit.require_ready()
     with torch.inference_mode(False), torch.enable_grad():
-        pixels = vit.transform(photo)[None].requires_grad_()
+        pixels = transformed(vit.transform, photo)[None].requires_grad_()
         maps = anatomy.last_tokens(pixels)
         if maps is None or maps.ndim != 4 or maps.shape[1] != anatomy.width:
             raise ModelError(

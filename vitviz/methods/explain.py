@@ -7,6 +7,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
+import torch
 
 from vitviz import methods
 from vitviz.arguments import checked
@@ -103,7 +104,8 @@ def explain(
         )
     if chosen.slow:
         given["progress"] = progress or (lambda _: None)
-    values = chosen.function(rec, **given, **complete)
+    with torch.autocast("cpu", enabled=False):  # the caller's may be on, and maps are in float32
+        values = chosen.function(rec, **given, **complete)
     patches = rec.patches(values, complete.get("layer")).numpy().astype(np.float32)
     if not np.isfinite(patches).all():
         raise MethodError(

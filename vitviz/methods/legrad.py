@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vitviz.errors import MethodError
+from vitviz.errors import MethodError, ModelError
 from vitviz.methods.gradients import Score, attention_gradient, gradient, run_with_gradients
 from vitviz.methods.method import Method
 from vitviz.recording.query import ROWS_AT_ONCE
@@ -79,7 +79,7 @@ def _scores_of_blocks(rec: Recording, recorder: Recorder, blocks: Sequence[str])
     try:
         with Recorder(rec.vit.module, instead={blocks[-1]: tokens}):
             scores = rec.vit.run(rec.pixels[None])
-    except RuntimeError:  # what follows takes no batch but the photo's own
+    except ModelError:  # what follows takes no batch but the photo's own
         return None
     return scores if len(scores) == len(blocks) else None
 

@@ -6,6 +6,7 @@ what they hold, not by their class: one may subclass them or write them anew.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from torch import nn
 from torchvision.models import VisionTransformer
 
 from vitviz.arguments import check_fields
+from vitviz.errors import FAILURES, ModelError, VitvizError, in_a_line
 
 __all__ = [
     "Grid",
@@ -38,6 +40,9 @@ class Tokens:
         num_prefix_tokens: class, distillation and register tokens in front of the patches.
         has_class_token: whether the first of them is a class token.
 
+    Raises:
+        VitvizError: for fields of another kind, or fewer than no tokens in front.
+
     Examples:
         >>> tokens = Tokens(grid=lambda size: (size[0] // 16, size[1] // 16), num_prefix_tokens=5)
         >>> tokens.grid((224, 224))
@@ -50,6 +55,37 @@ class Tokens:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.num_prefix_tokens < 0:
+            raise VitvizError(
+                "prefix_below_zero",
+                "num_prefix_tokens is {count}; it says how many tokens stand in front of the "
+                "patches.",
+                count=self.num_prefix_tokens,
+            )
+
+    def grid_of(self, size: Grid) -> Grid:
+        """(rows, cols) of an input of this (height, width).
+
+        Raises:
+            ModelError: if its owner's function does not say so.
+        """
+        try:
+            found = self.grid(size)
+            rows, cols = map(operator.index, found)
+        except FAILURES as error:
+            raise _no_grid(size, in_a_line(error)) from error
+        if rows < 1 or cols < 1:
+            raise _no_grid(size, f"({rows}, {cols})")
+        return rows, cols
+
+
+def _no_grid(size: Grid, given: str) -> ModelError:
+    return ModelError(
+        "no_grid",
+        "The grid of tokens= does not give (rows, columns) of an input of {size} px: {given}.",
+        size="{} × {}".format(*size),
+        given=given,
+    )
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

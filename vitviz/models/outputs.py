@@ -52,6 +52,7 @@ class Outputs:
         are."""
         if self.applied or self.meaning in ("score", "embedding"):
             return numbers
+        numbers = numbers if numbers.is_floating_point() else numbers.float()
         return numbers.softmax(dim=-1) if self.meaning == "softmax" else numbers.sigmoid()
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitviz.errors import ModelError
+from vitviz.errors import FAILURES, ModelError, in_a_line
 
-__all__ = ["Logits", "adapted", "numbers_in"]
+__all__ = ["Logits", "adapted", "numbers_in", "run_module"]
 
 LOGITS = ("logits", "class_logits", "pred_logits", "scores", "out", "output", "preds")
 EMBEDDINGS = ("pooler_output", "image_embeds", "image_features", "embedding", "embeddings")
@@ -41,24 +41,44 @@ class Logits(nn.Module):
         return numbers_in(self.model(pixels), self.classes)[1]
 
 
+def run_module(module: nn.Module, pixels: Tensor, name: str) -> Any:
+    """What a module returns for an input, (batch, channels, height, width).
+
+    Raises:
+        ModelError: if it fails on it, called by this name.
+    """
+    try:
+        return module(pixels)
+    except FAILURES as error:
+        raise ModelError(
+            "model_fails",
+            "{model} fails on an input {shape}: {reason}. It needs to take pixels (batch, "
+            "channels, height, width) alone, as its transform makes them.",
+            model=name,
+            shape=tuple(pixels.shape),
+            reason=in_a_line(error),
+        ) from error
+
+
 @torch.no_grad()
-def adapted(module: nn.Module, pixels: Tensor, classes: int = 0) -> nn.Module:
+def adapted(module: nn.Module, pixels: Tensor, name: str, classes: int = 0) -> nn.Module:
     """The module itself if it gives one tensor of numbers or a map of features a photo; otherwise
     wrapped so that it gives the former. It is run once.
 
     Args:
         module: in eval mode.
         pixels: an input, (1, channels, height, width).
+        name: what to call it.
         classes: how many classes its owner named, 0 if none.
 
     Raises:
-        ModelError: if what it returns holds no such numbers, or several.
+        ModelError: if it fails, or what it returns holds no such numbers, or several.
     """
-    output = module(pixels)
-    if isinstance(output, Tensor) and output.ndim in (2, 4):  # the latter is a map of features
+    output = run_module(module, pixels, name)
+    if isinstance(output, Tensor) and output.is_floating_point() and output.ndim in (2, 4):
         return module
-    name, numbers = numbers_in(output, classes)
-    is_vector = name in (*EMBEDDINGS, *TOKENS) and numbers.shape[-1] != classes
+    key, numbers = numbers_in(output, classes)
+    is_vector = key in (*EMBEDDINGS, *TOKENS) and numbers.shape[-1] != classes
     return Logits(module, classes, 0 if is_vector else numbers.shape[-1])
 
 
@@ -97,9 +117,8 @@ def numbers_in(output: Any, classes: int = 0) -> Named:
 def _tensors(output: Any) -> Iterator[Named]:
     """The float tensors in it by name or number, the outermost of each."""
     if isinstance(output, Tensor):
-        yield "0", output
-        return
-    if isinstance(output, Mapping):
+        items: list[tuple[Any, Any]] = [(0, output)]
+    elif isinstance(output, Mapping):
         items = list(output.items())
     elif is_dataclass(output):
         items = [(field.name, getattr(output, field.name)) for field in fields(output)]

@@ -13,15 +13,24 @@ from PIL import Image
 from timm.data.transforms import CenterCropOrPad, MaybeToTensor, ResizeKeepRatio
 from torch import Tensor, nn
 from torchvision import transforms as v1
+from torchvision.models import ViT_B_16_Weights
 from torchvision.transforms import v2
-from torchvision.transforms._presets import ImageClassification
 
-from vitviz.errors import ModelError
+from vitviz.errors import FAILURES, ModelError, in_a_line
 from vitviz.heatmap import Box
 from vitviz.models.asked import asked_box, asked_mean_and_std, asked_size
 
-__all__ = ["PhotoTransform", "input_box", "mean_and_std", "mode_of", "readable", "whole_photo"]
+__all__ = [
+    "PhotoTransform",
+    "input_box",
+    "mean_and_std",
+    "mode_of",
+    "readable",
+    "transformed",
+    "whole_photo",
+]
 
+PRESET = type(ViT_B_16_Weights.DEFAULT.transforms())  # of torchvision, for all its classifiers
 RESIZES = (v1.Resize, v2.Resize)
 CROPS = (v1.CenterCrop, v2.CenterCrop, CenterCropOrPad)
 NORMALIZES = (v1.Normalize, v2.Normalize)
@@ -68,19 +77,28 @@ def readable(transform: Callable[..., Any], channels: int) -> Callable[[Image.Im
     mode = MODES.get(channels, "RGB")
     wrapped = PhotoTransform(transform, mode)
     photo = Image.new("RGB", (256, 256), "grey")
-    try:
-        pixels = wrapped(photo)
-        given = transform(photo) if mode == "RGB" else None
-    except (TypeError, ValueError, AttributeError, RuntimeError, LookupError) as error:
-        raise ModelError(
-            "transform_takes_no_photo",
-            "The transform cannot take a photo: {reason}.",
-            reason=str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__,
-        ) from error
+    pixels = transformed(wrapped, photo)
+    given = transformed(transform, photo) if mode == "RGB" else None
     if pixels.ndim != 3 or not pixels.is_floating_point():
         raise _no_pixels(f"{pixels.dtype} {tuple(pixels.shape)}".removeprefix("torch."))
     kept = isinstance(given, Tensor) and given.ndim == 3 and isinstance(transform, Hashable)
     return transform if kept else wrapped
+
+
+def transformed(transform: Callable[[Image.Image], Tensor], photo: Image.Image) -> Tensor:
+    """What a transform makes of a photo.
+
+    Raises:
+        ModelError: if it fails on it.
+    """
+    try:
+        return transform(photo)
+    except FAILURES as error:
+        raise ModelError(
+            "transform_takes_no_photo",
+            "The transform cannot take a photo: {reason}.",
+            reason=in_a_line(error),
+        ) from error
 
 
 def mode_of(transform: Any) -> str:
@@ -198,7 +216,7 @@ def _steps(transform: Any) -> Iterator[Any]:
     elif isinstance(transform, nn.Sequential):
         for part in transform:
             yield from _steps(part)
-    elif isinstance(transform, ImageClassification):
+    elif isinstance(transform, PRESET):
         yield v1.Resize(transform.resize_size, transform.interpolation)
         yield v1.CenterCrop(transform.crop_size)
         yield v1.ToTensor()

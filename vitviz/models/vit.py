@@ -30,7 +30,7 @@ from vitviz.models.hooks import register
 from vitviz.models.labels import Labels, check_number, imagenet_names, label_names
 from vitviz.models.libraries import Tokens, gives_features, is_timms, unwrapped
 from vitviz.models.outputs import Meaning, check_meaning, declared_meaning
-from vitviz.models.returned import adapted
+from vitviz.models.returned import adapted, run_module
 from vitviz.models.transform import readable
 
 __all__ = ["Transform", "Vit", "create_pretrained", "from_module", "shared_copy"]
@@ -79,15 +79,17 @@ class Vit:
         """What the model gives: pixels (batch, 3, height, width) → (batch, classes).
 
         Raises:
-            ModelError: as `require_eval`.
+            ModelError: as `require_ready`, or if it fails on such an input.
         """
-        self.require_eval()
-        output: Tensor = self.module(pixels)
+        self.require_ready()
+        output: Tensor = run_module(self.module, pixels, self.name)
         return output
 
-    def require_eval(self) -> None:
-        """ModelError if a part of the model is in training mode, in which it gives other numbers
-        each time. It is not switched here: another thread may be using or training it."""
+    def require_ready(self) -> None:
+        """ModelError if the model is on another device, or a part of it is in training mode, in
+        which it gives other numbers each time. It is not switched here: another thread may be using
+        or training it."""
+        _require_processor(self.module, self.name)
         for name, part in self.module.named_modules():
             if part.training and not (name and isinstance(part, SAME_IN_BOTH_MODES)):
                 raise ModelError(
@@ -133,9 +135,10 @@ def from_module(
             again.
 
     Raises:
-        ModelError: if it is no module, no transform is given and the module does not say how it
-            was trained, the transform makes no input of a photo, the module returns no numbers of
-            classes, there is not one label for each class, or there are no such outputs.
+        ModelError: if it is no module, or one that is on another device than the processor or has
+            no eval mode; no transform is given and the module does not say how it was trained; the
+            transform makes no input of a photo, the module fails on it or returns no numbers of
+            classes; there is not one label for each class, or there are no such outputs.
         VitvizError: for a name or tokens of another kind.
 
     Examples:
@@ -151,7 +154,7 @@ def from_module(
         )
     check_argument(from_module, "name", name)
     check_argument(from_module, "tokens", tokens)
-    module = unwrapped(module).eval()
+    module = _in_eval_mode(unwrapped(module))
     if gives_features(module):
         raise ModelError(
             "features_only",
@@ -167,16 +170,19 @@ def from_module(
             )
         transform = create_transform(**_data_config(module, channels))
     transform = readable(transform, channels)
-    name = name or config.get("architecture", type(module).__name__)
+    name = name or str(config.get("architecture", type(module).__name__))
+    _require_processor(module, name)
     names = tuple(_labels(module, config)) if labels is None else label_names(labels)
     model = module
     if not is_timms(module):
         pixels = transform(Image.new("RGB", (256, 256), "grey"))
-        model = adapted(module, pixels[None].to(float_type(module)), len(names)).eval()
+        model = adapted(module, pixels[None].to(float_type(module)), name, len(names)).eval()
     anatomy = Anatomy(model)
     classes = anatomy.num_classes
-    said = classes if classes == 0 or anatomy.core is module else None  # a sigmoid may be around it
-    meaning = check_meaning(outputs) or declared_meaning(anatomy.speaker, said)
+    known = (
+        classes if classes == 0 or anatomy.core is module else None
+    )  # a sigmoid may be around it
+    meaning = check_meaning(outputs) or declared_meaning(anatomy.speaker, known)
     if outputs is None and labels is None and _is_projection(module, config, classes):
         meaning = "embedding"
     if labels is not None:
@@ -185,6 +191,30 @@ def from_module(
     elif meaning == "embedding" or classes not in (None, len(names)):
         names = ()  # of another head, which was replaced
     return Vit(model, name, names, transform, tokens, meaning)
+
+
+def _in_eval_mode(module: nn.Module) -> nn.Module:
+    try:
+        return module.eval()
+    except NotImplementedError as error:
+        raise ModelError(
+            "exported",
+            "This model was exported, and has no eval mode and no attention that could be watched; "
+            "give the original module with its weights.",
+        ) from error
+
+
+def _require_processor(module: nn.Module, name: str) -> None:
+    """ModelError if weights are on another device; photos and what is kept of them are here."""
+    for weight in module.parameters():
+        if weight.device.type != "cpu":
+            raise ModelError(
+                "not_on_processor",
+                "{model} is on the device {device}, and models are recorded on the processor; call "
+                "module.cpu() first, or load its weights if it has none.",
+                model=name,
+                device=weight.device,
+            )
 
 
 def _is_projection(module: nn.Module, config: Mapping[str, Any], classes: int | None) -> bool:

@@ -28,8 +28,8 @@ def main(seconds: str, most_bytes: str, most_pixels: str) -> None:
         photo = open_image(sys.stdin.buffer.read(), int(most_pixels))
         _say(photo.tobytes(), size=photo.size, info=photo.info)
     except (ImageError, MemoryError) as error:
-        said = error if isinstance(error, ImageError) else too_costly()
-        _say(b"", error=(said.id, said.english), values=said.values)
+        shown = error if isinstance(error, ImageError) else too_costly()
+        _say(b"", error=(shown.id, shown.english), values=shown.values)
 
 
 def _limit(seconds: int, most_bytes: int) -> None:

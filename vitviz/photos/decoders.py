@@ -90,7 +90,7 @@ def _answer(process: subprocess.Popen[bytes], data: bytes) -> bytes:
     """All that a process says of a file. Whatever ended it, it has ended."""
     with process:
         try:
-            said, _ = process.communicate(data, PATIENCE)
+            answer, _ = process.communicate(data, PATIENCE)
         except subprocess.TimeoutExpired as error:
             raise too_costly() from error
         finally:
@@ -99,17 +99,17 @@ def _answer(process: subprocess.Popen[bytes], data: bytes) -> bytes:
         raise too_costly()
     if process.returncode > 0:
         raise RuntimeError(f"{SCRIPT.name} ended with {process.returncode}")
-    return said
+    return answer
 
 
-def _photo(said: bytes) -> Image.Image:
+def _photo(answer: bytes) -> Image.Image:
     """The photo, or the error, that a process answered with."""
-    end = said.index(b"\n")
-    head = json.loads(said[:end])
+    end = answer.index(b"\n")
+    head = json.loads(answer[:end])
     if "error" in head:
         raise ImageError(*head["error"], **head["values"])
     width, height = head["size"]
-    pixels = np.frombuffer(said, np.uint8, offset=end + 1)
+    pixels = np.frombuffer(answer, np.uint8, offset=end + 1)
     photo = Image.fromarray(pixels.reshape(height, width, 3))
     photo.info = {
         name: tuple(kept) if isinstance(kept, list) else kept  # JSON knows no tuples

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vitviz.errors import ImageError
 from vitviz.photos.depth import eight_bits
-from vitviz.photos.load import Source, load_image
+from vitviz.photos.load import Source, load_image, not_read
 
 __all__ = ["Photo", "as_photo"]
 
@@ -40,6 +40,10 @@ def as_photo(photo: Photo, mode: str = "RGB") -> Image.Image:
         if not (isinstance(photo, (str, Path, bytes, bytearray, memoryview)) or _is_file(photo)):
             raise _no_photo(type(photo).__name__)
         photo = load_image(photo)
+    try:
+        photo.load()  # an opened file is read only now
+    except (OSError, ValueError, SyntaxError) as error:
+        raise not_read(error) from error
     if not all(photo.size):
         raise ImageError("photo_empty", "The photo has no pixels; give another one.")
     if photo.mode == mode:

@@ -1,4 +1,4 @@
-"""Open untrusted image files safely, and the built-in samples."""
+"""Open untrusted image files safely."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from vitviz.arguments import checked
-from vitviz.errors import ImageError
+from vitviz.errors import ImageError, in_a_line
 from vitviz.photos.colours import Space, space_of, to_srgb
 from vitviz.photos.depth import STRETCHED, eight_bits
 from vitviz.photos.jpeg import ended, scan_count
@@ -26,6 +26,7 @@ __all__ = [
     "REDUCED",
     "SUFFIXES",
     "load_image",
+    "not_read",
     "open_image",
     "too_costly",
     "too_large",
@@ -131,6 +132,12 @@ def open_image(data: bytes, most_pixels: int = MAX_PIXELS) -> Image.Image:
         raise _broken() from error
 
 
+def not_read(error: Exception) -> ImageError:
+    """The error for a file whose bytes cannot be had."""
+    reason = getattr(error, "strerror", None) or in_a_line(error)
+    return ImageError("file_not_read", "The file cannot be read: {reason}.", reason=reason)
+
+
 def too_large() -> ImageError:
     """The error for a file that is larger than MAX_BYTES."""
     return ImageError(
@@ -182,10 +189,7 @@ def _read(source: Source) -> bytes:
     except UnicodeDecodeError as error:
         raise _open_as_text() from error
     except (OSError, ValueError) as error:  # ValueError: an impossible path, a closed file
-        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        raise ImageError(
-            "file_not_read", "The file cannot be read: {reason}.", reason=reason
-        ) from error
+        raise not_read(error) from error
     if isinstance(data, str):
         raise _open_as_text()
     if len(data) > MAX_BYTES:

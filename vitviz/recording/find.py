@@ -44,7 +44,8 @@ def find_layouts(module: nn.Module, size: Grid, prefixes: Sequence[int]) -> list
     """
     if float_type(module) != torch.float32:
         module = copy.deepcopy(module).float()
-    with torch.inference_mode(False), torch.enable_grad():
+    as_it_is = torch.autocast("cpu", enabled=False)  # nor in the half precision of the caller
+    with torch.inference_mode(False), torch.enable_grad(), as_it_is:
         with Recorder(module, trace=True) as recorder:
             module(noise(1, channels_of(module), *size).requires_grad_())
         calls = recorder.calls

@@ -14,7 +14,7 @@ from vitviz.models.vit import Vit
 from vitviz.recording.causes import cause_of
 from vitviz.recording.find import NO_PLACES, find_layouts
 from vitviz.recording.layout import Call, Layout
-from vitviz.recording.places import in_place
+from vitviz.recording.places import in_place, is_read_in_front
 from vitviz.recording.recorder import Recorder
 
 __all__ = ["Layers", "sort_calls"]
@@ -79,7 +79,7 @@ def _holds(vit: Vit, recorder: Recorder, plain: Layers, size: tuple[int, int]) -
 def _plain(recorder: Recorder, declared: Tokens, size: tuple[int, int]) -> Layers | None:
     """Each layer's self-attention over all tokens, and the pooling head's call if there is one;
     None if there is other attention as well."""
-    grid, prefix = declared.grid(size), declared.num_prefix_tokens
+    grid, prefix = declared.grid_of(size), declared.num_prefix_tokens
     tokens = prefix + grid[0] * grid[1]
     calls, all_or_patches = recorder.calls, (tokens, tokens - prefix)
     layers = [call for call in calls if call.shape[0] == 1 and call.shape[2:] == (tokens, tokens)]
@@ -132,7 +132,6 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     if plain := _alike(vit, recorder, shown, size):
         return plain
     finest = max(layout.grid for _, layout in shown)
-    has_class_token = vit.anatomy.has_class_parameter and any(layout.prefix for _, layout in shown)
     return Layers(
         tuple(call for call, _ in shown),
         tuple(layout for _, layout in shown),
@@ -140,8 +139,21 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
         None,
         finest,
         max(layout.prefix for _, layout in shown),
-        has_class_token,
+        _has_class_token(vit, shown, size),
     )
+
+
+def _has_class_token(vit: Vit, shown: Sequence[tuple[Call, Layout]], size: tuple[int, int]) -> bool:
+    """Whether one stands in front of the patches of a model that does not declare its tokens: by
+    the name of its parameter, or since the model's numbers are read from it."""
+    if not any(layout.prefix for _, layout in shown):
+        return False
+    call, last = shown[-1]
+
+    def is_read() -> bool:
+        return is_read_in_front(vit.module, size, call.module, last.prefix)
+
+    return vit.anatomy.has_class_parameter or vit.layouts.get(size, is_read, "class token")
 
 
 def _altered(recorder: Recorder) -> list[str]:
@@ -190,7 +202,6 @@ def _alike(
         and torch.equal(layout.queries, order)
         and torch.equal(layout.keys, order)
     ]
-    has_class_token = vit.anatomy.has_class_parameter and first.prefix > 0
-    tokens = Tokens(lambda _: first.grid, first.prefix, has_class_token)
+    tokens = Tokens(lambda _: first.grid, first.prefix, _has_class_token(vit, shown, size))
     plain = _plain(recorder, tokens, size)
     return plain if plain and all(call in alike for call in plain.layers) else None

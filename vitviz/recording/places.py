@@ -18,7 +18,7 @@ from vitviz.models.anatomy import channels_of, float_type
 from vitviz.recording.layout import Call, Grid, Layout
 from vitviz.recording.recorder import Recorder
 
-__all__ = ["PhotoTokens", "in_place", "photo_tokens"]
+__all__ = ["PhotoTokens", "in_place", "is_read_in_front", "photo_tokens"]
 COARSE = 7  # rows of the coarsest pooled keys
 SURE = 0.9  # share of the patches away from those changed that change less
 
@@ -110,6 +110,30 @@ def in_place(module: nn.Module, size: Grid, layouts: Sequence[Layout | None]) ->
     return held
 
 
+def is_read_in_front(module: nn.Module, size: Grid, layer: str, prefix: int) -> bool:
+    """Whether what the model gives depends on the first token's attention in its last layer and on
+    no patch's: then that token is the class token, whatever its parameter is called.
+
+    Args:
+        module: the model.
+        size: (height, width) of its input.
+        layer: the module that attends last.
+        prefix: tokens in front of the patches.
+    """
+    pixels = noise(1, channels_of(module), *size).to(float_type(module))
+    with torch.inference_mode(False), torch.enable_grad(), Recorder(module) as recorder:
+        given = module(pixels.clone().requires_grad_())
+        attended = recorder.attended.get(layer)
+        if attended is None or not given.requires_grad:  # weights in int8
+            return False
+        direction = noise(*given.shape, seed=1).to(given.dtype)
+        [gradient] = torch.autograd.grad(given, attended, direction, allow_unused=True)
+    if gradient is None or len(gradient) > 1:
+        return False
+    reached = gradient.float().square().sum(dim=(0, 1, 3))  # by token
+    return bool(reached[0] > 0) and bool((reached[prefix:] <= 1e-10 * reached.max()).all())
+
+
 def _is_there(layout: Layout, change: Tensor, patches: Tensor) -> bool:
     """Whether the slots that changed, (windows · keys,), are those of these patches."""
     keys = layout.keys[layout.prefix :]
@@ -144,4 +168,5 @@ def _enlarged(patches: Tensor, size: Grid) -> Tensor:
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float32)

@@ -10,7 +10,7 @@ from torch import Tensor
 from vitviz.arguments import checked
 from vitviz.models.labels import check_number
 from vitviz.models.outputs import Outputs, found_outputs
-from vitviz.models.transform import mode_of
+from vitviz.models.transform import mode_of, transformed
 from vitviz.models.vit import Vit
 from vitviz.photos.given import Photo, as_photo
 from vitviz.recording.recorder import Recorder
@@ -105,7 +105,7 @@ def predict(vit: Vit, photo: Photo) -> list[Prediction]:
         True
     """
     photo = as_photo(photo, mode_of(vit.transform))
-    pixels = vit.transform(photo)[None].to(vit.anatomy.float_type)
+    pixels = transformed(vit.transform, photo)[None].to(vit.anatomy.float_type)
     with Recorder(vit.module) as recorder:
         found = vit.run(pixels)
     numbers, outputs = read_outputs(vit, found, recorder)

@@ -12,7 +12,7 @@ from vitviz.arguments import checked
 from vitviz.errors import ImageError, ModelError
 from vitviz.heatmap import Box, Fingerprint
 from vitviz.models.anatomy import channels_of
-from vitviz.models.transform import input_box, mode_of, whole_photo
+from vitviz.models.transform import input_box, mode_of, transformed, whole_photo
 from vitviz.models.vit import Vit
 from vitviz.photos.given import Photo, as_photo
 from vitviz.recording.layers import Layers, sort_calls
@@ -66,7 +66,7 @@ def record(vit: Vit, photo: Photo | Tensor, *, whole: bool = False) -> Recording
                 model=vit.name,
             )
         transform = whole_photo(transform, photo.size, patch)
-    pixels, box = transform(photo), input_box(transform, photo.size)
+    pixels, box = transformed(transform, photo), input_box(transform, photo.size)
     rec = record_pixels(vit, pixels, box)
     return replace(rec, box=_covered(rec), photo=Fingerprint.of(as_photo(photo)))
 
@@ -75,7 +75,12 @@ def _as_input(vit: Vit, given: Tensor) -> Tensor:
     """A tensor as the model takes it, (channels, height, width), on the processor."""
     pixels = given[0] if given.ndim == 4 and len(given) == 1 else given
     channels = channels_of(vit.module)
-    if pixels.ndim != 3 or len(pixels) != channels or not pixels.is_floating_point():
+    dense = pixels.layout == torch.strided and not pixels.is_meta
+    if (
+        pixels.ndim != 3
+        or len(pixels) != channels
+        or not (pixels.is_floating_point() and dense and pixels.numel())
+    ):
         raise ImageError(
             "tensor_no_input",
             "{model} takes one float tensor ({channels}, height, width) that is normalised "
@@ -99,6 +104,7 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
     Raises:
         ModelError: as `record`.
     """
+    pixels = pixels.float()  # some transforms give float64, and methods run the model again on this
     last_block, core = vit.anatomy.blocks[-1:], vit.anatomy.core_name
     with torch.no_grad(), Recorder(vit.module, watch=(*last_block, core)) as recorder:
         start = time.perf_counter()

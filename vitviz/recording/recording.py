@@ -132,6 +132,7 @@ class Recording:
         apply), “score” (numbers of their own kind) or “embedding” (no classes at all)."""
         return self.reading.meaning
 
+    @checked
     def values(self, logits: Tensor) -> Tensor:
         """What is measured of numbers (…, classes) that the model gave: probabilities, each label's
         own where labels do not exclude each other, or the scores as they are."""
@@ -232,8 +233,22 @@ class Recording:
         self.query_weights(query)  # is it a patch?
         return query[0] * grid[0] // self.grid[0], query[1] * grid[1] // self.grid[1]
 
+    @checked
     def patch_in(self, cell: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
-        """The patch of `grid` in the middle of a patch of a layer's coarser grid, as (row, col)."""
+        """The patch of `grid` in the middle of a patch of a layer's coarser grid, as (row, col).
+
+        Raises:
+            VitvizError: if the patch is outside the coarser grid.
+        """
+        if not all(0 <= place < count for place, count in zip(cell, grid, strict=True)):
+            raise VitvizError(
+                "no_such_patch",
+                "There is no patch {row},{col}; the grid has {rows} × {cols}.",
+                row=cell[0],
+                col=cell[1],
+                rows=grid[0],
+                cols=grid[1],
+            )
         row, col = (
             (2 * place + 1) * fine // (2 * coarse)
             for place, fine, coarse in zip(cell, self.grid, grid, strict=True)
@@ -291,16 +306,32 @@ class Recording:
         weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])
         return weights
 
+    @checked
     def patches(self, tokens: Tensor, layer: int | None = None) -> Tensor:
         """Values of all tokens (…, tokens) → those of the patches in place (…, rows, cols).
 
         Args:
             tokens: of the model, or of a layer.
             layer: whose tokens they are, where layers differ.
+
+        Raises:
+            VitvizError: if these are not as many values as there are tokens, or there is no such
+                layer.
         """
-        if layer is None or not self.layouts:
-            return tokens[..., self.num_prefix_tokens :].unflatten(-1, self.grid)
-        return tokens[..., self.layouts[layer].prefix :].unflatten(-1, self.layouts[layer].grid)
+        prefix, grid = self.num_prefix_tokens, self.grid
+        if layer is not None and self.layouts:
+            self._layer(layer)
+            prefix, grid = self.layouts[layer].prefix, self.layouts[layer].grid
+        count = prefix + grid[0] * grid[1]
+        if tokens.shape[-1:] != (count,):
+            raise VitvizError(
+                "not_all_tokens",
+                "These are values {shape}, and there are {count} tokens; give a value for each of "
+                "them in the last dimension.",
+                shape=tuple(tokens.shape),
+                count=count,
+            )
+        return tokens[..., prefix:].unflatten(-1, grid)
 
     def require_plain(self, title: str | Phrase) -> None:
         """MethodError if `title`, which needs one map over all tokens in each layer, cannot be."""

@@ -56,14 +56,14 @@ def fetch_weights(
     Raises:
         ModelUnavailable: if the hub does not give the file; within ten seconds if nothing arrives.
     """
-    with _process(repository, str(cache or constants.HF_HUB_CACHE)) as said:
+    with _process(repository, str(cache or constants.HF_HUB_CACHE)) as messages:
         news: dict[str, Any] = {"share": 0.0}
         most, deadline = 0.0, monotonic() + PATIENCE
         while "share" in news:
             if progress:
                 progress(news["share"])
             with suppress(queue.Empty):
-                news = said.get(timeout=TICK)
+                news = messages.get(timeout=TICK)
             if news.get("share", 0.0) > most:  # not if the hub begins again and again
                 most, deadline = news["share"], monotonic() + PATIENCE
             elif "share" in news and monotonic() > deadline:
@@ -138,11 +138,11 @@ def _process(repository: str, cache: str) -> Iterator[queue.Queue[dict[str, Any]
         text=True,
     ) as process:
         assert process.stdout is not None
-        said: queue.Queue[dict[str, Any]] = queue.Queue()
-        listener = threading.Thread(target=_listen, args=(process.stdout, said), daemon=True)
+        messages: queue.Queue[dict[str, Any]] = queue.Queue()
+        listener = threading.Thread(target=_listen, args=(process.stdout, messages), daemon=True)
         listener.start()
         try:
-            yield said
+            yield messages
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -151,8 +151,8 @@ def _process(repository: str, cache: str) -> Iterator[queue.Queue[dict[str, Any]
             listener.join()
 
 
-def _listen(output: IO[str], said: queue.Queue[dict[str, Any]]) -> None:
+def _listen(output: IO[str], messages: queue.Queue[dict[str, Any]]) -> None:
     """Pass every line on; a process that ends without a word could not reach the hub."""
     for line in output:
-        said.put(json.loads(line))
-    said.put({"failed": "unreachable"})
+        messages.put(json.loads(line))
+    messages.put({"failed": "unreachable"})

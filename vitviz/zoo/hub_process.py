@@ -1,12 +1,16 @@
 """Fetches a file of the model hub into the cache, as a process of its own.
 
-    python -P vitviz/hub_process.py REPOSITORY CACHE ENDPOINT FILE…
+    python -P vitviz/zoo/hub_process.py REPOSITORY CACHE ENDPOINT FILE…
 
 The hub's client tries again for minutes, and looking a name up may block for longer than any limit
 given to it; a process can be ended at any moment, a thread cannot. What happens is said on standard
 output, a JSON object a line: {"share": 0.2} for each piece that arrives, then {"file": path}, or
 {"failed": "missing" | "gated" | "unreachable" | "damaged" | "unwritable" | "full", "reason": …}.
 It imports neither torch nor the rest of Vitviz, so that it starts at once.
+
+What is private in huggingface_hub is used here alone, checked with huggingface_hub 2.4: the size of
+the pieces, `constants.DOWNLOAD_CHUNK_SIZE`, and the words of its error for a file that came short.
+tests/zoo/test_hub.py says what a newer version broke.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from huggingface_hub import constants, errors
 from safetensors import SafetensorError, safe_open
 
 PIECE = 65_536  # bytes
+SHORT = "Consistency check"  # in the client's error for a file of another length than announced
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a file system of small files
 
 
@@ -64,7 +69,7 @@ def main(repository: str, cache: str, endpoint: str, *files: str) -> None:
     except (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError) as error:
         fail("unwritable", error)
     except OSError as error:  # the client's own errors, also for a file that ended too early
-        cut = "damaged" if "Consistency check" in str(error) else "unreachable"
+        cut = "damaged" if SHORT in str(error) else "unreachable"
         fail("full" if error.errno in FULL else cut, error)
     except Exception as error:  # whatever the network stack raises, no file came
         fail("unreachable", error)

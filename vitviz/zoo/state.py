@@ -51,7 +51,7 @@ SHOWN = 6  # names in a message
 FIRST = 3  # keys of many
 
 # What weights_only would refuse and is harmless: NumPy's numbers, and a script's arguments.
-SCALAR: Any = np._core.multiarray.scalar  # type: ignore[attr-defined]
+SCALAR: Any = np.float64(0).__reduce__()[0]  # what makes them again
 HARMLESS: list[Any] = [
     argparse.Namespace,
     np.dtype,
@@ -167,7 +167,9 @@ def _content(file: Path, device: str) -> Any:
                 return torch.load(file, map_location=device, weights_only=True)
         except UnpicklingError as error:
             if "GLOBAL" not in str(error):
-                raise
+                raise Refused(  # torch's own words advise to run what is in it
+                    Phrase("no_file_of_weights", "it is no file of weights, or a damaged one.")
+                ) from error
             raise Refused(_needed(file)) from error
     with safe_open(file, framework="pt") as weights:
         if device != "meta":

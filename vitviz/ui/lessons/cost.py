@@ -95,11 +95,11 @@ def _times(found: pd.DataFrame, curve_of: tuple[float, float, float]) -> None:
     curve = pd.DataFrame({"tokens": across, "seconds": a + b * across + c * across**2})
     x = alt.X("tokens", title=t("cost.measure.tokens"), axis=FEW)
     y = alt.Y("seconds", title=t("cost.measure.seconds"), axis=FEW)
-    said = [
+    tooltip = [
         alt.Tooltip("tokens", title=t("cost.measure.tokens"), format=","),
         alt.Tooltip("seconds", title=t("cost.measure.seconds"), format=".3f"),
     ]
-    dots = alt.Chart(found).mark_circle(size=90).encode(x=x, y=y, tooltip=said)
+    dots = alt.Chart(found).mark_circle(size=90).encode(x=x, y=y, tooltip=tooltip)
     draw_chart(alt.Chart(curve).mark_line().encode(x=x, y=y) + dots, height=CHART)
 
 
@@ -247,12 +247,12 @@ def artefacts(session: Session) -> None:
 
 def counterpart(session: Session) -> None:
     """The photo in this model and in a convolutional network."""
-    for column, (key, said, heat) in zip(st.columns(2), _both(session), strict=True):
+    for column, (key, answers, heat) in zip(st.columns(2), _both(session), strict=True):
         with column:
-            text = t(f"cost.counterpart.{key}", label=label(said[0].label))
+            text = t(f"cost.counterpart.{key}", label=label(answers[0].label))
             picture = overlay(session.preview, heat.scaled(session.factor))
             st.image(picture, caption=text, alt=text, width=SIDE)
-            prediction_bars(said)
+            prediction_bars(answers)
 
 
 def _both(session: Session) -> list[tuple[str, list[Prediction], Heatmap]]:
@@ -264,8 +264,8 @@ def _both(session: Session) -> list[tuple[str, list[Prediction], Heatmap]]:
             maps = explain(session.rec, "gradcam"), cnn_gradcam(cnn, photo)
             return predict(cnn, photo)[:ANSWERS], *maps
 
-    said, own, other = session.rec.derived.get(None, look, "convolutional", most=1)
-    return [("vit", session.rec.predictions[:ANSWERS], own), ("cnn", said, other)]
+    answers, own, other = session.rec.derived.get(None, look, "convolutional", most=1)
+    return [("vit", session.rec.predictions[:ANSWERS], own), ("cnn", answers, other)]
 
 
 def task(session: Session) -> None:

@@ -77,17 +77,17 @@ def label(name: str) -> str:
 def explained(error: Phrase) -> str:
     """An error's sentence in the visitor's language, as Markdown in which nothing from outside is;
     in English where that language has none for it."""
-    said = {place: _said(value) for place, value in error.values.items()}
+    values = {place: _in_place(value) for place, value in error.values.items()}
     if language() == ENGLISH:
-        return error.english.format(**said)
+        return error.english.format(**values)
     try:
         template: str = entry("library.errors")[error.id]
-        return template.format(**said)
+        return template.format(**values)
     except (AttributeError, LookupError, TypeError, ValueError):  # none, or with other places
-        return error.english.format(**said)
+        return error.english.format(**values)
 
 
-def _said(value: object) -> object:
+def _in_place(value: object) -> object:
     """What stands in a sentence's place: our words are translated, others' are no Markdown."""
     if isinstance(value, Phrase):
         return explained(value)
@@ -113,8 +113,8 @@ def widget_words() -> str:
     """The style that gives page.css the words for Streamlit's own buttons: they are always English,
     and no widget takes others."""
     words = {name: t(f"widgets.{name}", size=MAX_BYTES >> 20) for name in entry("widgets")}
-    said = (f"--{name}: {json.dumps(text, ensure_ascii=False)};" for name, text in words.items())
-    return f"<style>:root {{ {' '.join(said)} }}</style>"
+    rules = (f"--{name}: {json.dumps(text, ensure_ascii=False)};" for name, text in words.items())
+    return f"<style>:root {{ {' '.join(rules)} }}</style>"
 
 
 def language_switch() -> None:
