@@ -118,7 +118,7 @@ def still_here() -> None:
     thread that makes no page, such as a download's.
     """
     if get_script_run_ctx(suppress_warning=True):
-        st.session_state.get("")
+        st.session_state.get("anything")
 
 
 def send_at_once() -> None:
