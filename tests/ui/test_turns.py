@@ -55,7 +55,7 @@ def five_comparisons_and_a_photo() -> None:
         with many_turns("comparing") as progress:
             for batch in range(3):
                 at_work.set()
-                photo_is_looked_at.wait()
+                photo_is_looked_at.wait(10)  # where it has to wait for batches, they go on
                 batches.append(batch)
                 progress(batch / 3)
 

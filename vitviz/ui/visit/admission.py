@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
+from time import sleep
 from typing import NoReturn
 
 import streamlit as st
@@ -77,7 +77,7 @@ def wait_outside(visitor: str) -> NoReturn:
     place = st.empty()
     while True:
         place.info(t("queue.full", seconds=AGAIN), icon=":material/hourglass:")
-        time.sleep(AGAIN)
+        sleep(AGAIN)
         still_here()
         if ADMISSION.enter(visitor, max_visitors()):
             visit().admitted = True
