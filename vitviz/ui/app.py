@@ -11,6 +11,7 @@ from vitviz.ui.controls.photo_picker import keep_link
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.page import lessons, show
 from vitviz.ui.pages import compare, explore, heads
+from vitviz.ui.visit.admission import admit
 from vitviz.ui.visit.language import t, widget_words
 from vitviz.ui.visit.memory import leave_out_imports
 from vitviz.ui.visit.state import visit
@@ -28,6 +29,7 @@ def main() -> None:
     st.set_page_config("Vitviz", page_icon=str(HERE / "logo.svg"), layout="wide")
     st.html(HERE / "page.css")
     st.html(widget_words())
+    admit()
     page = st.navigation(
         {
             "": [
