@@ -10,7 +10,7 @@ from families import random_classifier
 from PIL import Image
 
 import vitviz
-from vitviz.measures.comparison import SEEDS, STEPS, Measured, measure, ranked, supported
+from vitviz.measures.comparison import SEEDS, Measured, measure, ranked, supported
 from vitviz.measures.faithfulness import Curve, deletion, insertion, versus_random
 
 
@@ -24,8 +24,8 @@ def test_a_method_is_measured_as_faithfulness_measures_it(rec: vitviz.Recording)
     found = measure(rec, "relevance", target)
     heat = vitviz.explain(rec, "relevance", target=target)
     np.testing.assert_array_equal(found.heat.values, heat.values)
-    removed = deletion(rec, heat, target, steps=STEPS)
-    revealed = insertion(rec, heat, target, steps=STEPS)
+    removed = deletion(rec, heat, target)
+    revealed = insertion(rec, heat, target)
     np.testing.assert_array_equal(found.deletion.values, removed.values)
     np.testing.assert_array_equal(found.insertion.values, revealed.values)
     assert found.score == pytest.approx(revealed.area - removed.area)
@@ -36,7 +36,7 @@ def test_random_order_is_the_mean_of_several(rec: vitviz.Recording) -> None:
     found = measure(rec, "random")
 
     def score(heat: vitviz.Heatmap) -> float:
-        return insertion(rec, heat, steps=STEPS).area - deletion(rec, heat, steps=STEPS).area
+        return insertion(rec, heat).area - deletion(rec, heat).area
 
     mean, deviation = versus_random(rec, score, SEEDS)
     assert found.score == pytest.approx(float(mean))

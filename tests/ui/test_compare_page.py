@@ -14,11 +14,18 @@ from streamlit.testing.v1 import AppTest
 from visits import recording, visit
 
 import vitviz
-from vitviz.measures.comparison import measure
-from vitviz.ui.pages import compare
+from vitviz.measures import comparison
+from vitviz.measures.comparison import CLOSE, FINE, Measured, measure
+from vitviz.measures.curves import deletion, insertion
+from vitviz.ui.pages import measuring
 from vitviz.ui.visit.language import class_names
 
 ROOT = Path(__file__).parents[2]
+
+
+def quick(rec: vitviz.Recording, method: str, target: int | None = None) -> Measured:
+    """This model's methods all lie close together."""
+    return measure(rec, method, target, tolerance=FINE)
 
 
 def scores(app: AppTest) -> dict[str, float]:
@@ -40,7 +47,7 @@ def two_subjects() -> AppTest:
 def test_its_numbers_are_the_librarys(two_subjects: AppTest) -> None:
     assert not two_subjects.exception
     rec = recording(two_subjects)
-    expected = measure(rec, "relevance")
+    expected = quick(rec, "relevance")
     shown = scores(two_subjects)
     assert set(shown) == {"Relevance", "Attention rollout", "Random"}
     assert shown["Relevance"] == pytest.approx(expected.score)
@@ -53,7 +60,7 @@ def test_its_numbers_are_the_librarys(two_subjects: AppTest) -> None:
 def test_moving_along_the_curve_measures_nothing_again(
     two_subjects: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare, "measure", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(measuring, "curves_of", lambda *_, **__: pytest.fail("measured again"))
     before = scores(two_subjects)
     two_subjects.select_slider(key="step").set_value(9).run()
     two_subjects.segmented_control(key="change").set_value("insertion").run()
@@ -68,7 +75,7 @@ def test_another_class_is_measured_for_itself(two_subjects: AppTest) -> None:
     assert not two_subjects.exception
     rec = recording(two_subjects)
     target = next(p.index for p in rec.predictions if p.label == "espresso")
-    expected = measure(rec, "relevance", target)
+    expected = quick(rec, "relevance", target)
     assert scores(two_subjects)["Relevance"] == pytest.approx(expected.score)
 
 
@@ -85,7 +92,7 @@ def test_two_photos_stand_beside_each_other() -> None:
     other = visit(app).recorded["second"].rec
     [coffee] = [sample for sample in vitviz.samples() if sample.id == "coffee"]
     assert torch.equal(other.pixels, other.vit.transform(vitviz.load_image(coffee.path)))
-    expected = measure(other, "attention").score
+    expected = quick(other, "attention").score
     table = app.dataframe[1].value
     assert dict(zip(table["Method"], table["Both ↑"], strict=True))["Attention"] == pytest.approx(
         expected
