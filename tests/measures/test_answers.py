@@ -1,4 +1,4 @@
-"""Forward passes of measurements: each mask's once, and the numbers those of passes of their own."""
+"""Forward passes of measurements: each mask is run once, and no number changes by that."""
 
 from __future__ import annotations
 
