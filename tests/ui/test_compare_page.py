@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 from visits import recording, visit
 
 import vitviz
-from vitviz.measures.comparison import FINE, Measured, measure
+from vitviz.measures.comparison import FINE, Measured, maps_of, measure
 from vitviz.measures.curves import deletion, insertion, value_at
 from vitviz.ui.pages import measuring
 from vitviz.ui.visit.language import class_names
@@ -96,17 +96,12 @@ def test_exact_is_what_the_library_measures() -> None:
 def test_between_two_points_of_a_quick_curve_the_model_runs_again() -> None:
     app = page("compare", sample="coffee", methods="attention", change="insertion", step="5")
     rec = recording(app)
-    [found] = [m for m in measured_here(rec) if m.method == "attention"]
+    [heat] = maps_of(rec, "attention")
     if "Attention" not in app.caption[-1].value:  # the random orders came first
         app.session_state["visit"].panels["alone"] = "attention"
         app.run()
-    expected = value_at(replace(rec), found.heat, 5 / 16, "insertion")
+    expected = value_at(replace(rec), heat, 5 / 16, "insertion")
     assert f"{expected:.1%}" in app.caption[-1].value
-
-
-def measured_here(rec: vitviz.Recording) -> list[Measured]:
-    keys = [(method, rec.predictions[0].index, FINE) for method in ("attention", "rollout")]
-    return [m for key in keys if (m := rec.derived.find(key, "measured"))]
 
 
 def test_what_is_not_finished_has_no_rank(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +140,7 @@ def test_what_is_not_finished_has_no_rank(monkeypatch: pytest.MonkeyPatch) -> No
     assert set(scores(app)) == {"Attention", "Attention rollout", "Random"}
     assert any("Rank 1" in json.dumps(sheet) for sheet in sheets(app))
     held = visit(app).recorded
-    held["main"] = replace(held["main"], rec=replace(recording(app)))  # nothing derived from it
+    held["main"] = replace(held["main"], rec=replace(recording(app)), common=None)  # all new
     with passes(recording(app)) as whole:
         app.run()
     revealing = 4 * 3  # two methods and two random orders, at three points or more

@@ -267,7 +267,7 @@ def changed_photo(session: Session, chosen: Measured, asked: Asked) -> None:
 
 def value(session: Session, chosen: Measured, asked: Asked) -> float:
     """What the class is worth there: between two points of a quick curve the model runs again."""
-    rec, kept = session.rec, session.rec.derived
+    rec, kept = session.rec, session.results
     point = (chosen.method, asked.target, asked.change, asked.share)
     found: float | None = kept.find(point, "value")
     if found is None:

@@ -23,10 +23,10 @@ from vitviz.measures.comparison import (
     too_close,
 )
 from vitviz.measures.curves import Change, Curve
+from vitviz.memo import Memo
 from vitviz.methods.explain import BASELINE, METHODS
 from vitviz.pictures.overlay import shared_scale
 from vitviz.progress import Progress, part_of
-from vitviz.recording.recording import Recording
 from vitviz.ui.controls.question import method_title
 from vitviz.ui.pages.curves_chart import curves_chart
 from vitviz.ui.parts.chart import draw_chart
@@ -37,7 +37,7 @@ from vitviz.ui.visit.session import Look, Session
 from vitviz.ui.visit.turns import many_turns
 
 LOOK = Look("inferno", 0.6, True)
-MOST_KEPT = 8 * len(METHODS)  # measurements: of eight classes
+MOST_KEPT = 32 * len(METHODS)  # measurements of a photo, some 4 kB each
 
 
 @dataclass(frozen=True)
@@ -73,39 +73,39 @@ def measurements(session: Session, asked: Asked, alt_text: str, key: str) -> lis
     out with a warning.
     """
     wanted = [*asked.methods, BASELINE] if asked.methods else []
-    found = from_kept(session.rec, asked, wanted)
+    found = from_kept(session.results, asked, wanted)
     if found is None:
         place = st.empty()
         with place.container():
             Unfinished(session, asked, alt_text, key, wanted).measure()
         place.empty()
-        found = from_kept(session.rec, asked, wanted) or []
+        found = from_kept(session.results, asked, wanted) or []
     for method in wanted:
-        if (error := refused(session.rec, method, asked)) is not None:
+        if (error := refused(session.results, method, asked)) is not None:
             st.warning(explained(error), icon=":material/block:")
     return found
 
 
-def from_kept(rec: Recording, asked: Asked, wanted: list[str]) -> list[Measured] | None:
+def from_kept(results: Memo, asked: Asked, wanted: list[str]) -> list[Measured] | None:
     """What is measured of the wanted methods; None if that is not all that can be."""
-    able = [method for method in wanted if refused(rec, method, asked) is None]
-    found = {method: measured(rec, method, asked.target, asked.tolerance) for method in able}
+    able = [method for method in wanted if refused(results, method, asked) is None]
+    found = {method: measured(results, method, asked.target, asked.tolerance) for method in able}
     first = [m for m in found.values() if m is not None]
     if len(first) == len(able) and not asked.exact:
-        found |= {m: measured(rec, m, asked.target, FINE) for m in too_close(first)}
+        found |= {m: measured(results, m, asked.target, FINE) for m in too_close(first)}
     final = [m for m in found.values() if m is not None]
     return final if len(final) == len(able) else None
 
 
-def refused(rec: Recording, method: str, asked: Asked) -> VitvizError | None:
+def refused(results: Memo, method: str, asked: Asked) -> VitvizError | None:
     """Why a method cannot be measured."""
-    error: VitvizError | None = rec.derived.find((method, asked.target), "refused")
+    error: VitvizError | None = results.find((method, asked.target), "refused")
     return error
 
 
-def measured(rec: Recording, method: str, target: int, tolerance: float | None) -> Measured | None:
+def measured(results: Memo, method: str, target: int, tolerance: float | None) -> Measured | None:
     """A method whose curves are kept."""
-    found: Measured | None = rec.derived.find((method, target, tolerance), "measured")
+    found: Measured | None = results.find((method, target, tolerance), "measured")
     return found
 
 
@@ -116,8 +116,8 @@ class Unfinished:
         self, session: Session, asked: Asked, alt_text: str, key: str, wanted: list[str]
     ) -> None:
         self.session, self.asked, self.alt_text, self.key = session, asked, alt_text, key
-        self.rec = session.rec
-        self.methods = [method for method in wanted if refused(self.rec, method, asked) is None]
+        self.rec, self.results = session.rec, session.results
+        self.methods = [method for method in wanted if refused(self.results, method, asked) is None]
         self.maps: dict[str, list[Heatmap]] = {}
         self.curves: dict[tuple[str, Change], list[Curve]] = {}
 
@@ -131,7 +131,7 @@ class Unfinished:
                 with self.left_out_if_refused(method):
                     self.make_maps(method, part_of(progress, number, 1, 6 * len(wanted)))
             self.make_curves(wanted, tolerance, part_of(progress, 1, 4, 6))
-            found = (measured(self.rec, m, self.asked.target, tolerance) for m in self.methods)
+            found = (measured(self.results, m, self.asked.target, tolerance) for m in self.methods)
             if not self.asked.exact:
                 close = too_close(m for m in found if m is not None)
                 self.make_curves(close, FINE, part_of(progress, 5, 1, 6))
@@ -143,16 +143,16 @@ class Unfinished:
             yield
         except (MethodError, ModelError) as error:
             key = (method, self.asked.target)
-            self.rec.derived.keep(key, error.with_traceback(None), "refused", MOST_KEPT)
+            self.results.keep(key, error.with_traceback(None), "refused", MOST_KEPT)
             self.methods.remove(method)
 
     def make_maps(self, method: str, progress: Progress) -> None:
         """A method's maps, kept for when this is ended and begun again."""
         key = (method, self.asked.target)
-        maps = self.rec.derived.find(key, "compared")
+        maps = self.results.find(key, "compared")
         if maps is None:
             maps = maps_of(self.rec, method, self.asked.target, progress=progress)
-        self.maps[method] = self.rec.derived.keep(key, maps, "compared", len(METHODS))
+        self.maps[method] = self.results.keep(key, maps, "compared", len(METHODS))
         self.show_maps()
 
     def make_curves(self, methods: list[str], tolerance: float | None, progress: Progress) -> None:
@@ -179,7 +179,7 @@ class Unfinished:
         removed, revealed = (self.curves[method, change] for change in CHANGES)
         found = combined(method, self.maps[method], removed, revealed)
         key = (method, self.asked.target, tolerance)
-        self.rec.derived.keep(key, found, "measured", MOST_KEPT)
+        self.results.keep(key, found, "measured", MOST_KEPT)
 
     def show_maps(self) -> None:
         """The maps that are there, in the order in which the methods were chosen."""
