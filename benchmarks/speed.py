@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import vitviz
@@ -78,7 +79,7 @@ def roofline(rec: Recording, rounds: int) -> Iterator[str]:
     module = rec.vit.module
     other = deepcopy(module)
     other.patch_embed.to(memory_format=torch.channels_last)
-    with FlopCounterMode(display=False) as counter:
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # counts it too
         module(rec.pixels[None])
     flops = counter.get_total_flops()
     yield f"\nA forward pass is {flops / 1e9:.1f} GFLOP.\n"
@@ -114,9 +115,10 @@ def other_ways(rec: Recording, rounds: int, compiled: bool) -> Iterator[str]:
     yield "|---|---|---|---|"
     ways: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
         "float32": lambda: module,
-        "bfloat16": lambda: in_bfloat16(deepcopy(module)),
         "int8 weights": lambda: torch.ao.quantization.quantize_dynamic(module, {nn.Linear}),
     }
+    if "bf16" in processor():  # without such instructions it takes minutes
+        ways["bfloat16"] = lambda: in_bfloat16(deepcopy(module))
     if compiled:
         ways["torch.compile"] = lambda: torch.compile(deepcopy(module))
     for name, prepare in ways.items():
@@ -144,9 +146,9 @@ class Cost:
 
 
 @contextmanager
-def cost(rec: Recording) -> Iterator[Cost]:
-    """What happens inside; forward passes of the methods themselves included."""
-    found = Cost()
+def cost(rec: Recording, costs: list[Cost]) -> Iterator[Cost]:
+    """What happens inside is added to others; forward passes of the methods themselves included."""
+    costs.append(found := Cost())
 
     def count(_: nn.Module, given: tuple[Tensor, ...]) -> None:
         found.passes += len(given[0])
@@ -184,32 +186,30 @@ def first_curve(rec: Recording) -> None:
 
 
 def compare(recordings: Sequence[tuple[str, Recording]]) -> Iterator[str]:
-    """What Compare costs, and where quick and exact differ."""
-    rows, costs = [], {"quick": [], "exact": [], "first": []}  # type: ignore[var-annotated]
-    for name, rec in recordings:
-        with cost(rec) as first:
-            first_curve(replace(rec))
-        with cost(rec) as fast:
-            few = ranked(quick(replace(rec)))
-        with cost(rec) as slow:
-            all_points = ranked(exact(replace(rec)))
-        for kind, of in (("quick", fast), ("exact", slow), ("first", first)):
-            costs[kind].append(of)
-        rows.append(f"| {name} | {fast.passes} | {slow.passes} | {differences(few, all_points)} |")
-    with cost(recordings[0][1]) as old:
-        before(recordings[0][1])
-    yield "\n| Compare of four methods | forward passes | seconds | processor seconds |"
-    yield "|---|---|---|---|"
-    yield row(f"before, one photo: {STEPS_BEFORE} steps, nothing shared", [old])
-    yield row("exact: 32 steps", costs["exact"])
-    yield row("quick", costs["quick"])
-    yield row("quick: all maps and the first curve", costs["first"])
-    yield "\nMedians over the photos; passes include those of the methods."
+    """Where quick and exact differ, and what Compare costs."""
     heads = ["photo", "quick passes", "exact passes", "same order", "same verdict", "closest two"]
     heads += ["an area differs by", "a score differs by"]
     yield f"\n| {' | '.join(heads)} |"
     yield "|" + len(heads) * "---|"
-    yield from rows
+    costs: dict[str, list[Cost]] = {"first": [], "quick": [], "exact": []}
+    for name, rec in recordings:
+        with cost(rec, costs["first"]):
+            first_curve(replace(rec))
+        with cost(rec, costs["quick"]) as fast:
+            few = ranked(quick(replace(rec)))
+        with cost(rec, costs["exact"]) as slow:
+            all_points = ranked(exact(replace(rec)))
+        yield f"| {name} | {fast.passes} | {slow.passes} | {differences(few, all_points)} |"
+    old: list[Cost] = []
+    with cost(recordings[0][1], old):
+        before(recordings[0][1])
+    yield "\n| Compare of four methods | forward passes | seconds | processor seconds |"
+    yield "|---|---|---|---|"
+    yield row(f"before, one photo: {STEPS_BEFORE} steps, nothing shared", old)
+    yield row("exact: 32 steps", costs["exact"])
+    yield row("quick", costs["quick"])
+    yield row("quick: all maps and the first curve", costs["first"])
+    yield "\nMedians over the photos; passes include those of the methods."
 
 
 def row(name: str, costs: Sequence[Cost]) -> str:
