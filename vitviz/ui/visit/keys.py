@@ -20,7 +20,9 @@ PATCH_MAP, SHEET, SHEET_VIEW = "patch_map", "sheet", "view"
 
 # Compare
 METHODS, CHANGE, CURVE_STEP, BESIDE = "methods", "change", "step", "beside"
+EXACT = "exact"
 METHOD_MAPS = "maps_{}"  # a side
+UNRANKED_MAPS = "maps_{}_{}"  # a side, and how many there are yet
 
 # Heads
 STATISTIC, OVER, MODE = "statistic", "over", "mode"
