@@ -50,6 +50,7 @@ docs: .venv/docs.done
 benchmark: .venv/dev.done
 	$(BIN)/python -m benchmarks.recording
 	$(BIN)/python -m benchmarks.methods
+	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.app
 	$(BIN)/python -m benchmarks.hub
 

@@ -33,8 +33,9 @@ from websockets.typing import Subprotocol
 from vitviz.photos.samples import samples
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 60.0  # seconds for a part of a page
+PATIENCE = 600.0  # seconds for a part of a page
 COMPONENTS = ("vitviz_photo_gallery", "vitviz_patch_map", "vitviz_map_sheet")  # of a whole page
+COMPARED = ("vitviz_photo_gallery", "vitviz_map_sheet")  # the same of Compare
 CONTROLS: dict[str, list[dict[str, Any]]] = {
     "Layer": [{"double_array_value": {"data": [layer]}} for layer in range(12)],
     "Head": [{"string_array_value": {"data": [head]}} for head in ("mean", *"012345")],
@@ -47,7 +48,8 @@ CONTROLS: dict[str, list[dict[str, Any]]] = {
 class Visitor:
     """One browser tab."""
 
-    def __init__(self, port: int, sample: str) -> None:
+    def __init__(self, port: int, sample: str, page: str = "") -> None:
+        self.page = page
         self.socket = connect(
             f"ws://127.0.0.1:{port}/_stcore/stream",
             subprotocols=[Subprotocol("streamlit")],
@@ -55,11 +57,15 @@ class Visitor:
             compression=None,
             legacy=True,
         )
-        self.query = f"sample={sample}"
         self.widgets: dict[str, str] = {}  # label → id
         self.values: dict[str, dict[str, Any]] = {}
         self.received = 0
-        self.first_page = self.rerun()
+        self.first_page = self.look_at(sample)
+
+    def look_at(self, sample: str) -> float:
+        """Choose a photo; seconds until the page shows it."""
+        self.query = f"sample={sample}"
+        return self.rerun()
 
     def change(self, label: str, value: dict[str, Any]) -> float:
         """Change a control; seconds until the page is redrawn."""
@@ -69,36 +75,40 @@ class Visitor:
     def rerun(self) -> float:
         message = BackMsg()
         message.rerun_script.query_string = self.query
+        message.rerun_script.page_name = self.page
         states = message.rerun_script.widget_states.widgets
         states.extend(WidgetState(id=key, **value) for key, value in self.values.items())
         start = time.perf_counter()
         self.socket.send(message.SerializeToString())
         self.received = 0
-        self.components = 0
+        found, needed = set[str](), COMPARED if self.page else COMPONENTS
         while True:
             raw = self.socket.recv(timeout=PATIENCE)
             assert isinstance(raw, bytes)
             self.received += len(raw)
             answer = ForwardMsg.FromString(raw)
             if answer.WhichOneof("type") == "script_finished":
-                if self.components < len(COMPONENTS):
+                if not found.issuperset(needed):
                     raise RuntimeError("The page came without its map.")
                 return time.perf_counter() - start
-            self.learn(answer)
+            found.add(self.learn(answer))
 
-    def learn(self, answer: ForwardMsg) -> None:
-        """Remember the ids of the controls; stop at an error or a warning on the page."""
+    def learn(self, answer: ForwardMsg) -> str:
+        """Remember the ids of the controls; stop at an error or a warning on the page.
+
+        Returns:
+            Which component of ours it is, if it is one.
+        """
         if answer.WhichOneof("type") != "delta":
-            return
+            return ""
         element = answer.delta.new_element
         kind = element.WhichOneof("type")
         shown: Any = getattr(element, kind or "", None)
         if kind in ("exception", "alert"):
             raise RuntimeError(str(shown))
-        if kind == "bidi_component":
-            self.components += shown.component_name in COMPONENTS
         if getattr(shown, "label", "") in CONTROLS:
             self.widgets[shown.label] = shown.id
+        return str(shown.component_name) if kind == "bidi_component" else ""
 
 
 @contextmanager
@@ -175,10 +185,53 @@ def together(port: int, process: int, visitors: int, seconds: float, pause: floa
     print(f"\nServer's memory through the run: {', '.join(f'{mb:.0f}' for mb in memory)} MB.")
 
 
+def beside_long_work(
+    port: int, visitors: int, comparing: int, seconds: float, pause: float
+) -> None:
+    """New photos while some compare methods on one photo after the other, and the rest change
+    controls; those who look at new photos do so every `pause` seconds, on average."""
+    ids = [sample.id for sample in samples()]
+    end = time.monotonic() + seconds
+    photos: list[float] = []
+    comparisons: list[float] = []
+
+    def visit(number: int) -> None:
+        chance = random.Random(number)
+        tab = Visitor(port, ids[number % len(ids)], "compare" if number < comparing else "")
+        if number < comparing:
+            comparisons.append(tab.first_page)
+        for sample in itertools.cycle(ids):
+            if time.monotonic() > end:
+                break
+            if number < comparing:
+                comparisons.append(tab.look_at(sample))
+            elif number < (visitors + comparing) / 2:
+                photos.append(tab.look_at(sample))
+                time.sleep(chance.uniform(0, 2 * pause))
+            else:
+                label = chance.choice(list(CONTROLS))
+                tab.change(label, chance.choice(CONTROLS[label]))
+                time.sleep(chance.uniform(0, 2 * pause))
+        tab.socket.close()
+
+    threads = [threading.Thread(target=visit, args=(i,)) for i in range(visitors)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print("\n| visitors | comparing | new photos | median ms | 95 % ms | longest ms |")
+    print("|---|---|---|---|---|---|")
+    most = f"{max(photos) * 1000:.0f}"
+    print(f"| {visitors} | {comparing} | {len(photos)} | {spread(photos)} | {most} |")
+    shown = ", ".join(f"{s:.0f}" for s in comparisons)
+    print(f"\nComparisons, s each, in the order in which they were done: {shown}.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--changes", type=int, default=50, help="of each control")
     parser.add_argument("--visitors", type=int, default=20)
+    parser.add_argument("--comparing", type=int, default=5, help="of the visitors, at the end")
     parser.add_argument("--seconds", type=float, default=120)
     args = parser.parse_args()
     with app() as (port, process):
@@ -187,6 +240,7 @@ def main() -> None:
         print(f"First page to first overlay: {statistics.median(first):.2f} s (median of samples)")
         alone(port, args.changes)
         together(port, process, args.visitors, args.seconds, pause=2.0)
+        beside_long_work(port, args.visitors, args.comparing, args.seconds, pause=5.0)
 
 
 if __name__ == "__main__":

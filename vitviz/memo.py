@@ -50,6 +50,15 @@ class Memo:
                 del results[next(iter(results))]
             return result
 
+    def find(self, key: Hashable, kind: str = "") -> Any:
+        """The result kept under `key`, which now counts as used last, or None."""
+        with self._lock:
+            results = self._kinds[kind]
+            if key not in results:
+                return None
+            results[key] = results.pop(key)
+            return results[key]
+
     def last(self, kind: str) -> Any:
         """The result of a kind that was used last, or None."""
         with self._lock:

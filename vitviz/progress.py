@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-__all__ = ["Progress", "batches"]
+__all__ = ["Progress", "batches", "part_of"]
 
 Progress = Callable[[float], object]
 """Called with the finished share, 0 to 1; whatever it raises ends the computation."""
@@ -19,3 +19,15 @@ def batches(count: int, tokens: int, progress: Progress) -> Iterator[slice]:
         stop = min(start + size, count)
         yield slice(start, stop)
         progress(stop / count)
+
+
+def part_of(progress: Progress | None, done: float, size: float, total: float) -> Progress:
+    """Progress of a part as progress of the whole.
+
+    Args:
+        progress: of the whole.
+        done: what comes before the part.
+        size: of the part.
+        total: of the whole, in the same unit.
+    """
+    return lambda share: progress((done + size * share) / total) if progress else None

@@ -10,7 +10,17 @@ from families import random_classifier
 from PIL import Image
 
 import vitviz
-from vitviz.measures.comparison import SEEDS, STEPS, Measured, measure, ranked, supported
+from vitviz.measures.comparison import (
+    CHANGES,
+    SEEDS,
+    Measured,
+    mean_curve,
+    measure,
+    ranked,
+    supported,
+    too_close,
+)
+from vitviz.measures.curves import quick_curve
 from vitviz.measures.faithfulness import Curve, deletion, insertion, versus_random
 
 
@@ -24,8 +34,8 @@ def test_a_method_is_measured_as_faithfulness_measures_it(rec: vitviz.Recording)
     found = measure(rec, "relevance", target)
     heat = vitviz.explain(rec, "relevance", target=target)
     np.testing.assert_array_equal(found.heat.values, heat.values)
-    removed = deletion(rec, heat, target, steps=STEPS)
-    revealed = insertion(rec, heat, target, steps=STEPS)
+    removed = deletion(rec, heat, target)
+    revealed = insertion(rec, heat, target)
     np.testing.assert_array_equal(found.deletion.values, removed.values)
     np.testing.assert_array_equal(found.insertion.values, revealed.values)
     assert found.score == pytest.approx(revealed.area - removed.area)
@@ -36,7 +46,7 @@ def test_random_order_is_the_mean_of_several(rec: vitviz.Recording) -> None:
     found = measure(rec, "random")
 
     def score(heat: vitviz.Heatmap) -> float:
-        return insertion(rec, heat, steps=STEPS).area - deletion(rec, heat, steps=STEPS).area
+        return insertion(rec, heat).area - deletion(rec, heat).area
 
     mean, deviation = versus_random(rec, score, SEEDS)
     assert found.score == pytest.approx(float(mean))
@@ -64,6 +74,35 @@ def test_the_best_is_first_and_must_beat_random_clearly() -> None:
     assert [m.method for m in order] == ["legrad", "rollout", "random"]
     assert supported(best, baseline)
     assert not supported(middle, baseline)  # 0.05 above, two deviations are 0.06
+
+
+def test_methods_with_close_scores_are_measured_more_finely() -> None:
+    scores = {"legrad": 0.5, "relevance": 0.48, "rollout": 0.3, "gradcam": 0.1, "random": 0.08}
+    found = [made_up(method, 0.0, score) for method, score in scores.items()]
+    assert set(too_close(found)) == {"legrad", "relevance", "gradcam"}  # random has five maps
+    assert too_close(found[1:4]) == []
+    assert too_close([]) == []
+
+
+def test_a_mean_of_curves_with_different_points() -> None:
+    few = Curve(np.array([0.0, 0.5, 1.0]), np.array([1.0, 0.4, 0.0]))
+    more = Curve(np.array([0.0, 0.25, 0.5, 1.0]), np.array([0.8, 0.6, 0.2, 0.0]))
+    mean = mean_curve([few, more])
+    np.testing.assert_allclose(mean.shares, [0, 0.25, 0.5, 1])
+    np.testing.assert_allclose(mean.values, [0.9, (0.7 + 0.6) / 2, 0.3, 0])
+    assert mean.area == pytest.approx((few.area + more.area) / 2)
+
+
+def test_quick_random_orders_share_one_tolerance(rec: vitviz.Recording) -> None:
+    found = measure(rec, "random", tolerance=1e-4)
+    scores = []
+    for heat in (vitviz.explain(rec, "random", seed=seed) for seed in range(SEEDS)):
+        removed, revealed = (
+            quick_curve(rec, heat, change, tolerance=1e-4 * SEEDS**0.5) for change in CHANGES
+        )
+        scores.append(revealed.area - removed.area)
+    assert found.score == pytest.approx(np.mean(scores))
+    assert found.deviation == pytest.approx(np.std(scores, ddof=1))
 
 
 def test_shares_of_a_map_sum_to_one_and_an_empty_map_stays() -> None:

@@ -120,6 +120,15 @@ class TestMemo:
             memo.get(key, lambda key=key: key, "x")
         assert memo.last("x") == "a"
 
+    def test_what_is_found_counts_as_used(self) -> None:
+        memo = Memo(2)
+        assert memo.find("a") is None
+        memo.keep("a", 1)
+        memo.keep("b", 2)
+        assert memo.find("a") == 1
+        memo.keep("c", 3)
+        assert (memo.find("a"), memo.find("b"), memo.find("a", "other kind")) == (1, None, None)
+
     def test_threads_that_ask_together_wait_for_one(self) -> None:
         memo, computed, barrier = Memo(), [], threading.Barrier(8)
 

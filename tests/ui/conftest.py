@@ -7,6 +7,14 @@ from collections.abc import Iterator
 import pytest
 from light_model import light_pages
 
+from vitviz.ui.visit.shared_samples import shared_samples
+
+
+@pytest.fixture(autouse=True)
+def _samples_are_new() -> None:
+    """No test finds what another left of a sample."""
+    shared_samples.clear()
+
 
 @pytest.fixture
 def light() -> Iterator[None]:

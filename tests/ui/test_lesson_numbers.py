@@ -15,7 +15,6 @@ from vitviz.inside.heads import ablate
 from vitviz.inside.lens import residual_stream
 from vitviz.inside.positions import with_patches, without_positions
 from vitviz.inside.tokens import patch_vectors
-from vitviz.measures.comparison import STEPS
 from vitviz.measures.faithfulness import deletion
 from vitviz.methods.artefacts import artefact_patches
 from vitviz.training.augmentation import random_crops
@@ -25,6 +24,7 @@ from vitviz.training.training import start
 from vitviz.ui.course.album import READY_MADE
 from vitviz.ui.course.training_run import HEAD_PLAN
 from vitviz.ui.course.worksheet import worksheet
+from vitviz.ui.lessons.prediction import STEPS
 from vitviz.ui.visit.language import LANGUAGES, texts
 from vitviz.zoo.catalogue import COUNTERPART
 

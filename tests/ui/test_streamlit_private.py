@@ -9,6 +9,7 @@ import re
 import socket
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import streamlit as st
@@ -19,15 +20,21 @@ from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 from streamlit.testing.v1 import AppTest
 from streamlit.web.server.starlette import starlette_routes, starlette_server
+from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
+from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_NAME
 
+from vitviz.ui.visit import streamlit_private
 from vitviz.ui.visit.streamlit_private import (
     HIDDEN_OPTIONS,
     TEST_IDS,
+    browser,
     limit_uploads,
     media_address,
     send_at_once,
+    still_here,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -141,6 +148,83 @@ class TestUploads:
         app.file_uploader[0].upload("a.png", b"1", "image/png").run()
         assert not app.exception
         assert left == [[]]
+
+
+def ask_who_is_here() -> None:
+    import streamlit as st
+
+    from vitviz.ui.visit.streamlit_private import browser, connected, session_id
+
+    st.text(session_id())
+    st.text(browser())
+    st.text(connected(session_id()))
+
+
+def look_for_ever(seen) -> None:
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    from vitviz.ui.visit.streamlit_private import still_here
+
+    context = get_script_run_ctx()
+    assert context is not None
+    seen.append(context._enqueue.__self__)
+    while True:
+        still_here()
+        seen[0].request_stop()
+
+
+class TestVisitors:
+    def test_the_server_says_whose_page_is_open(self) -> None:
+        assert list(inspect.signature(Runtime.is_active_session).parameters) == [
+            "self",
+            "session_id",
+        ], f"{NOW}: the server does not say any more whose page is open"
+
+        class Stored:
+            """Sessions of which one is kept for a reconnection."""
+
+            def get(self, session_id: str) -> str | None:
+                return "kept" if session_id == "left" else None
+
+        manager = WebsocketSessionManager(Stored(), None, None, lambda: None)  # type: ignore[arg-type]
+        manager._active_session_info_by_id["here"] = None  # type: ignore[assignment]
+        assert manager.is_active_session("here")
+        assert not manager.is_active_session("left"), f"{NOW}: who left counts as being here"
+
+    def test_a_page_knows_its_session(self) -> None:
+        app = AppTest.from_function(ask_who_is_here).run()
+        assert not app.exception
+        session, browser, is_here = (text.value for text in app.text)
+        assert session == "test session id", f"{NOW}: a session's id is found in another place"
+        assert browser == session  # without a cookie
+        assert is_here
+
+    def test_all_tabs_of_a_browser_have_one_cookie(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is written anew, in other letters, for each of them."""
+        changed = f"{NOW}: the cookie against forged uploads is another one"
+        token = b"one browser" + bytes(5)
+        letters = {generate_xsrf_token_string(token, 1) for _ in range(3)}
+        assert len(letters) == 3, changed
+        found = set()
+        for cookie in letters:
+            monkeypatch.setattr(type(st.context), "cookies", {XSRF_COOKIE_NAME: cookie})
+            found.add(browser())
+        assert found == {token.hex()}, changed
+
+    def test_a_broken_cookie_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(streamlit_private, "session_id", lambda: "a tab")
+        for cookie in ("", "x", "2|", "2|a|b|c", "2|00000000|é|1"):
+            monkeypatch.setattr(type(st.context), "cookies", {XSRF_COOKIE_NAME: cookie})
+            assert browser() == "a tab"
+
+    def test_looking_ends_the_run_of_one_who_left(self) -> None:
+        seen: list[Any] = []
+        app = AppTest.from_function(look_for_ever, args=(seen,), default_timeout=60).run()
+        assert not app.exception
+        assert len(seen) == 1, f"{NOW}: reading the session state does not end a run any more"
+
+    def test_looking_does_nothing_where_no_page_is_made(self) -> None:
+        still_here()
 
 
 def test_the_hidden_options_are_there() -> None:

@@ -1,53 +1,250 @@
-"""Few run the model at once, and whoever runs it many times lets others in between."""
+"""Short work goes first, and whoever does long work waits in a queue that says what is before."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
+from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 from visits import recording
 
 import vitviz
 from vitviz.ui.visit import analyse as analysing
-from vitviz.ui.visit.turns import FORWARDS_AT_ONCE, turn
+from vitviz.ui.visit import turns
+from vitviz.ui.visit.queue import Queue
+from vitviz.ui.visit.turns import turn
 
 
-def run_page() -> None:
+@pytest.fixture(autouse=True)
+def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
+    """A new one."""
+    monkeypatch.setattr(turns, "QUEUE", Queue())
+    return turns.QUEUE
+
+
+def is_free(queue: Queue) -> bool:
+    """Whether nobody's work is begun or running."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(queue.long("somebody", "look", raise_it))
+            held.enter_context(queue.short(raise_it))
+        except RuntimeError:
+            return False
+    return True
+
+
+def raise_it(_: object = None) -> None:
+    raise RuntimeError
+
+
+def five_comparisons_and_a_photo() -> None:
     import threading
 
-    from vitviz.ui.visit.turns import FORWARDS_AT_ONCE, many_turns, turn
+    from streamlit.runtime.scriptrunner import add_script_run_ctx
 
-    served = threading.Event()
+    from vitviz.ui.visit.turns import many_turns, turn
 
-    def visitor() -> None:
-        with turn():
-            served.set()
+    at_work, photo_is_looked_at = threading.Event(), threading.Event()
+    batches = []
 
-    with many_turns("working") as progress:
-        for _ in range(FORWARDS_AT_ONCE - 1):  # nothing else is free
-            turn().acquire()
-        waiting = threading.Thread(target=visitor)
-        waiting.start()
-        assert not served.is_set()
-        while not served.is_set():
-            progress(0.5)
-        waiting.join()
-        for _ in range(FORWARDS_AT_ONCE - 1):
-            turn().release()
+    def compare() -> None:
+        with many_turns("comparing") as progress:
+            for batch in range(3):
+                at_work.set()
+                photo_is_looked_at.wait(10)  # where it has to wait for batches, they go on
+                batches.append(batch)
+                progress(batch / 3)
+
+    works = [threading.Thread(target=compare, daemon=True) for _ in range(5)]
+    for work in works:
+        add_script_run_ctx(work).start()
+    at_work.wait()
+    with turn():
+        assert not batches
+        photo_is_looked_at.set()
+    for work in works:
+        work.join()
+    assert batches == [0, 1, 2] * 5  # and one comparison after the other
 
 
-def test_others_are_served_between_two_forward_passes() -> None:
-    app = AppTest.from_function(run_page, default_timeout=120).run()
+def test_a_photo_is_looked_at_before_any_further_batch_of_five_comparisons(queue: Queue) -> None:
+    app = AppTest.from_function(five_comparisons_and_a_photo, default_timeout=120).run()
     assert not app.exception
-    assert FORWARDS_AT_ONCE == 2
-    held = [turn().acquire(blocking=False) for _ in range(3)]
-    assert held == [True, True, False]
-    for _ in range(2):
-        turn().release()
+    assert is_free(queue)
+
+
+class Visitor:
+    """One whose page does long or short work, and who may leave or click at any time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.runs, self.begun, self.waits = 0, threading.Event(), threading.Event()
+        look = turns.still_here
+
+        def watched() -> None:
+            self.waits.set()
+            look()
+
+        monkeypatch.setattr(turns, "still_here", watched)
+
+    def page(self) -> int:
+        """Which run of the page this is."""
+        context = get_script_run_ctx()
+        assert context is not None
+        self.runner = context._enqueue.__self__  # type: ignore[attr-defined]
+        self.runs += 1
+        return self.runs
+
+    def leave(self) -> None:
+        self.runner.request_stop()
+
+    def click(self) -> None:
+        self.runner.request_rerun(RerunData())
+
+
+def long_work(visitor) -> None:
+    import streamlit as st
+
+    from vitviz.ui.visit.turns import many_turns
+
+    if visitor.page() == 1:
+        with many_turns("working") as progress:
+            visitor.begun.set()
+            while True:
+                progress(0.5)
+    st.text("another page")
+
+
+def short_work(visitor) -> None:
+    import streamlit as st
+
+    from vitviz.ui.visit.turns import turn
+
+    if visitor.page() == 1:
+        with turn():
+            raise AssertionError("nothing was free")
+    st.text("another page")
+
+
+class TestAVisitor:
+    @pytest.fixture
+    def visitor(self, monkeypatch: pytest.MonkeyPatch) -> Visitor:
+        return Visitor(monkeypatch)
+
+    @pytest.fixture(params=["leave", "click"])
+    def ends(self, request: pytest.FixtureRequest, visitor: Visitor) -> Callable[..., None]:
+        """The visitor does that, and the page is as it then shall be."""
+
+        def end(app: AppTest, thread: threading.Thread) -> None:
+            getattr(visitor, request.param)()
+            thread.join()
+            assert not app.exception
+            clicked = request.param == "click"
+            assert [text.value for text in app.text] == ["another page"] * clicked
+
+        return end
+
+    @staticmethod
+    def start(page: Callable[..., None], visitor: Visitor) -> tuple[AppTest, threading.Thread]:
+        app = AppTest.from_function(page, default_timeout=120, args=(visitor,))
+        thread = threading.Thread(target=app.run, daemon=True)
+        thread.start()
+        return app, thread
+
+    def test_ends_waiting_for_a_turn(self, queue: Queue, visitor: Visitor, ends: Any) -> None:
+        with queue.short(), queue.short():
+            app = self.start(short_work, visitor)
+            visitor.waits.wait(60)
+            ends(*app)
+        assert is_free(queue)
+
+    def test_ends_waiting_in_the_queue(self, queue: Queue, visitor: Visitor, ends: Any) -> None:
+        with queue.long("somebody", "work", raise_it):
+            app = self.start(long_work, visitor)
+            visitor.waits.wait(60)
+            ends(*app)
+        assert not visitor.begun.is_set()
+        assert is_free(queue)
+
+    def test_ends_between_two_batches(self, queue: Queue, visitor: Visitor, ends: Any) -> None:
+        app = self.start(long_work, visitor)
+        visitor.begun.wait(60)
+        with queue.short():
+            visitor.waits.wait(60)
+            ends(*app)
+        assert is_free(queue)
+
+    def test_ends_at_work(self, queue: Queue, visitor: Visitor, ends: Any) -> None:
+        app = self.start(long_work, visitor)
+        visitor.begun.wait(60)
+        ends(*app)
+        assert is_free(queue)
+
+    def test_reads_what_is_before(self, queue: Queue, visitor: Visitor) -> None:
+        """The page that is left shows its last words."""
+        with queue.long("somebody", "work", raise_it):
+            app, thread = self.start(long_work, visitor)
+            visitor.waits.wait(60)
+            visitor.leave()
+            thread.join()
+        [bar] = app.get("progress")
+        assert bar.proto.text == "Waiting, with 1 before you …"
+
+
+def working(ending: str) -> None:
+    import streamlit as st
+
+    from vitviz.errors import VitvizError
+    from vitviz.ui.visit.turns import many_turns
+
+    try:
+        with many_turns("working") as progress:
+            progress(0.5)
+            if ending == "refused":
+                raise VitvizError("no", "no")
+            if ending == "broken":
+                raise ZeroDivisionError
+    except VitvizError:
+        st.text("refused")
+
+
+@pytest.mark.parametrize("ending", ["done", "refused", "broken"])
+def test_the_place_is_given_back_and_the_bar_goes(queue: Queue, ending: str) -> None:
+    app = AppTest.from_function(working, default_timeout=120, args=(ending,)).run()
+    assert len(app.exception) == (ending == "broken")
+    assert len(app.text) == (ending == "refused")
+    assert len(app.get("progress")) == (ending == "broken")
+    assert is_free(queue)
+
+
+def say(ahead: int, seconds: float | None, lang: str) -> None:
+    import streamlit as st
+
+    from vitviz.ui.visit.queue import Place
+    from vitviz.ui.visit.turns import waiting
+
+    st.query_params["lang"] = lang
+    st.text(waiting(Place(ahead, seconds)))
+
+
+@pytest.mark.parametrize(
+    ("ahead", "seconds", "english", "chinese"),
+    [
+        (2, None, "2 before you …", "还有 2 个任务……"),
+        (1, 0.0, "1 before you, about 5 s …", "还有 1 个任务，大约要等 5 秒……"),
+        (2, 37.2, "2 before you, about 40 s …", "还有 2 个任务，大约要等 40 秒……"),
+        (2, 90.0, "2 before you, about 90 s …", "还有 2 个任务，大约要等 90 秒……"),
+        (9, 91.0, "9 before you, about 2 min …", "还有 9 个任务，大约要等 2 分钟……"),
+    ],
+)
+def test_the_words(ahead: int, seconds: float | None, english: str, chinese: str) -> None:
+    for lang, ending in (("en", english), ("zh", chinese)):
+        app = AppTest.from_function(say, default_timeout=120, args=(ahead, seconds, lang)).run()
+        assert not app.exception
+        assert app.text[0].value.endswith(ending)
 
 
 def open_photo() -> None:

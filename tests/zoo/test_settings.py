@@ -11,21 +11,24 @@ from vitviz.zoo import settings
 
 
 def test_without_a_word_nothing_is_fetched_for_visitors(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ALLOW_DOWNLOADS", "MAX_PARAMETERS", "MODELS_IN_MEMORY", "MODELS"):
+    for name in ("ALLOW_DOWNLOADS", "MAX_PARAMETERS", "MAX_VISITORS", "MODELS_IN_MEMORY", "MODELS"):
         monkeypatch.delenv(f"VITVIZ_{name}", raising=False)
     assert not settings.allow_downloads()
     assert settings.own_models() == Path("models")
     assert settings.models_in_memory() == 3
     assert settings.max_parameters() == 350_000_000
+    assert settings.max_visitors() == 60
 
 
 def test_each_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VITVIZ_ALLOW_DOWNLOADS", "1")
     monkeypatch.setenv("VITVIZ_MAX_PARAMETERS", "90_000_000")
+    monkeypatch.setenv("VITVIZ_MAX_VISITORS", "7")
     monkeypatch.setenv("VITVIZ_MODELS_IN_MEMORY", "1")
     monkeypatch.setenv("VITVIZ_MODELS", "/somewhere")
     assert settings.allow_downloads()
     assert settings.max_parameters() == 90_000_000
+    assert settings.max_visitors() == 7
     assert settings.models_in_memory() == 1
     assert settings.own_models() == Path("/somewhere")
 

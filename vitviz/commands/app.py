@@ -11,6 +11,7 @@ from typing import Any
 
 from vitviz.commands.answer import Answer
 from vitviz.errors import VitvizError
+from vitviz.zoo.settings import max_visitors
 
 __all__ = ["PORT", "SCRIPT", "add"]
 
@@ -38,6 +39,7 @@ def _app(args: argparse.Namespace) -> Answer:
         raise VitvizError(
             "app_needs_streamlit", "The app needs Streamlit: pip install 'vitviz[app]'."
         )
+    max_visitors()  # a wrong setting is said here rather than on every page
     sys.argv = ["streamlit", "run", str(SCRIPT), "--server.port", str(args.port)]
     runpy.run_module("streamlit", run_name="__main__", alter_sys=True)
     return {}, "", False

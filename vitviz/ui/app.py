@@ -11,6 +11,7 @@ from vitviz.ui.controls.photo_picker import keep_link
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.page import lessons, show
 from vitviz.ui.pages import compare, explore, heads, journey, start
+from vitviz.ui.visit.admission import admit
 from vitviz.ui.visit.language import t, widget_words
 from vitviz.ui.visit.memory import give_back_again_and_again, leave_out_imports
 from vitviz.ui.visit.state import visit
@@ -35,10 +36,9 @@ def main() -> None:
     st.set_page_config("Vitviz", page_icon=str(HERE / "logo.svg"), layout="wide")
     st.html(HERE / "page.css")
     st.html(widget_words())
-    tools, course = (
-        _tools(),
-        {lesson.id: (_page_of(lesson), lesson.minutes) for lesson in lessons()},
-    )
+    admit()
+    tools = _tools()
+    course = {lesson.id: (_page_of(lesson), lesson.minutes) for lesson in lessons()}
 
     def first() -> None:
         start.page(tools, course)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from vitviz.errors import VitvizError
 
-__all__ = ["allow_downloads", "max_parameters", "models_in_memory", "own_models"]
+__all__ = ["allow_downloads", "max_parameters", "max_visitors", "models_in_memory", "own_models"]
 
 MAX_PARAMETERS = 350_000_000  # up to ViT-L: 1.4 GB in memory
 MODELS_IN_MEMORY = 3
+MAX_VISITORS = 60  # whose redraws two processor cores keep up with
 
 
 def allow_downloads() -> bool:
@@ -28,6 +29,11 @@ def allow_downloads() -> bool:
 def max_parameters() -> int:
     """VITVIZ_MAX_PARAMETERS: of a model that visitors may load."""
     return _count("VITVIZ_MAX_PARAMETERS", MAX_PARAMETERS)
+
+
+def max_visitors() -> int:
+    """VITVIZ_MAX_VISITORS: how many the app lets in at once."""
+    return _count("VITVIZ_MAX_VISITORS", MAX_VISITORS)
 
 
 def models_in_memory() -> int:

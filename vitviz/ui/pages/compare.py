@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 
 from vitviz.errors import MethodError, VitvizError
-from vitviz.measures.comparison import STEPS, Measured, measure, ranked, supported
-from vitviz.measures.curves import Change, masked_input
-from vitviz.methods.explain import BASELINE, METHODS
+from vitviz.measures.comparison import CHANGES, Measured, maps_of, ranked, supported
+from vitviz.measures.curves import Change, masked_input, value_at
+from vitviz.methods.explain import BASELINE
 from vitviz.models.outputs import Meaning, written
 from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import shared_scale
-from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.model_picker import is_here, page_head
 from vitviz.ui.controls.photo_picker import choose_photo, sample_photos
 from vitviz.ui.controls.question import method_title, methods_for
+from vitviz.ui.pages.curves_chart import curves_chart, value_of
+from vitviz.ui.pages.measuring import LOOK, MOST_KEPT, Asked, measurements
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
@@ -30,25 +29,25 @@ from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import explained, label, t
 from vitviz.ui.visit.markdown import as_code
-from vitviz.ui.visit.session import Look, Photo, Session
+from vitviz.ui.visit.session import Photo, Session
 from vitviz.ui.visit.state import visit
-from vitviz.ui.visit.turns import many_turns
+from vitviz.ui.visit.turns import turn
 from vitviz.zoo.catalogue import offers
 
 FIRST = ["attention", "rollout", "relevance", "gradcam"]
-MOST_KEPT = 8 * len(METHODS)  # measurements: of eight classes
-CHANGES: tuple[Change, ...] = ("deletion", "insertion")
-LOOK = Look("inferno", 0.6, True)
+POINTS = 16  # of the curves at which the changed photo can be seen
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared: methods, the class by its name, and a point of a kind of curve."""
+    """What is compared: methods, the class by its name, how exactly, and a point of a kind of
+    curve by its share of the patches."""
 
     methods: list[str]
     target: str | None
+    exact: bool
     change: Change
-    step: int
+    share: float
 
 
 def page() -> None:
@@ -112,13 +111,14 @@ def comparison_controls(
     )
     step = last.select_slider(
         t("compare.changed"),
-        range(STEPS + 1),
-        STEPS // 4,
-        format_func=lambda step: f"{step / STEPS:.0%}",
+        range(POINTS + 1),
+        POINTS // 4,
+        format_func=lambda step: f"{step / POINTS:.0%}",
         key=keys.CURVE_STEP,
         bind=URL,
     )
-    return Comparison(methods, target, change, step), second
+    exact = st.toggle(t("compare.exact"), key=keys.EXACT, bind=URL, help=t("compare.exact_help"))
+    return Comparison(methods, target, exact, change, step / POINTS), second
 
 
 def second_controls(photo: Photo, model: str) -> tuple[Session, str] | None:
@@ -144,47 +144,31 @@ def second_controls(photo: Photo, model: str) -> tuple[Session, str] | None:
 
 def compare(session: Session, alt_text: str, comparison: Comparison, key: str) -> None:
     """Maps on one scale, what the measurements say, the curves and the changed photo."""
-    found, target = measurements(session, comparison)
+    rec = session.rec
+    index = {p.label: p.index for p in rec.predictions}
+    target = index.get(comparison.target or "", rec.predictions[0].index)
+    name = label(next(p.label for p in rec.predictions if p.index == target))
+    asked = Asked(
+        comparison.methods, target, name, comparison.exact, comparison.change, comparison.share
+    )
+    found = measurements(session, asked, alt_text, key)
     if len(found) < 2:
         st.info(t("compare.choose"), icon=":material/touch_app:")
         return
     order = ranked(found)
     chosen = pick_panel(session, order, alt_text, key)
-    name = label(next(p.label for p in session.rec.predictions if p.index == target))
     st.markdown(verdict(order, name))
     alone = key == "alone"
     left, right = st.columns([3, 2], gap="large") if alone else (st.container(), st.container())
     with left:
-        draw_chart(
-            chart(order, comparison, session.rec.outputs), alt=t("compare.curves", label=name)
-        )
-        scores(order, session.rec.outputs)
+        curves = {m.method: m.curve(comparison.change) for m in order}
+        chart = curves_chart(curves, comparison.share, rec.outputs)
+        draw_chart(chart, alt=t("compare.curves", label=name))
+        scores(order, rec.outputs)
+        if not comparison.exact:
+            st.caption(t("compare.quick"))
     with right:
-        changed_photo(session, chosen, comparison, name)
-
-
-def measurements(session: Session, comparison: Comparison) -> tuple[list[Measured], int]:
-    """Every wanted method and random order, measured once for a class, and the class."""
-    rec = session.rec
-    index = {p.label: p.index for p in rec.predictions}
-    target = index.get(comparison.target or "", rec.predictions[0].index)
-    found = []
-    for method in [*comparison.methods, BASELINE] if comparison.methods else []:
-        try:
-            found.append(
-                rec.derived.get(
-                    (method, target), partial(measured, rec, method, target), "measured", MOST_KEPT
-                )
-            )
-        except VitvizError as error:
-            st.warning(explained(error), icon=":material/block:")
-    return found, target
-
-
-def measured(rec: Recording, method: str, target: int) -> Measured:
-    """One method, while a bar shows how far its measurement is."""
-    with many_turns(t("compare.measuring", method=method_title(method))) as progress:
-        return measure(rec, method, target, progress=progress)
+        changed_photo(session, chosen, asked)
 
 
 def pick_panel(session: Session, order: list[Measured], alt_text: str, key: str) -> Measured:
@@ -239,53 +223,6 @@ def verdict(order: list[Measured], name: str) -> str:
     )
 
 
-def value_of(outputs: Meaning) -> str:
-    """What is measured of a class."""
-    return "score" if outputs == "score" else "probability"
-
-
-def chart(order: Sequence[Measured], comparison: Comparison, outputs: Meaning) -> alt.LayerChart:
-    """The curves over each other; hovering names the values."""
-    is_score = outputs == "score"
-    title = t(f"compare.{value_of(outputs)}")
-    curves = [(m, m.deletion if comparison.change == "deletion" else m.insertion) for m in order]
-    points = pd.DataFrame(
-        {
-            "method": method_title(m.method),
-            "share": share,
-            "value": value,
-            "order": "random" if m.method == BASELINE else "method",
-        }
-        for m, curve in curves
-        for share, value in zip(curve.shares, curve.values, strict=True)
-    )
-    axis = alt.Axis(format="%")
-    # A method has one colour, whatever it is compared with and on whichever photo.
-    colours = alt.Scale(domain=[method_title(method) for method in METHODS])
-    shown_here = [method_title(m.method) for m in order]
-    legend = alt.Legend(orient="bottom", columns=2, title=None, symbolOpacity=1, values=shown_here)
-    base = alt.Chart(points).encode(
-        x=alt.X("share", axis=axis, title=t("compare.changed")),
-        y=alt.Y(
-            "value",
-            axis=alt.Axis() if is_score else axis,
-            title=title,
-            scale=alt.Scale(zero=False) if is_score else alt.Scale(domainMin=0),
-        ),
-        color=alt.Color("method", scale=colours, legend=legend),
-    )
-    dashes = alt.Scale(domain=["method", "random"], range=[[1, 0], [4, 4]])
-    lines = base.mark_line().encode(strokeDash=alt.StrokeDash("order", scale=dashes, legend=None))
-    shown = [
-        alt.Tooltip("method", title=t("compare.method")),
-        alt.Tooltip("value", format=".4" if is_score else ".1%", title=title),
-        alt.Tooltip("share", format=".0%", title=t("compare.changed")),
-    ]
-    dots = base.mark_point(filled=True, size=120, opacity=0.02).encode(tooltip=shown)
-    here = alt.Chart(pd.DataFrame({"share": [comparison.step / STEPS]}))
-    return lines + dots + here.mark_rule(opacity=0.5).encode(x="share")
-
-
 def scores(order: Sequence[Measured], outputs: Meaning) -> None:
     """Ranks and areas as a table that sorts."""
     baseline = next(m for m in order if m.method == BASELINE)
@@ -310,20 +247,36 @@ def scores(order: Sequence[Measured], outputs: Meaning) -> None:
     st.caption(t("compare.areas_meaning", value=t(f"compare.value_{value_of(outputs)}")))
 
 
-def changed_photo(session: Session, chosen: Measured, comparison: Comparison, name: str) -> None:
-    """What the model is given at this point of the curve."""
-    curve = chosen.deletion if comparison.change == "deletion" else chosen.insertion
-    share = comparison.step / STEPS
-    pixels = masked_input(session.rec, chosen.heat, share, comparison.change)
-    point = int(abs(curve.shares - share).argmin())
+def changed_photo(session: Session, chosen: Measured, asked: Asked) -> None:
+    """What the model is given at this point of the curve, and what it says."""
+    rec, change, share = session.rec, asked.change, asked.share
+
+    pixels = masked_input(rec, chosen.heat, share, change)
     text = t(
-        f"compare.after_{comparison.change}",
+        f"compare.after_{change}",
         share=f"{share:.0%}",
         method=method_title(chosen.method),
-        label=as_code(name),
-        value=written(float(curve.values[point]), session.rec.outputs),
+        label=as_code(asked.name),
+        value=written(value(session, chosen, asked), rec.outputs),
     )
     if chosen.method == BASELINE:
         text += t("compare.random_mean")
     st.image(input_picture(session.rec.vit, pixels), width="stretch", alt=text.replace("`", ""))
     st.caption(text)
+
+
+def value(session: Session, chosen: Measured, asked: Asked) -> float:
+    """What the class is worth there: between two points of a quick curve the model runs again."""
+    rec, kept = session.rec, session.results
+    point = (chosen.method, asked.target, asked.change, asked.share)
+    found: float | None = kept.find(point, "value")
+    if found is None:
+        with turn():
+            maps = (
+                maps_of(rec, chosen.method, asked.target)
+                if chosen.method == BASELINE
+                else [chosen.heat]
+            )
+            values = [value_at(rec, heat, asked.share, asked.change, asked.target) for heat in maps]
+        found = kept.keep(point, sum(values) / len(values), "value", MOST_KEPT)
+    return found

@@ -122,8 +122,11 @@ def of_samples(offered: Offer) -> HeadStatistics:
     """The mean of the samples."""
     vit = model(offered.name)
     photos = [load_image(photo.data) for _, photo in sample_photos().values()]
-    with turn():
-        return mean_statistics([head_statistics(record(vit, photo)) for photo in photos])
+    found = []
+    for photo in photos:
+        with turn():
+            found.append(head_statistics(record(vit, photo)))
+    return mean_statistics(found)
 
 
 def importance(session: Session) -> NDArray[np.float32]:

@@ -9,10 +9,11 @@ from vitviz.recording.record import record
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.opening import opened
 from vitviz.ui.visit.session import Photo, Session
+from vitviz.ui.visit.shared_samples import shared_samples
 from vitviz.ui.visit.shelf import Shelf
 from vitviz.ui.visit.state import Side, visit
 from vitviz.ui.visit.turns import turn
-from vitviz.zoo.catalogue import offer
+from vitviz.zoo.catalogue import Offer, offer
 from vitviz.zoo.load import Vit
 
 PREVIEW_SIDES = (448, 1024)  # px of the longer side, at least and at most
@@ -51,16 +52,25 @@ def analyse(photo: Photo, model_name: str, side: Side = "main", *, whole: bool =
         st.rerun()
     with st.spinner(t("photo.loading")):
         vit = model(model_name)
-    with st.spinner(t("photo.looking")):
-        decoded = _decoded(photo)
-        with turn():
-            rec = record(vit, decoded, whole=whole and vit.anatomy.any_size_patch is not None)
-            least, most = PREVIEW_SIDES
-            longer = min(max(*decoded.size, least), most)
-            preview = ImageOps.contain(decoded, (longer, longer), Image.Resampling.LANCZOS)
-    factor = longer / max(decoded.size)
-    recorded[side] = Session(offered, photo, whole, preview, factor, rec)
-    return recorded[side]
+    shared = shared_samples() if photo.sample else None
+    found = shared.find(vit, photo.key, whole) if shared else None
+    if found is None:
+        with st.spinner(t("photo.looking")):
+            decoded = _decoded(photo)
+            with turn():
+                found = _seen(vit, offered, photo, decoded, whole)
+        found = shared.keep(found) if shared else found
+    recorded[side] = found
+    return found
+
+
+def _seen(vit: Vit, offered: Offer, photo: Photo, decoded: Image.Image, whole: bool) -> Session:
+    """The photo recorded, and its preview."""
+    rec = record(vit, decoded, whole=whole and vit.anatomy.any_size_patch is not None)
+    least, most = PREVIEW_SIDES
+    longer = min(max(*decoded.size, least), most)
+    preview = ImageOps.contain(decoded, (longer, longer), Image.Resampling.LANCZOS)
+    return Session(offered, photo, whole, preview, longer / max(decoded.size), rec)
 
 
 def _decoded(photo: Photo) -> Image.Image:

@@ -23,7 +23,9 @@ JOURNEY = "journey"
 
 # Compare
 METHODS, CHANGE, CURVE_STEP, BESIDE = "methods", "change", "step", "beside"
+EXACT = "exact"
 METHOD_MAPS = "maps_{}"  # a side
+UNRANKED_MAPS = "maps_{}_{}"  # a side, and how many there are yet
 
 # Heads
 STATISTIC, OVER, MODE = "statistic", "over", "mode"

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from PIL import Image, ImageOps
 
+from vitviz.memo import Memo
 from vitviz.pictures.export import as_jpeg
 from vitviz.recording.recording import Recording
 from vitviz.zoo.catalogue import Offer
@@ -52,18 +53,37 @@ class Photo:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """One visitor's photo and its recording."""
+    """One visitor's photo and its recording.
+
+    Attributes:
+        model: as it was offered.
+        photo: what is shown.
+        whole: whether the model shall see the whole photo.
+        preview: the photo for the browser.
+        factor: preview pixels per photo pixel.
+        rec: with results of the visitor's own.
+        common: of a sample, what all visitors share; None of a photo of one's own.
+    """
 
     model: Offer
     photo: Photo
-    whole: bool  # whether the model shall see the whole photo
+    whole: bool
     preview: Image.Image
-    factor: float  # preview pixels per photo pixel
+    factor: float
     rec: Recording
+    common: Session | None = None
+
+    @property
+    def results(self) -> Memo:
+        """Finished results that every visitor of a sample may take. They are put here by `keep`,
+        never computed in `get`: nobody waits for another."""
+        return (self.common or self).rec.derived
 
     @cached_property
     def small(self) -> Image.Image:
         """What the model saw of it, for small maps."""
+        if self.common:
+            return self.common.small
         left, top, right, bottom = (round(self.factor * edge) for edge in self.rec.box)
         seen = self.preview.crop((left, top, right, bottom))
         return ImageOps.contain(seen, (SMALL_SIDE, SMALL_SIDE))
@@ -71,9 +91,9 @@ class Session:
     @cached_property
     def jpeg(self) -> bytes:
         """The preview for the browser, encoded once."""
-        return as_jpeg(self.preview)
+        return self.common.jpeg if self.common else as_jpeg(self.preview)
 
     @cached_property
     def small_jpeg(self) -> bytes:
         """The same of what the model saw."""
-        return as_jpeg(self.small)
+        return self.common.small_jpeg if self.common else as_jpeg(self.small)

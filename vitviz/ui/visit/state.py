@@ -22,6 +22,7 @@ class Visit:
     """One visitor's.
 
     Attributes:
+        admitted: whether there was room, see admission.py.
         language: chosen last; the address comes first.
         page, sample, model: shown last, to be put into the address of another page.
         written: what `choice` wrote into the address, by the widget's key.
@@ -43,6 +44,7 @@ class Visit:
         shuffles: how often the patches were shuffled again.
     """
 
+    admitted: bool = False
     language: str = ""
     page: str | None = None
     sample: str | None = None

@@ -20,16 +20,22 @@ from streamlit.components.v2.types import ComponentRenderer
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
+from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string
+from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_NAME
 
 __all__ = [
     "HIDDEN_OPTIONS",
     "TEST_IDS",
     "ComponentRenderer",
+    "browser",
+    "connected",
     "drop_expired_sessions",
     "forget_upload",
     "limit_uploads",
     "media_address",
     "send_at_once",
+    "session_id",
+    "still_here",
 ]
 
 HIDDEN_OPTIONS = (
@@ -96,6 +102,35 @@ def drop_expired_sessions() -> None:
     kept = server._session_mgr._session_storage._cache
     # The cache belongs to the server's own thread.
     server._get_async_objs().eventloop.call_soon_threadsafe(kept.expire)
+
+
+def session_id() -> str:
+    """Of the browser's tab whose page this run makes; reconnecting does not change it."""
+    context = get_script_run_ctx()
+    assert context is not None
+    return context.session_id
+
+
+def connected(session: str) -> bool:
+    """Whether a session's tab is open; Streamlit keeps others for some minutes."""
+    return st.runtime.get_instance().is_active_session(session)
+
+
+def browser() -> str:
+    """The same in all tabs of a browser, by the cookie that protects its uploads; where it has
+    none, of this tab."""
+    token, _ = decode_xsrf_token_string(st.context.cookies.get(XSRF_COOKIE_NAME, ""))
+    return token.hex() if token else session_id()
+
+
+def still_here() -> None:
+    """End this run, as the next call of Streamlit would, if the visitor has left or clicked.
+
+    Reading the session state looks for that, and sends the browser nothing. Does nothing in a
+    thread that makes no page, such as a download's.
+    """
+    if get_script_run_ctx(suppress_warning=True):
+        st.session_state.get("anything")
 
 
 def send_at_once() -> None:

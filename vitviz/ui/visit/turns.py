@@ -1,42 +1,65 @@
-"""Turns at the processor: few forward passes at a time, whoever waits goes first."""
+"""Turns at the model, for whoever looks at a page: short work first, long work with a bar."""
 
 from __future__ import annotations
 
-import threading
-import time
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import streamlit as st
 
 from vitviz.errors import VitvizError
 from vitviz.progress import Progress
+from vitviz.ui.visit.language import t
+from vitviz.ui.visit.queue import Place, Queue
+from vitviz.ui.visit.state import visit
+from vitviz.ui.visit.streamlit_private import browser, still_here
 
-FORWARDS_AT_ONCE = 2
+__all__ = ["QUEUE", "many_turns", "turn"]
+
+QUEUE = Queue()
+SECONDS = 90  # from here on, minutes are said
 
 
-@st.cache_resource
-def turn() -> threading.BoundedSemaphore:
-    """Held by whoever decodes a photo or runs the model; the others wait."""
-    return threading.BoundedSemaphore(FORWARDS_AT_ONCE)
+def turn() -> AbstractContextManager[None]:
+    """Held by whoever runs the model for a moment; long work lets it go first."""
+    return QUEUE.short(still_here)
 
 
 @contextmanager
 def many_turns(text: str) -> Iterator[Progress]:
-    """A turn for many forward passes: what shows how far they are, and between two of them lets
-    those who wait go first."""
-    bar, held = st.progress(0.0, text), turn()
+    """A place for many forward passes: what shows how far they are, and between two of them lets
+    short work go first. Until they begin, the bar says what is before them.
 
-    def progress(share: float) -> None:
-        bar.progress(share, text)
-        held.release()
-        time.sleep(0.001)  # else this thread is back before the one that waits has woken up
-        held.acquire()
+    It ends where the visitor leaves or clicks elsewhere, also while it waits.
+    """
+    bar = st.progress(0.0, text)
+
+    def tell(place: Place | None) -> None:
+        if place:
+            bar.progress(0.0, waiting(place))
+        still_here()
 
     try:
-        with held:
+        with QUEUE.long(browser(), (text, visit().model), tell) as between:
+            bar.progress(0.0, text)
+
+            def progress(share: float) -> None:
+                bar.progress(share, text)
+                between(share)
+
             yield progress
     except VitvizError:
         bar.empty()
         raise
     bar.empty()
+
+
+def waiting(place: Place) -> str:
+    """What is before the visitor's work, and how long that takes where it is known."""
+    if place.seconds is None:
+        return t("queue.ahead", count=place.ahead)
+    if place.seconds <= SECONDS:
+        seconds = 5 * max(1, math.ceil(place.seconds / 5))
+        return t("queue.seconds", count=place.ahead, seconds=seconds)
+    return t("queue.minutes", count=place.ahead, minutes=math.ceil(place.seconds / 60))
