@@ -73,10 +73,13 @@ export async function mountJourney(root, source, words, palette) {
   }
 
   async function readLens(from) {
-    const [cls, all, best, bestValue] = await Promise.all(
-      ["followed cls", "followed", "best", "best_value"].map((name) => from.bytes(name)),
-    )
-    return { cls: halves(cls), all: halves(all), best: new Uint16Array(best), bestValue: halves(bestValue) }
+    const of = async (end) => {
+      const [values, best, bestValue] = await Promise.all(
+        ["followed", "best", "best_value"].map((name) => from.bytes(name + end)),
+      )
+      return { values: halves(values), best: new Uint16Array(best), bestValue: halves(bestValue) }
+    }
+    return { all: await of(""), cls: await of(" cls") }
   }
 
   async function lead(token) {
@@ -190,14 +193,28 @@ export async function mountJourney(root, source, words, palette) {
   let said = ""
   function showReading() {
     const now = moment(state.time, layers)
-    const passed = state.block === null ? blocksPassed(state.time, layers) : state.block + 1
     if (lens) {
-      const whole = Math.abs(passed - layers) < 1e-6
-      const title = fill(whole ? words.at_end : words.so_far, { token: tokenWords(state.leader), block: Math.max(0, Math.ceil(passed) - 1) })
-      list.show(passed === 0 ? fill(state.leader === "cls" && header.has_class_token ? words.before_cls : words.before, { token: tokenWords(state.leader) }) : title, reading(header, lens, state.leader, passed), header.labels, header.outputs, state.view === "whole" ? 5 : 2)
+      const passed = blocksRead()
+      const found = reading(header, lens, state.leader, passed)
+      list.show(headingOf(passed), found, header.labels, header.outputs, state.view === "whole" ? 5 : 2)
     }
     const sentence = statusOf(now)
     if (sentence !== said) status.textContent = said = sentence
+  }
+
+  // After how many blocks the lens reads: between two only while it moves, for there is no number.
+  function blocksRead() {
+    if (state.block !== null) return state.block + 1
+    const passed = blocksPassed(state.time, layers)
+    return state.playing ? passed : Math.floor(passed)
+  }
+
+  function headingOf(passed) {
+    const classified = state.leader === "cls" && !header.reads_class_token
+    const token = classified ? words.all_patches : tokenWords(state.leader)
+    if (passed === layers) return fill(words.at_end, { token })
+    if (passed > 0) return fill(words.so_far, { token, block: Math.ceil(passed) - 1 })
+    return fill(state.leader === "cls" && !classified ? words.before_cls : words.before, { token })
   }
 
   function statusOf(now) {
