@@ -26,14 +26,14 @@ test("the first and the last moment", () => {
   assert.deepEqual(moment(end(12), 12), { stage: "classes", block: null, share: 1 })
 })
 
-test("a block has just attended: its MLP begins", () => {
-  for (let block = 0; block < 12; block++) {
-    const now = moment(attended(block) + 1e-9, 12)
-    assert.deepEqual([now.stage, now.block], ["mlp", block])
-    close([now.share], [0])
-    assert.equal(moment(attended(block) - 1e-6, 12).stage, "attention")
+test("a block has attended: its MLP is next", () => {
+  for (let block = 0; block < 40; block++) {
+    const now = moment(attended(block), 40)
+    assert.deepEqual([now.stage, now.block], ["attention", block])
+    close([now.share], [1], 1e-5)
+    assert.equal(moment(attended(block) + 1e-5, 40).stage, "mlp")
   }
-  close([attended(3)], [4 + ATTENTION])
+  close([attended(3)], [4 + ATTENTION], 1e-5)
 })
 
 test("the lens reads nothing before the first block and all at the end", () => {
