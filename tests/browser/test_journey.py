@@ -1,4 +1,4 @@
-"""The journey in a real Chromium: a written page opened from disk without a network, and the app."""
+"""The journey in a real Chromium: a page opened from disk without a network, and the app's page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
+import torch
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from timm.models import save_for_hf
+from waiting import wait_until_idle
 
 import vitviz
 from vitviz.inside.attention_steps import head_steps
@@ -19,8 +23,7 @@ from vitviz.journey.page import Language, words
 SAMPLE = "cat"
 COLUMNS = 16  # of the bundled model's grid
 GOLD, BLUE = (217, 165, 20), (86, 180, 233)
-SIDE = {1280: 230, 390: 190}  # of the photo on the picture of the whole, in px, by the page's width
-LEFT, TOP = 2, 30  # where it lies there
+LEFT, TOP = 2, 30  # where the photo lies on the picture of the whole, in px
 Opener = Callable[..., Page]
 
 
@@ -98,11 +101,8 @@ def assert_said(text: str, exact: float) -> None:
 def classes(page: Page) -> dict[str, str]:
     """What the list of classes shows: label → share."""
     rows = page.locator(".class-rows li:not(.gone)")
-    return dict(
-        zip(
-            rows.locator("span").all_inner_texts(), rows.locator("b").all_inner_texts(), strict=True
-        )
-    )
+    labels, shares = (rows.locator(part).all_inner_texts() for part in ("span", "b"))
+    return dict(zip(labels, shares, strict=True))
 
 
 def assert_classes(page: Page, values: Any, rec: vitviz.Recording) -> None:
@@ -116,18 +116,31 @@ def assert_classes(page: Page, values: Any, rec: vitviz.Recording) -> None:
     assert max(exact, key=exact.__getitem__) in shown
 
 
-def place(page: Page, row: int, col: int, width: int = 1280) -> tuple[float, float]:
+def side(page: Page) -> float:
+    """Of the photo on the picture of the whole, in px."""
+    width = page.locator(".journey").evaluate("(node) => node.clientWidth")
+    scroll = page.locator(".scroll").evaluate("(node) => node.clientWidth")
+    return 190 if width < 640 else min(230, 0.24 * scroll)
+
+
+def place(page: Page, row: int, col: int) -> tuple[float, float]:
     """The middle of a patch of the photo on the picture of the whole, on the page's screen."""
     box = page.locator(".scene").bounding_box()
     assert box
-    unit = SIDE[width] / COLUMNS
+    unit = side(page) / COLUMNS
     return box["x"] + LEFT + (col + 0.5) * unit, box["y"] + TOP + (row + 0.5) * unit
 
 
-def colour(page: Page, x: float, y: float) -> tuple[int, ...]:
-    """Of a pixel of the picture of the whole."""
-    read = "([x, y]) => [...document.querySelector('.scene').getContext('2d').getImageData(x, y, 1, 1).data]"
-    return tuple(page.evaluate(read, [x, y]))[:3]
+def expect_colour(page: Page, x: float, y: float, colour: tuple[int, int, int]) -> None:
+    """A pixel of the picture of the whole gets this colour."""
+    page.mouse.move(0, 0)  # the cursor has an outline of its own
+    page.wait_for_function(
+        """([x, y, colour]) => {
+            const context = document.querySelector(".scene").getContext("2d")
+            return context.getImageData(x, y, 1, 1).data.slice(0, 3).join() === colour
+        }""",
+        arg=[x, y, ",".join(map(str, colour))],
+    )
 
 
 def follow(page: Page, row: int, col: int) -> None:
@@ -227,16 +240,10 @@ class TestOnDisk:
 
     def test_a_patch_is_clicked_and_leads(self, opened: Opener, rec: vitviz.Recording) -> None:
         page = opened()
-        left, top = LEFT + 7 * SIDE[1280] / COLUMNS, TOP + 5.5 * SIDE[1280] / COLUMNS
-        assert colour(page, left, top) != GOLD
+        left, top = LEFT + 7 * side(page) / COLUMNS, TOP + 5.5 * side(page) / COLUMNS
         follow(page, 5, 7)
         assert state(page)["leader"] == "5,7"
-        page.mouse.move(0, 0)  # the cursor's own outline is white
-        page.wait_for_function(
-            "([x, y]) => document.querySelector('.scene').getContext('2d')"
-            ".getImageData(x, y, 1, 1).data.join() === '217,165,20,255'",
-            arg=[left, top],
-        )
+        expect_colour(page, left, top, GOLD)
         expect(page.locator(".classes h4")).to_have_text("At the end: patch 5,7")
         token = rec.num_prefix_tokens + 5 * COLUMNS + 7
         lens = token_lens(rec, residual_stream(rec).states[-1])
@@ -257,7 +264,7 @@ class TestOnDisk:
 
     def test_a_phone_taps_a_patch(self, opened: Opener) -> None:
         page = opened(390)
-        page.touchscreen.tap(*place(page, 5, 7, 390))
+        page.touchscreen.tap(*place(page, 5, 7))
         expect(page.locator(".follow")).to_contain_text("Following: patch 5,7")
 
     def test_the_matrix_and_the_photo_answer_the_cursor(
@@ -334,9 +341,7 @@ class TestOnDisk:
                     page.keyboard.press(key)
                 page.keyboard.press("Enter")
                 expect(page.locator(".follow")).to_contain_text("Following: patch 5,7")
-                expect(
-                    page.get_by_text("The vectors of this token are not in this file")
-                ).to_be_visible()
+                expect(page.get_by_text("those of the class token are.")).to_be_visible()
             shown = page.locator(".station-residual small")
             expect(shown).to_have_count(1 if own else 0)
             if own:
@@ -420,9 +425,7 @@ class TestMoving:
         assert state(page)["time"] == rec.num_layers + 2
         for block in range(3):
             page.get_by_role("button", name="Play").click()
-            expect(page.locator(".status")).to_contain_text(
-                f"Block {block}, attention: the class token reads"
-            )
+            expect(page.locator(".status")).to_contain_text(f"Block {block}, attention: ")
         open_block(page, 5)
         small = page.evaluate("document.querySelector('.whole').style.height")
         page.keyboard.press("Escape")
@@ -507,13 +510,103 @@ class TestWays:
         expect(page.locator(".follow")).to_contain_text("Following: class token")
         expect(page.locator(".beside")).to_have_text("beside: patch 10,3")
         page.wait_for_function(f"document.querySelector('.scene').height > {height}")
-        left, top = LEFT + 3 * SIDE[1280] / COLUMNS, TOP + 10.5 * SIDE[1280] / COLUMNS
-        page.mouse.move(0, 0)
-        page.wait_for_function(
-            "([x, y, blue]) => document.querySelector('.scene').getContext('2d')"
-            ".getImageData(x, y, 1, 1).data.slice(0, 3).join() === blue",
-            arg=[left, top, ",".join(map(str, BLUE))],
-        )
+        left, top = LEFT + 3 * side(page) / COLUMNS, TOP + 10.5 * side(page) / COLUMNS
+        expect_colour(page, left, top, BLUE)
         page.get_by_role("button", name="Compare no more").click()
         expect(page.locator(".beside")).to_have_count(0)
         page.wait_for_function(f"document.querySelector('.scene').height === {height}")
+
+
+@pytest.fixture(scope="session")
+def layered(own_models: Path) -> str:
+    """A model whose layers have windows, in the server's folder; its name."""
+    torch.manual_seed(0)
+    sizes = {"depths": (1, 1, 1, 1), "embed_dim": 24}
+    module = timm.create_model("swin_tiny_patch4_window7_224", **sizes)
+    save_for_hf(module, own_models / "layered", model_args=sizes, safe_serialization=True)
+    return "layered"
+
+
+class TestInTheApp:
+    def go(self, page: Page, server: str, **address: str) -> None:
+        page.emulate_media(reduced_motion="reduce")
+        query = "&".join(f"{name}={value}" for name, value in address.items())
+        page.goto(f"{server}/journey?{query}")
+        expect(page.locator(".follow")).to_contain_text("Following: ")
+        wait_until_idle(page)
+
+    def test_it_shows_the_librarys_numbers(
+        self, page: Page, server: str, rec: vitviz.Recording
+    ) -> None:
+        self.go(page, server, sample=SAMPLE)
+        expect(page.locator(".classes h4")).to_have_text("At the end: class token")
+        assert_classes(page, rec.values(rec.logits), rec)
+
+    def test_a_patch_and_a_block_come_from_the_server(
+        self, page: Page, server: str, rec: vitviz.Recording
+    ) -> None:
+        self.go(page, server, sample=SAMPLE)
+        page.mouse.click(*place(page, 5, 7))
+        expect(page.locator(".follow")).to_contain_text("Following: patch 5,7")
+        open_block(page, 4)
+        token, stream = 1 + 5 * COLUMNS + 7, residual_stream(rec)
+        for station, vector in (
+            ("residual", stream.states[5, token]),
+            ("mlp", stream.mlp[4, token]),
+            ("projection", stream.attention[4, token]),
+        ):
+            length = page.locator(f".station-{station} small")
+            expect(length).to_have_text(f"384 numbers, length {float(vector.norm()):.1f}")
+        page.locator(".matrix-button").first.click()
+        page.mouse.move(*cell(page, token, 41))
+        expect(page.locator(".readout")).to_contain_text("patch 5,7 → patch 2,8: ")
+        assert_said(page.locator(".readout").inner_text(), float(rec.attention(4)[0, token, 41]))
+
+    def test_two_quick_questions_are_both_answered(self, page: Page, server: str) -> None:
+        """A block is opened and, before its answer can be there, another patch is followed."""
+        self.go(page, server, sample=SAMPLE)
+        page.locator(".scene").evaluate(
+            """(scene) => {
+                const root = scene.getRootNode()
+                const press = (key) => scene.dispatchEvent(new KeyboardEvent("keydown", { key }))
+                root.querySelector("button[title='Open block 7']").click()
+                press("ArrowUp")
+                press("Enter")
+            }"""
+        )
+        expect(page.locator(".follow")).to_contain_text("Following: patch 7,8")
+        expect(page.locator(".station")).to_have_count(8)
+        expect(page.locator(".station-residual small")).to_contain_text("384 numbers")
+        expect(page.locator(".detail")).not_to_have_attribute("aria-busy", "true")
+
+    def test_another_photo_and_another_language(self, page: Page, server: str) -> None:
+        self.go(page, server, sample=SAMPLE)
+        open_block(page, 3)
+        expect(page.locator(".class-rows")).to_contain_text("Egyptian cat")
+        page.get_by_role("button", name="Coffee", exact=True).click()
+        expect(page.locator(".class-rows")).to_contain_text("espresso")
+        expect(page.locator(".detail")).to_be_empty()
+        expect(page.locator(".journey")).to_have_count(1)
+        open_block(page, 3)
+        wait_until_idle(page)
+        page.get_by_role("button", name="中文").click()
+        expect(page.locator(".journey .play")).to_have_text("播放")
+        expect(page.locator(".class-rows")).to_contain_text("浓缩咖啡")
+
+    def test_a_layered_model_says_why_it_has_none(
+        self, page: Page, server: str, layered: str
+    ) -> None:
+        page.goto(f"{server}/journey?model={layered}")
+        expect(page.get_by_text("does not have one map over all tokens")).to_be_visible()
+        expect(page.locator(".journey")).to_have_count(0)
+        expect(page.get_by_test_id("stException")).to_have_count(0)
+        wait_until_idle(page)
+
+    def test_nothing_sticks_out_of_a_phone(self, page: Page, server: str) -> None:
+        page.set_viewport_size({"width": 390, "height": 844})
+        self.go(page, server, sample=SAMPLE)
+        open_block(page, 3)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.locator(".matrix-button").first.click()
+        expect(page.locator(".marks")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390

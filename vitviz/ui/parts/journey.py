@@ -35,8 +35,8 @@ def show_journey(session: Session) -> None:
     }
     if "labels" in header:
         header["labels"] = {index: label(name) for index, name in header["labels"].items()}
-    asked = st.session_state.get(keys.JOURNEY, {}).get("ask")
-    addresses = _addresses(document.arrays, "journey") | _addresses(_found(session, asked), "asked")
+    found = _found(session, _asked())
+    addresses = _addresses(document.arrays, "journey") | _addresses(found, "asked")
     _component(
         data={
             "recording": session.rec.input_hash + session.rec.vit.name + language(),
@@ -56,6 +56,10 @@ def _document(session: Session) -> Document:
             return cls_document(session.rec)
 
     return session.rec.derived.get("journey", made)
+
+
+def _asked() -> object:
+    return st.session_state.get(keys.JOURNEY, {}).get("ask")
 
 
 def _found(session: Session, names: object) -> Arrays:
