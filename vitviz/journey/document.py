@@ -7,7 +7,8 @@ or where the queries were not seen, the maps themselves are sent, one byte a num
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,7 @@ __all__ = [
 TITLE = Phrase("journey", "the journey")
 TOP = 5  # classes that are followed through all layers, and those that lead in one of them
 MOST_FOLLOWED = 12
+PLACE = re.compile(r"[a-z]+ (\d{1,4})(?:,(\d{1,4}))?", re.ASCII)  # of a layer or of a patch
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -66,7 +68,9 @@ def cls_document(rec: Recording) -> Document:
     Arrays: `photo`, the model's input as a JPEG; those of `token_arrays` for "cls"; and where the
     model's blocks add attention and MLP one after the other, the logit lens: `best` (layers + 1,
     tokens), each token's most probable class, `best_value`, its value, and `followed` (layers + 1,
-    tokens, classes) and `followed cls` (layers + 1, classes), values of the classes in the header.
+    tokens, classes), values of the classes in the header; and of what the classifier reads, which
+    is not the class token in every model that has one, the same: `best cls`, `best_value cls`
+    (layers + 1) and `followed cls` (layers + 1, classes).
 
     Raises:
         MethodError: if the model does not have one map over all tokens in each layer.
@@ -76,6 +80,7 @@ def cls_document(rec: Recording) -> Document:
         "grid": rec.grid,
         "prefix": rec.num_prefix_tokens,
         "has_class_token": rec.has_class_token,
+        "reads_class_token": _reads_class_token(rec),
         "layers": [_layer_header(rec, layer) for layer in range(rec.num_layers)],
         "patch": rec.patch_size,
         "outputs": rec.outputs,
@@ -99,6 +104,11 @@ def cls_document(rec: Recording) -> Document:
     except ModelError as error:
         missing["lens"] = error
     return Document(header, arrays | _gaze(rec, "cls"), missing)
+
+
+def _reads_class_token(rec: Recording) -> bool:
+    """Whether the classifier does; BEiT's and others read the patches although there is one."""
+    return rec.has_class_token and rec.vit.anatomy.pooling not in ("avg", "map")
 
 
 def seen(rec: Recording) -> Image.Image:
@@ -149,19 +159,17 @@ def _place(query: Query) -> str:
     return "cls" if isinstance(query, str) else ",".join(map(str, query))
 
 
-def named_arrays(rec: Recording, names: Iterable[str]) -> Arrays:
+def named_arrays(rec: Recording, names: Collection[object]) -> Arrays:
     """The arrays that a browser asks for by name; a name that there is not is left out."""
+    asked = {name: PLACE.fullmatch(name) for name in names if isinstance(name, str)}
     found: Arrays = {}
-    for place in {name.partition(" ")[2] for name in names if isinstance(name, str)}:
-        numbers = place.split(",")
-        if not all(number.isdecimal() for number in numbers):
-            continue
-        with suppress(VitvizError):  # no such layer, no such patch
-            if len(numbers) == 1:
-                found |= layer_arrays(rec, int(place))
-            elif len(numbers) == 2:
-                found |= token_arrays(rec, (int(numbers[0]), int(numbers[1])))
-    return {name: values for name, values in found.items() if name in names}
+    for row, col in {match.groups() for match in asked.values() if match}:
+        if col is not None:
+            with suppress(VitvizError):  # no such patch
+                found |= token_arrays(rec, (int(row), int(col)))
+        elif int(row) < rec.num_layers:
+            found |= layer_arrays(rec, int(row))
+    return {name: values for name, values in found.items() if name in asked}
 
 
 def layer_arrays(rec: Recording, layer: int) -> Arrays:
@@ -209,12 +217,15 @@ def _lens(rec: Recording, stream: Stream, header: dict[str, Any]) -> Arrays:
     leading |= dict.fromkeys(reversed(own.argmax(dim=1).tolist()))
     followed = list(leading)[:MOST_FOLLOWED]
     best = torch.stack([values.max(dim=1).indices for values in of_tokens])
-    named = sorted({*followed, *best.flatten().tolist()})
+    own_best = own.max(dim=1)
+    named = sorted({*followed, *best.flatten().tolist(), *own_best.indices.tolist()})
     label = {p.index: p.label for p in rec.predictions}
     header |= {"followed": followed, "labels": {index: label[index] for index in named}}
     return {
         "best": best.numpy().astype(np.uint16),
         "best_value": _half(torch.stack([values.amax(dim=1) for values in of_tokens])),
+        "best cls": own_best.indices.numpy().astype(np.uint16),
+        "best_value cls": _half(own_best.values),
         "followed": _half(torch.stack([values[:, followed] for values in of_tokens])),
         "followed cls": _half(own[:, followed]),
     }

@@ -12,17 +12,18 @@ from functools import cache
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jinja2 import Environment
 
 from vitviz.arguments import checked
-from vitviz.errors import Phrase
+from vitviz.errors import MethodError, VitvizError
 from vitviz.files import whole_file
 from vitviz.heatmap import Heatmap
 from vitviz.journey.document import Arrays, cls_document, layer_arrays, layer_maps, seen
 from vitviz.methods.explain import METHODS
+from vitviz.methods.made_from import same_recording
 from vitviz.pictures.export import as_jpeg
 from vitviz.pictures.overlay import colorize, overlay
 from vitviz.recording.recording import Recording
@@ -36,12 +37,7 @@ MODULES = (  # each after those that it imports
     "block", "head", "number", "journey",
 )  # fmt: skip
 COLORMAP = "inferno"
-MOST_BYTES = int(7.5 * 2**20)  # of numbers in a file, which is to stay below 8 MB
-TOO_LARGE = Phrase(
-    "too_large_for_file",
-    "The maps of every patch of this model would make the file larger than 8 MB, so it holds those "
-    "of the class token.",
-)
+MOST_BYTES = 7_800_000  # of numbers and maps in a file, which is to stay below 8 MB
 
 
 @checked
@@ -61,8 +57,9 @@ def write_page(
         language: of its texts.
 
     Raises:
-        MethodError: if the model does not have one map over all tokens in each layer.
-        VitvizError: if the file cannot be written.
+        MethodError: if the model does not have one map over all tokens in each layer, or a map is
+            one of another recording.
+        VitvizError: if there is no such language, or the file cannot be written.
 
     Examples:
         >>> vitviz.write_page(rec, "cat.html", [vitviz.explain(rec, "rollout")])
@@ -73,23 +70,35 @@ def write_page(
 
 def page(rec: Recording, heats: Sequence[Heatmap] = (), *, language: Language = "en") -> str:
     """The text of `write_page`'s file."""
+    if language not in get_args(Language):
+        raise VitvizError(
+            "no_such_language",
+            "There is no language {language!r}; choose one of {languages}.",
+            language=language,
+            languages=", ".join(get_args(Language)),
+        )
     document = cls_document(rec)
     header, arrays = document.header, _packed(document.arrays)
-    missing = {name: str(error) for name, error in document.missing.items()}
-    layers = _layers(rec, MOST_BYTES - _size(arrays))
+    said, missing = words(language), [*document.missing]
+    maps = [_map(rec, heat) for heat in heats]
+    layers = _layers(rec, MOST_BYTES - _size(arrays) - sum(len(shown["picture"]) for shown in maps))
     if not layers:
-        missing["layers"] = str(TOO_LARGE)
-    if "map 0" in layers:  # without what else a layer's queries and keys need
-        header = {**header, "layers": [{"heads": layer["heads"]} for layer in header["layers"]]}
-    said = words(language)
-    spoken = {"header": {**header, "missing": missing}, "words": said, "palette": palette()}
+        missing.append("layers")
+    header |= {
+        "missing": {name: said["missing"][name] for name in missing},
+        "layers": [  # those that are sent as maps without what queries and keys need
+            {"heads": about["heads"]} if f"map {layer}" in layers else about
+            for layer, about in enumerate(header["layers"])
+        ],
+    }
+    spoken = {"header": header, "words": said, "palette": palette()}
     return _template().render(
         language=language,
         words=said,
         model=rec.vit.name,
         spoken=json.dumps(spoken, ensure_ascii=False).replace("<", "\\u003c"),
         arrays=arrays | layers,
-        maps=[_map(rec, heat) for heat in heats],
+        maps=maps,
         css=stylesheet(),
         script=bundle(),
     )
@@ -121,12 +130,23 @@ def _packed(arrays: Arrays) -> dict[str, str]:
     }
 
 
-def _map(rec: Recording, heat: Heatmap) -> dict[str, str | None]:
-    """A map over the model's input, as the page's template needs it."""
+def _map(rec: Recording, heat: Heatmap) -> dict[str, str]:
+    """A map over the model's input, as the page's template needs it.
+
+    Raises:
+        MethodError: if it is one of another recording.
+    """
+    if heat.made_from and not same_recording(rec, heat.made_from):
+        raise MethodError(
+            "map_not_of_page",
+            "The map “{method}” was made from another photo or another model than the recording "
+            "that the page shows; give maps of this recording.",
+            method=heat.method,
+        )
     photo = seen(rec)
     shown = Heatmap(heat.values, (0, 0, photo.width, photo.height), heat.method)
     picture = b64encode(as_jpeg(overlay(photo, shown))).decode()
-    notice = str(heat.notice) if heat.notice else None
+    notice = str(heat.notice) if heat.notice else ""
     title = METHODS[heat.method].title if heat.method in METHODS else heat.method
     return {"picture": f"data:image/jpeg;base64,{picture}", "title": title, "notice": notice}
 

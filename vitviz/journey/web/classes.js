@@ -5,21 +5,21 @@ import { tokenIndex } from "./source.js"
 const ROW = 46 // px
 
 // What the classifier would read of a token between two blocks: values of the classes that are
-// followed, and of the token's own most probable class: [[class, value], …], largest first.
+// followed, and of the token's own most probable class: [[class, value], …], largest first. Of “cls”
+// it is what the classifier does read.
 export function reading(header, lens, token, passed) {
   const classes = header.followed
-  const index = tokenIndex(header, token)
   const tokens = header.prefix + header.grid[0] * header.grid[1]
+  const of = token === "cls" ? lens.cls : lens.all
   const at = (layer) => {
-    const start = token === "cls" ? layer * classes.length : (layer * tokens + index) * classes.length
-    const values = (token === "cls" ? lens.cls : lens.all).subarray(start, start + classes.length)
-    const found = new Map(classes.map((name, i) => [name, values[i]]))
-    if (index !== null) found.set(lens.best[layer * tokens + index], lens.bestValue[layer * tokens + index])
-    return found
+    const row = token === "cls" ? layer : layer * tokens + tokenIndex(header, token)
+    const found = new Map(classes.map((name, i) => [name, of.values[row * classes.length + i]]))
+    return found.set(of.best[row], of.bestValue[row])
   }
   const [low, high] = [at(Math.floor(passed)), at(Math.ceil(passed))]
+  const value = (end, name) => end.get(name) ?? Math.min(...end.values()) // not sent: less than most
   return [...new Set([...low.keys(), ...high.keys()])]
-    .map((name) => [name, mix(low.get(name) ?? 0, high.get(name) ?? 0, passed % 1)])
+    .map((name) => [name, mix(value(low, name), value(high, name), passed % 1)])
     .sort((a, b) => b[1] - a[1])
 }
 

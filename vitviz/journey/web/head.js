@@ -90,21 +90,25 @@ export async function headView(journey) {
   })
   marks.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: ["key", -1], ArrowRight: ["key", 1], ArrowUp: ["query", -1], ArrowDown: ["query", 1] }[event.key]
-    if (event.key === "Enter" && hasProducts(layer)) journey.open({ view: "number", query: at.query, key: at.key })
+    if (event.key === "Enter" && hasProducts(layer)) {
+      event.preventDefault() // it would press what has the focus then
+      journey.open({ view: "number", query: at.query, key: at.key })
+    }
     if (!step) return
     event.preventDefault()
     at[step[0]] = Math.min(tokens - 1, Math.max(0, at[step[0]] + step[1]))
     draw()
   })
   // On the photo the cursor chooses the token whose row, or column, is shown.
-  photo.addEventListener("pointermove", (event) => {
+  const pointed = (event) => {
     const { left, top, width, height } = photo.getBoundingClientRect()
     const [rows, cols] = header.grid
     const row = Math.min(rows - 1, Math.max(0, Math.floor(((event.clientY - top) / height) * rows)))
     const col = Math.min(cols - 1, Math.max(0, Math.floor(((event.clientX - left) / width) * cols)))
     at[at.column ? "key" : "query"] = tokenIndex(header, `${row},${col}`)
     draw()
-  })
+  }
+  for (const kind of ["pointermove", "pointerdown"]) photo.addEventListener(kind, pointed) // a finger does not hover
 
   const view = node(
     "div", { class: "head-view" },

@@ -1,12 +1,13 @@
 import { blockView } from "./block.js"
 import { classList, reading } from "./classes.js"
-import { fill, node, sharp } from "./dom.js"
+import { fill, node, percent, sharp } from "./dom.js"
 import { headView } from "./head.js"
 import { hit, makeLayout } from "./layout.js"
 import { clamp, halves, largest } from "./numbers.js"
 import { numberView } from "./number.js"
 import { paintGaze, patchColours } from "./paint.js"
-import { drawScene } from "./scene.js"
+import { drawScene, shownBlock, shownHead } from "./scene.js"
+import { tokenIndex } from "./source.js"
 import { attended, blocksPassed, end, moment } from "./time.js"
 import { SECONDS, tourSteps } from "./tour.js"
 
@@ -73,10 +74,13 @@ export async function mountJourney(root, source, words, palette) {
   }
 
   async function readLens(from) {
-    const [cls, all, best, bestValue] = await Promise.all(
-      ["followed cls", "followed", "best", "best_value"].map((name) => from.bytes(name)),
-    )
-    return { cls: halves(cls), all: halves(all), best: new Uint16Array(best), bestValue: halves(bestValue) }
+    const of = async (end) => {
+      const [values, best, bestValue] = await Promise.all(
+        ["followed", "best", "best_value"].map((name) => from.bytes(name + end)),
+      )
+      return { values: halves(values), best: new Uint16Array(best), bestValue: halves(bestValue) }
+    }
+    return { all: await of(""), cls: await of(" cls") }
   }
 
   async function lead(token) {
@@ -190,18 +194,33 @@ export async function mountJourney(root, source, words, palette) {
   let said = ""
   function showReading() {
     const now = moment(state.time, layers)
-    const passed = state.block === null ? blocksPassed(state.time, layers) : state.block + 1
     if (lens) {
-      const whole = Math.abs(passed - layers) < 1e-6
-      const title = fill(whole ? words.at_end : words.so_far, { token: tokenWords(state.leader), block: Math.max(0, Math.ceil(passed) - 1) })
-      list.show(passed === 0 ? fill(state.leader === "cls" && header.has_class_token ? words.before_cls : words.before, { token: tokenWords(state.leader) }) : title, reading(header, lens, state.leader, passed), header.labels, header.outputs, state.view === "whole" ? 5 : 2)
+      const passed = blocksRead()
+      const found = reading(header, lens, state.leader, passed)
+      list.show(headingOf(passed), found, header.labels, header.outputs, state.view === "whole" ? 5 : 2)
     }
     const sentence = statusOf(now)
     if (sentence !== said) status.textContent = said = sentence
   }
 
+  // After how many blocks the lens reads: between two only while it moves, for there is no number.
+  function blocksRead() {
+    if (state.block !== null) return state.block + 1
+    const passed = blocksPassed(state.time, layers)
+    return state.playing ? passed : Math.floor(passed)
+  }
+
+  function headingOf(passed) {
+    const classified = state.leader === "cls" && !header.reads_class_token
+    const token = classified ? words.all_patches : tokenWords(state.leader)
+    if (passed === layers) return fill(words.at_end, { token })
+    if (passed > 0) return fill(words.so_far, { token, block: Math.ceil(passed) - 1 })
+    return fill(state.leader === "cls" && !classified ? words.before_cls : words.before, { token })
+  }
+
   function statusOf(now) {
     const [rows, cols] = header.grid
+    if (state.hover.patch) return patchNow(state.hover.patch, now)
     if (now.stage === "patches") return fill(words.status.patches, { count: rows * cols, rows, cols, height: header.patch[0], width: header.patch[1] })
     if (now.stage === "classes") return words.status.classes
     const block = state.block ?? now.block
@@ -210,6 +229,17 @@ export async function mountJourney(root, source, words, palette) {
     const most = largest(mean.subarray(header.prefix), 1)[0]
     const patch = tokenWords(`${Math.floor(most / cols)},${most % cols}`)
     return fill(words.status[now.stage], { block, token: tokenWords(state.leader), patch })
+  }
+
+  // How much of the leading token's gaze a patch has, in what lies on the photo.
+  function patchNow(patch, now) {
+    const block = shownBlock(state, now, layers)
+    if (block === null || !look.gaze) return tokenWords(patch)
+    const head = shownHead(state)
+    const { mean, rows } = look.gaze[block]
+    const share = percent((head === null ? mean : rows[head])[tokenIndex(header, patch)])
+    const where = [fill(words.block, { block }), head !== null && fill(words.head, { head })].filter(Boolean).join(", ")
+    return `${where}: ${fill(words.looks, { query: tokenWords(state.leader), key: tokenWords(patch), share })}`
   }
 
   function showFollow() {
@@ -222,6 +252,8 @@ export async function mountJourney(root, source, words, palette) {
 
   // Show something else: what is not named stays. A step back is `back`.
   function open(change) {
+    const { block } = state
+    const held = focused()
     Object.assign(state, change)
     if (state.view === "whole") Object.assign(state, { block: null, head: null })
     if (state.view === "block" || state.view === "whole") Object.assign(state, { query: null, key: null })
@@ -231,9 +263,18 @@ export async function mountJourney(root, source, words, palette) {
     state.hover = {}
     showColumns()
     showCrumbs()
-    showDetail()
+    showDetail().then(() => {
+      if (held && !focused() && !left) (landing() ?? columns.childNodes[block + 1]).focus({ preventScroll: true })
+    })
     changed()
   }
+
+  // What has the keyboard, of what is made anew when another view opens; and where it goes then.
+  function focused() {
+    const { activeElement } = view.getRootNode()
+    return crumbs.contains(activeElement) || detail.contains(activeElement)
+  }
+  const landing = () => detail.querySelector("[aria-pressed=true]") ?? crumbs.querySelector("button")
 
   function back() {
     const depth = VIEWS.indexOf(state.view)
@@ -318,7 +359,6 @@ export async function mountJourney(root, source, words, palette) {
     if (moves) {
       const [row, column] = (state.hover.patch ?? `${rows >> 1},${cols >> 1}`).split(",").map(Number)
       state.hover = { patch: `${clamp(row + moves[0], 0, rows - 1)},${clamp(column + moves[1], 0, cols - 1)}` }
-      status.textContent = said = tokenWords(state.hover.patch)
       event.preventDefault()
       changed()
     } else if (event.key === "Enter" && state.hover.patch) choose(state.hover.patch)

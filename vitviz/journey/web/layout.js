@@ -27,7 +27,7 @@ export function makeLayout(header, width, narrow, compact, compared = false) {
   const down = Math.ceil(most / across)
   return {
     width: full,
-    height: Math.max(photo.y + photo.h + 4, heads + down * (small + 2) + 4),
+    height: Math.max(photo.y + photo.h + 4, strip.patches + strip.h, heads + down * (small + 2) + 4),
     photo,
     strip,
     step,

@@ -38,16 +38,19 @@ export function shownBlock(state, now, layers) {
   return chosen ?? (now.stage === "classes" ? layers - 1 : null)
 }
 
+// The head of it, or null where it is their mean.
+export const shownHead = (state) => (state.hover.block === undefined ? state.head : state.hover.head) ?? null
+
 function drawPhoto(context, layout, header, state, look, now) {
   const { photo } = layout
   const block = shownBlock(state, now, header.layers.length)
   context.globalAlpha = now.stage === "patches" && block === null ? 1 - 0.55 * ease(now.share) : 1
   context.drawImage(look.photo, photo.x, photo.y, photo.w, photo.h)
   if (block !== null && look.gaze) {
-    const head = state.hover.block === undefined ? state.head : state.hover.head
+    const head = shownHead(state)
     const painted = look.gaze[block]
     context.globalAlpha = 0.72
-    context.drawImage(head == null ? painted.picture : painted.heads[head], photo.x, photo.y, photo.w, photo.h)
+    context.drawImage(head === null ? painted.picture : painted.heads[head], photo.x, photo.y, photo.w, photo.h)
   }
   context.globalAlpha = now.stage === "patches" ? 0.9 * ease(clamp(now.share * 3, 0, 1)) : 0.16
   drawGrid(context, photo, header.grid)

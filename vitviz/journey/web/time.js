@@ -22,5 +22,5 @@ export function moment(time, layers) {
 // How many blocks' worth of reading the lens has at a time: 0 before the first, `layers` at the end.
 export const blocksPassed = (time, layers) => clamp(time - 1, 0, layers)
 
-// The time at which a block has just finished its attention.
-export const attended = (block) => 1 + block + ATTENTION
+// The last moment of a block's attention.
+export const attended = (block) => 1 + block + ATTENTION - 1e-6

@@ -35,8 +35,8 @@ def show_journey(session: Session) -> None:
     }
     if "labels" in header:
         header["labels"] = {index: label(name) for index, name in header["labels"].items()}
-    asked = st.session_state.get(keys.JOURNEY, {}).get("ask") or []
-    addresses = _addresses(document.arrays, "journey") | _addresses(_found(session, asked), "asked")
+    found = _found(session, _asked())
+    addresses = _addresses(document.arrays, "journey") | _addresses(found, "asked")
     _component(
         data={
             "recording": session.rec.input_hash + session.rec.vit.name + language(),
@@ -58,8 +58,13 @@ def _document(session: Session) -> Document:
     return session.rec.derived.get("journey", made)
 
 
-def _found(session: Session, names: list[str]) -> Arrays:
-    if not names:
+def _asked() -> object:
+    return st.session_state.get(keys.JOURNEY, {}).get("ask")
+
+
+def _found(session: Session, names: object) -> Arrays:
+    """What was asked for; the question comes from the browser and may be anything."""
+    if not names or not isinstance(names, list):
         return {}
     with turn():
         return named_arrays(session.rec, names[:MOST_NAMES])
