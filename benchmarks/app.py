@@ -20,13 +20,14 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
@@ -189,32 +190,36 @@ def beside_long_work(
     port: int, visitors: int, comparing: int, seconds: float, pause: float
 ) -> None:
     """New photos while some compare methods on one photo after the other, and the rest change
-    controls; those who look at new photos do so every `pause` seconds, on average."""
+    controls; those who look at new photos do so every `pause` seconds, on average. Who compares
+    does so until the app is ended."""
     ids = [sample.id for sample in samples()]
     end = time.monotonic() + seconds
     photos: list[float] = []
     comparisons: list[float] = []
 
-    def visit(number: int) -> None:
-        chance = random.Random(number)
-        tab = Visitor(port, ids[number % len(ids)], "compare" if number < comparing else "")
-        if number < comparing:
+    def compare(number: int) -> None:
+        with suppress(ConnectionClosed):
+            tab = Visitor(port, ids[number % len(ids)], "compare")
             comparisons.append(tab.first_page)
+            for sample in itertools.cycle(ids):
+                comparisons.append(tab.look_at(sample))
+
+    def visit(number: int) -> None:
+        tab, chance = Visitor(port, ids[number % len(ids)]), random.Random(number)
         for sample in itertools.cycle(ids):
+            time.sleep(chance.uniform(0, 2 * pause))
             if time.monotonic() > end:
                 break
-            if number < comparing:
-                comparisons.append(tab.look_at(sample))
-            elif number < (visitors + comparing) / 2:
-                photos.append(tab.look_at(sample))
-                time.sleep(chance.uniform(0, 2 * pause))
-            else:
+            if number % 2:
                 label = chance.choice(list(CONTROLS))
                 tab.change(label, chance.choice(CONTROLS[label]))
-                time.sleep(chance.uniform(0, 2 * pause))
+            else:
+                photos.append(tab.look_at(sample))
         tab.socket.close()
 
-    threads = [threading.Thread(target=visit, args=(i,)) for i in range(visitors)]
+    for number in range(comparing):
+        threading.Thread(target=compare, args=(number,), daemon=True).start()
+    threads = [threading.Thread(target=visit, args=(i,)) for i in range(visitors - comparing)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -224,7 +229,7 @@ def beside_long_work(
     most = f"{max(photos) * 1000:.0f}"
     print(f"| {visitors} | {comparing} | {len(photos)} | {spread(photos)} | {most} |")
     shown = ", ".join(f"{s:.0f}" for s in comparisons)
-    print(f"\nComparisons, s each, in the order in which they were done: {shown}.")
+    print(f"\nComparisons, s each, in the order in which they were done: {shown or 'none'}.")
 
 
 def main() -> None:

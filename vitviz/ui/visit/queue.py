@@ -16,7 +16,7 @@ from vitviz.progress import Progress
 __all__ = ["Place", "Queue"]
 
 AT_ONCE = 2  # short works, or one and a batch of a long work
-LONG_AT_ONCE = 1  # more are no faster together, and each is done later
+LONG_AT_ONCE = 1  # two are hardly faster together on two cores, and the first is done later
 PATIENCE = 20  # short works that go before a long work's next batch when it may go, too
 PULSE = 1.0  # s between two looks whether one who waits is still there
 TELLING = 0.1  # a smaller finished share does not tell how long the rest takes
