@@ -47,12 +47,13 @@ browser:
 docs: .venv/docs.done
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-benchmark: .venv/dev.done
+benchmark: .venv/dev.done browser
 	$(BIN)/python -m benchmarks.recording
 	$(BIN)/python -m benchmarks.methods
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.app
 	$(BIN)/python -m benchmarks.hub
+	$(BIN)/python -m benchmarks.journey
 
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv || { echo "No virtual environment: apt-get install python3-venv"; exit 1; }
