@@ -254,7 +254,10 @@ export async function mountJourney(root, source, words, palette) {
   function open(change) {
     const { block } = state
     const held = focused()
+    const opens = state.view === "whole" && change.view && change.view !== "whole"
     Object.assign(state, change)
+    view.classList.toggle("opened", state.view !== "whole")
+    if (opens) view.scrollIntoView({ block: "start", behavior: still ? "auto" : "smooth" })
     if (state.view === "whole") Object.assign(state, { block: null, head: null })
     if (state.view === "block" || state.view === "whole") Object.assign(state, { query: null, key: null })
     if (state.view === "head") state.head ??= 0
