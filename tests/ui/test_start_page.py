@@ -41,7 +41,12 @@ def test_every_page_is_one_click_away(language: str) -> None:
 def test_it_shows_the_journey_of_the_photo_in_the_address() -> None:
     opened = app(sample="coffee")
     assert session(opened).photo.name == "coffee"
-    assert session(opened).rec.derived.get("journey", lambda: None) is not None
+    assert session(opened).results.find("journey") is not None
+
+
+def test_a_samples_journey_is_made_once_for_all_visitors() -> None:
+    documents = [session(app(sample="coffee")).results.find("journey") for _ in range(2)]
+    assert documents[0] is documents[1]
 
 
 def test_every_lesson_has_a_picture() -> None:

@@ -51,11 +51,12 @@ def show_journey(session: Session) -> None:
 
 
 def _document(session: Session) -> Document:
-    def made() -> Document:
+    """A sample's is shared, so no lock may be held while it is made."""
+    found: Document | None = session.results.find("journey")
+    if found is None:
         with turn():
-            return cls_document(session.rec)
-
-    return session.rec.derived.get("journey", made)
+            found = session.results.keep("journey", cls_document(session.rec))
+    return found
 
 
 def _asked() -> object:
