@@ -245,6 +245,8 @@ class TestOnDisk:
         assert_classes(page, lens[0], rec)
         slider.press("End")
         expect(page.locator(".status")).to_contain_text("gives every class a number")
+        listed = page.get_by_role("complementary").get_by_role("listitem")
+        expect(listed).to_have_count(5)  # for who hears them, too
 
     def test_a_patchs_rows_are_the_librarys(self, opened: Opener, rec: vitviz.Recording) -> None:
         gaze = opened().evaluate("window.journey.source.gaze('5,7').then((rows) => [...rows])")
@@ -282,6 +284,13 @@ class TestOnDisk:
         page = opened(390)
         page.touchscreen.tap(*place(page, 5, 7))
         expect(page.locator(".follow")).to_contain_text("Following: patch 5,7")
+
+    def test_a_phone_taps_the_photo_of_a_head(self, opened: Opener) -> None:
+        page = opened(390)
+        open_head(page, 5, 2)
+        photo = page.locator(".head-photo")
+        photo.tap(position={"x": 300 * 7.5 / COLUMNS, "y": 300 * 5.5 / COLUMNS})
+        expect(page.locator(".readout")).to_contain_text("patch 5,7 → ")
 
     def test_the_matrix_and_the_photo_answer_the_cursor(
         self, opened: Opener, rec: vitviz.Recording
