@@ -172,6 +172,21 @@ def cell(page: Page, query: int, key: int) -> tuple[float, float]:
     return box["x"] + (key + 0.5) * unit, box["y"] + (query + 0.5) * unit
 
 
+# (L₁ + 0.05) / (L₂ + 0.05) of a button's text and ground, relative luminance as WCAG 2 has it.
+CONTRAST = """(button) => {
+    const luminance = (colour) => {
+        const [r, g, b] = colour.match(/[0-9.]+/g).slice(0, 3).map((level) => {
+            const share = level / 255
+            return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4
+        })
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+    const { color, backgroundColor } = getComputedStyle(button)
+    const [low, high] = [luminance(color), luminance(backgroundColor)].sort((a, b) => a - b)
+    return (high + 0.05) / (low + 0.05)
+}"""
+
+
 class TestOnDisk:
     @pytest.mark.parametrize("language", ["en", "zh"])
     @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -188,6 +203,7 @@ class TestOnDisk:
         expect(page.locator(".class-rows li:not(.gone)")).to_have_count(5)
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert paper == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(14, 17, 23)")
+        assert page.locator(".play").evaluate(CONTRAST) >= 4.5
         fits()
         block = page.get_by_role("button", name=said["open_block"].format(block=3), exact=True)
         block.click()
@@ -203,7 +219,7 @@ class TestOnDisk:
 
     def test_the_classes_are_the_predictions(self, opened: Opener, rec: vitviz.Recording) -> None:
         page = opened()
-        expect(page.locator(".classes h4")).to_have_text("At the end: class token")
+        expect(page.locator(".classes h2")).to_have_text("At the end: class token")
         shown = classes(page)
         best = rec.predictions[:5]
         assert set(shown) == {prediction.label for prediction in best}
@@ -221,14 +237,16 @@ class TestOnDisk:
         for time, block in ((4, 2), (9.4, 7), (13, 11)):
             slider.fill(str(time))
             heading = f"Read after block {block}" if block < 11 else "At the end"
-            expect(page.locator(".classes h4")).to_have_text(f"{heading}: class token")
+            expect(page.locator(".classes h2")).to_have_text(f"{heading}: class token")
             assert_classes(page, lens[block + 1], rec)
         slider.press("Home")
         expect(page.locator(".status")).to_contain_text("16 × 16 = 256 patches")
-        expect(page.locator(".classes h4")).to_contain_text("the same for every photo")
+        expect(page.locator(".classes h2")).to_contain_text("the same for every photo")
         assert_classes(page, lens[0], rec)
         slider.press("End")
         expect(page.locator(".status")).to_contain_text("gives every class a number")
+        listed = page.get_by_role("complementary").get_by_role("listitem")
+        expect(listed).to_have_count(5)  # for who hears them, too
 
     def test_a_patchs_rows_are_the_librarys(self, opened: Opener, rec: vitviz.Recording) -> None:
         gaze = opened().evaluate("window.journey.source.gaze('5,7').then((rows) => [...rows])")
@@ -244,7 +262,7 @@ class TestOnDisk:
         follow(page, 5, 7)
         assert state(page)["leader"] == "5,7"
         expect_colour(page, left, top, GOLD)
-        expect(page.locator(".classes h4")).to_have_text("At the end: patch 5,7")
+        expect(page.locator(".classes h2")).to_have_text("At the end: patch 5,7")
         token = rec.num_prefix_tokens + 5 * COLUMNS + 7
         lens = token_lens(rec, residual_stream(rec).states[-1])
         assert_classes(page, rec.values(lens)[token], rec)
@@ -266,6 +284,13 @@ class TestOnDisk:
         page = opened(390)
         page.touchscreen.tap(*place(page, 5, 7))
         expect(page.locator(".follow")).to_contain_text("Following: patch 5,7")
+
+    def test_a_phone_taps_the_photo_of_a_head(self, opened: Opener) -> None:
+        page = opened(390)
+        open_head(page, 5, 2)
+        photo = page.locator(".head-photo")
+        photo.tap(position={"x": 300 * 7.5 / COLUMNS, "y": 300 * 5.5 / COLUMNS})
+        expect(page.locator(".readout")).to_contain_text("patch 5,7 → ")
 
     def test_the_matrix_and_the_photo_answer_the_cursor(
         self, opened: Opener, rec: vitviz.Recording
@@ -366,7 +391,7 @@ class TestMoving:
         page.clock.run_for(20_000)
         expect(page.get_by_role("button", name="Play")).to_be_visible()
         assert state(page)["time"] == rec.num_layers + 2
-        expect(page.locator(".classes h4")).to_have_text("At the end: class token")
+        expect(page.locator(".classes h2")).to_have_text("At the end: class token")
 
     def test_a_phones_picture_moves_along(self, opened: Opener) -> None:
         page = opened(390, moving=True)
@@ -539,7 +564,7 @@ class TestInTheApp:
         self, page: Page, server: str, rec: vitviz.Recording
     ) -> None:
         self.go(page, server, sample=SAMPLE)
-        expect(page.locator(".classes h4")).to_have_text("At the end: class token")
+        expect(page.locator(".classes h2")).to_have_text("At the end: class token")
         assert_classes(page, rec.values(rec.logits), rec)
 
     def test_a_patch_and_a_block_come_from_the_server(

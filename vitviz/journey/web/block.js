@@ -59,7 +59,7 @@ async function stations(source, leader) {
 function card(words, id, formula, ...parts) {
   return node(
     "section", { class: `station station-${id}` },
-    node("h4", {}, words.stations[id].title),
+    node("h3", {}, words.stations[id].title),
     node("code", {}, formula),
     ...parts,
     node("p", {}, words.stations[id].text),

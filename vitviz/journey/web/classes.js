@@ -27,7 +27,7 @@ export function reading(header, lens, token, passed) {
 export function classList(words) {
   const rows = new Map()
   const list = node("ol", { class: "class-rows" })
-  const title = node("h4", {})
+  const title = node("h2", {})
   const root = node("aside", { class: "classes" }, title, list, node("p", { class: "note" }, words.lens_help))
 
   function row(name, label) {

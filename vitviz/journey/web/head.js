@@ -116,7 +116,7 @@ export async function headView(journey) {
     node("div", { class: "head-parts" },
       node("figure", {}, photo, node("figcaption", {}, words.head_photo_help)),
       node("figure", {}, node("div", { class: "matrix-stack" }, picture, marks), node("figcaption", {}, fill(words.matrix_help, { tokens }))),
-      node("div", { class: "head-text" }, direction, readout, node("h4", {}, words.strongest), strongest,
+      node("div", { class: "head-text" }, direction, readout, node("h3", {}, words.strongest), strongest,
         hasProducts(layer) ? openNumber : node("p", { class: "note" }, words.no_products)),
     ),
   )
