@@ -38,7 +38,7 @@ def test_methods_are_compared_and_their_photo_changes(
 
 
 def test_heads_are_opened_and_switched_off(page: Page, server: str) -> None:
-    open_page(page, server, "Heads")
+    open_page(page, f"{server}/explore", "Heads")
     page.get_by_role("button", name=re.compile("^Layer 4, head 2:")).click()
     expect(page.get_by_role("heading", name="Layer 4, head 2")).to_be_visible()
     page.get_by_role("button", name="Switch layer 11 off or on").click()

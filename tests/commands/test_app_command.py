@@ -41,9 +41,9 @@ def test_without_streamlit_one_sentence_says_what_to_install(
     assert said == "vitviz: The app needs Streamlit: pip install 'vitviz[app]'.\n"
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "-1", "http", "8e3"])
+@pytest.mark.parametrize("port", ["65536", "-1", "http", "8e3"])
 def test_what_is_no_port_is_refused(port: str, capsys) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["app", f"--port={port}"])
     assert ended.value.code == 2
-    assert "is no port; give one from 1 to 65535" in capsys.readouterr().err
+    assert "is no port; give one from 0 to 65535" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from families import random_module
-from pages import PATIENCE, at, page
+from pages import page
 from streamlit.testing.v1 import AppTest
 
 import vitviz
@@ -63,7 +63,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(**params: str) -> AppTest:
-    return at(AppTest.from_file(APP, default_timeout=PATIENCE), **params)
+    return page("explore", **params)
 
 
 @pytest.mark.usefixtures("toy")
@@ -91,7 +91,6 @@ class TestAToyMethod:
         assert app.segmented_control(key="toy_corner").options == ["bottom", "top"]
 
     def test_is_compared(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(comparison, "STEPS", 2)
         monkeypatch.setattr(comparison, "SEEDS", 2)
         app = page("compare", methods="toy", lang="zh")
         assert "Toy map" in app.pills(key="methods").options

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import PATIENCE, at
+from pages import page
 from streamlit.testing.v1 import AppTest
 from visits import recording, session, visit
 
@@ -28,7 +28,7 @@ NUMBERS = ("values", "rows", "levels")  # of a component's data: addresses
 
 
 def opened(**params: str) -> AppTest:
-    return at(AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE), **params)
+    return page("explore", **params)
 
 
 class TestPhoto:

@@ -23,13 +23,13 @@ NEEDED = ("streamlit", "altair", "pandas", "markdown_it")
 def add(commands: Any) -> None:
     """Add the verb to a parser's commands."""
     app = commands.add_parser("app", help="open the app in the browser")
-    app.add_argument("--port", type=_port, default=PORT, help=f"default {PORT}")
+    app.add_argument("--port", type=_port, default=PORT, help=f"default {PORT}; 0 takes a free one")
     app.set_defaults(command=_app)
 
 
 def _port(text: str) -> int:
-    if not (text.isdecimal() and 0 < int(text) < 2**16):
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; give one from 1 to 65535")
+    if not (text.isdecimal() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give one from 0 to 65535")
     return int(text)
 
 

@@ -62,7 +62,7 @@ def write_page(
         VitvizError: if there is no such language, or the file cannot be written.
 
     Examples:
-        >>> vitviz.write_page(rec, "cat.html", [vitviz.explain(rec, "rollout")])
+        >>> write_page(rec, "cat.html", [heat])
     """
     with whole_file(Path(path)) as file:
         file.write(page(rec, heats, language=language).encode())

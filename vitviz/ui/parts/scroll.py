@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vitviz.ui.parts.browser import component
+from vitviz.ui.visit import keys
 
 _component = component("scroll")
 
@@ -13,4 +14,4 @@ def to_top_when_new(what: str) -> None:
     Args:
         what: names it, such as a lesson and its step.
     """
-    _component(data={"what": what}, key="scroll")
+    _component(data={"what": what}, key=keys.SHOWN)

@@ -33,7 +33,7 @@ MATRIX, OPEN_MAP = "matrix", "open map"
 
 # Every lesson
 PRESENT, WORKSHEETS, WORKSHEET = "present", "worksheets", "worksheet_{}"  # with or without answers
-STEP, BACK, NEXT = "step", "back", "next"
+STEP, BACK, NEXT, SHOWN = "step", "back", "next", "shown"
 LESSON_PHOTO, LESSON_LAYER, LESSON_HEAD = "lesson_photo", "in_layer", "in_head"
 LESSON_MAPS = "{} maps"
 AGAIN = "again"
