@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from vitviz.models.anatomy import channels_of, float_type
-from vitviz.recording.places import noise
+from vitviz.recording.noise import noise
 from vitviz.recording.recorder import Recorder
 
 __all__ = ["is_chain"]
