@@ -56,9 +56,10 @@ class Own(nn.Module):
         dim: int = -1,
         scale: float = 1.0,
         read: slice = slice(None),
+        patch: int = PATCH,
     ) -> None:
         super().__init__()
-        self.cut = nn.Conv2d(3, WIDTH, PATCH, PATCH)
+        self.cut = nn.Conv2d(3, WIDTH, patch, patch)
         self.extra = nn.Parameter(torch.randn(1, extra, WIDTH))
         self.blocks = nn.ModuleList(Block(dim, scale) for _ in range(2))
         self.cls_head = nn.Linear(WIDTH, 4)
@@ -305,3 +306,12 @@ def test_the_callers_precision_does_not_matter(method: str) -> None:
         rec = recorded(Own(in_rows, extra=1))
         assert rec.is_plain
         assert vitviz.explain(rec, method).values.dtype == np.float32
+
+
+@pytest.mark.parametrize("side", [65, 70, 79, 64])
+def test_pixels_beyond_the_last_whole_patch_are_not_covered(side: int) -> None:
+    """Four patches of 16 px see 64 px of each of these."""
+    tokens = vitviz.Tokens(lambda size: (size[0] // 16, size[1] // 16), 0, has_class_token=False)
+    rec = recorded(Own(in_rows, patch=16), side, tokens)
+    assert (rec.grid, rec.patch_size) == ((4, 4), (16, 16))
+    assert rec.box == pytest.approx((0, 0, 64, 64))
