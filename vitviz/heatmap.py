@@ -93,7 +93,7 @@ class Heatmap:
         values: float32 (rows, cols), finite and not negative, in the method's own units.
         box: the part of the photo that the grid covers.
         method: the id in `METHODS` that made it.
-        made_from: what it was made from; None for values that did not come from `explain`.
+        made_from: what it was made from; None for values of one's own.
         photo: the photo that it is a map of; None where nobody says.
 
     Raises:

@@ -10,6 +10,7 @@ from families import make_photo
 from PIL import Image
 
 import vitviz
+from vitviz.measures.faithfulness import saco
 from vitviz.models.labels import imagenet_names
 from vitviz.models.vit import Vit
 from vitviz.zoo.catalogue import COUNTERPART, offers
@@ -80,3 +81,23 @@ def test_what_cannot_be_is_refused(cnn: Vit) -> None:
 def test_the_models_own_gradients_stay_untouched(cnn: Vit) -> None:
     vitviz.cnn_gradcam(cnn, make_photo())
     assert all(p.grad is None for p in cnn.module.parameters())
+
+
+def test_a_map_says_what_it_was_made_from_and_is_measured_for_no_other_class() -> None:
+    torch.manual_seed(0)
+    photo = make_photo()
+    vit = vitviz.from_module(timm.create_model("resnet10t", num_classes=5), list("abcde"))
+    made = vitviz.cnn_gradcam(vit, photo, target="d").made_from
+    assert made is not None
+    assert (made.method, made.target, made.target_label, made.model) == (
+        "gradcam",
+        3,
+        "d",
+        "resnet10t",
+    )
+    assert vitviz.cnn_gradcam(vit, photo).made_from.target == vitviz.predict(vit, photo)[0].index
+    rec = vitviz.record(vitviz.from_module(timm.create_model("test_vit", num_classes=5)), photo)
+    assert made.input != rec.input_hash
+    with pytest.raises(vitviz.VitvizError) as met:
+        saco(rec, vitviz.cnn_gradcam(vit, photo, target=3), target=2)
+    assert met.value.id == "map_of_other_class"

@@ -437,3 +437,33 @@ class TestWholePhoto:
         module = timm.create_model("vit_tiny_patch16_224", depth=1)
         with pytest.raises(vitviz.ModelError, match="one size only"):
             vitviz.record(vitviz.from_module(module), make_photo(), whole=True)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 2), (1, 5000), (500, 1), (3, 3000)])
+def test_a_photo_too_narrow_to_ask_with_is_refused(size: tuple[int, int]) -> None:
+    same = transforms.Lambda(lambda photo: photo)
+    steps = [same, transforms.Resize(64), transforms.CenterCrop(64), transforms.ToTensor()]
+    with pytest.raises(vitviz.ModelError) as met:
+        input_box(transforms.Compose(steps), size)
+    assert met.value.id == "photo_too_narrow"
+
+
+@pytest.mark.parametrize("size", [(3, 3), (4, 9), (3, 40), (100, 3000)])
+def test_a_small_photo_has_the_box_of_known_steps(size: tuple[int, int]) -> None:
+    steps = [transforms.Resize(64), transforms.CenterCrop(64), transforms.ToTensor()]
+    known = input_box(transforms.Compose(steps), size)
+    asked = input_box(transforms.Compose([transforms.Lambda(lambda x: x), *steps]), size)
+    assert asked == pytest.approx(known, abs=0.004 * max(size))
+
+
+@pytest.mark.parametrize("adapt", [ImageOps.equalize, ImageOps.autocontrast])
+@pytest.mark.parametrize("first", [True, False])
+def test_colours_that_each_photo_changes_by_itself_name_no_places(
+    adapt: Callable[[Image.Image], Image.Image], first: bool
+) -> None:
+    """Equalised behind a crop, the greys of a part would name the whole photo."""
+    steps = [transforms.Resize(64), transforms.CenterCrop(56)]
+    steps.insert(0 if first else 2, transforms.Lambda(adapt))
+    with pytest.raises(vitviz.ModelError) as met:
+        input_box(transforms.Compose([*steps, transforms.ToTensor()]), (300, 200))
+    assert met.value.id == "transform_mixes_pixels"

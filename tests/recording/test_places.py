@@ -11,6 +11,7 @@ import torch
 import transformers
 from families import make_photo
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision import transforms
 
 import vitviz
@@ -55,9 +56,10 @@ class Own(nn.Module):
         dim: int = -1,
         scale: float = 1.0,
         read: slice = slice(None),
+        patch: int = PATCH,
     ) -> None:
         super().__init__()
-        self.cut = nn.Conv2d(3, WIDTH, PATCH, PATCH)
+        self.cut = nn.Conv2d(3, WIDTH, patch, patch)
         self.extra = nn.Parameter(torch.randn(1, extra, WIDTH))
         self.blocks = nn.ModuleList(Block(dim, scale) for _ in range(2))
         self.cls_head = nn.Linear(WIDTH, 4)
@@ -121,6 +123,89 @@ def test_declared_tokens_are_not_believed_either() -> None:
 def test_more_tokens_that_happen_to_fill_a_finer_grid() -> None:
     rec = recorded(Own(in_rows, extra=(ROWS + 1) ** 2 - ROWS**2))  # 81 tokens are no 9 × 9
     assert (rec.grid, rec.num_prefix_tokens) == ((ROWS, ROWS), 17)
+
+
+class Beforehand(nn.Module):
+    """A model whose input is changed first."""
+
+    def __init__(self, change: Callable[[Tensor], Tensor], inner: nn.Module) -> None:
+        super().__init__()
+        self.change, self.inner = change, inner
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.inner(self.change(pixels))
+
+
+def moved(by: int) -> Callable[[Tensor], Tensor]:
+    return lambda x: F.pad(x, (by, 0, by, 0))[..., :224, :224]
+
+
+def zoomed(by: int) -> Callable[[Tensor], Tensor]:
+    """Cropped, or padded where that is below 0, and brought to its size again."""
+    return lambda x: F.interpolate(F.pad(x, (-by,) * 4), (224, 224), mode="bilinear")
+
+
+def wide(patch: int = 16, side: int = 224, **arguments: object) -> nn.Module:
+    sizes = {"embed_dim": 48, "num_heads": 2, "depth": 2, "num_classes": 4}
+    return timm.create_model(
+        "vit_tiny_patch16_224", img_size=side, patch_size=patch, **sizes, **arguments
+    )
+
+
+MOVES = {
+    "moved by a quarter of a patch": moved(4),
+    "moved by half a patch": moved(8),
+    "the other way": lambda x: F.pad(x, (0, 6, 0, 6))[..., 6:, 6:],
+    "moved along the rows alone": lambda x: x.roll(5, dims=-1),
+    "cropped": zoomed(8),
+    "cropped by a quarter of a patch": zoomed(4),
+    "padded": zoomed(-8),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_shift_by_a_part_of_a_patch_is_refused(move: str) -> None:
+    with pytest.raises(vitviz.ModelError, match="places are known"):
+        recorded(Beforehand(MOVES[move], wide()), 224)
+
+
+def test_one_of_two_models_that_is_shifted() -> None:
+    class Sum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.towers = nn.ModuleList([Beforehand(moved(by), wide()) for by in (0, 6)])
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            return self.towers[0](pixels) + self.towers[1](pixels)
+
+    with pytest.raises(vitviz.ModelError, match="places are known"):
+        recorded(Sum(), 224)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch, about int8
+def test_a_shift_in_half_precision_or_int8_is_refused_too() -> None:
+    quantised = torch.ao.quantization.quantize_dynamic(wide(), {nn.Linear})
+    tokens = vitviz.Tokens(lambda size: (size[0] // 16, size[1] // 16))
+    for inner in (wide().bfloat16(), quantised):
+        exact = Beforehand(lambda x: x, inner)
+        assert recorded(exact, 224, tokens).grid == (14, 14)
+        with pytest.raises(vitviz.ModelError, match="places are known"):
+            recorded(Beforehand(moved(6), inner), 224, tokens)
+
+
+EXACT = {
+    "as it is": (lambda x: x, 16, 224),
+    "moved by a pixel": (moved(1), 16, 224),
+    "small patches": (lambda x: x, 2, 32),
+    "few patches": (lambda x: x, 16, 32),
+}
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_exact_models_are_not_refused(kind: str) -> None:
+    change, patch, side = EXACT[kind]
+    rec = recorded(Beforehand(change, wide(patch, side)), side)
+    assert (rec.is_plain, rec.grid) == (True, (side // patch, side // patch))
 
 
 @pytest.mark.parametrize("hidden", [0.75, 0.0])  # 16 of 64 patches, or all in random order
@@ -221,3 +306,12 @@ def test_the_callers_precision_does_not_matter(method: str) -> None:
         rec = recorded(Own(in_rows, extra=1))
         assert rec.is_plain
         assert vitviz.explain(rec, method).values.dtype == np.float32
+
+
+@pytest.mark.parametrize("side", [65, 70, 79, 64])
+def test_pixels_beyond_the_last_whole_patch_are_not_covered(side: int) -> None:
+    """Four patches of 16 px see 64 px of each of these."""
+    tokens = vitviz.Tokens(lambda size: (size[0] // 16, size[1] // 16), 0, has_class_token=False)
+    rec = recorded(Own(in_rows, patch=16), side, tokens)
+    assert (rec.grid, rec.patch_size) == ((4, 4), (16, 16))
+    assert rec.box == pytest.approx((0, 0, 64, 64))

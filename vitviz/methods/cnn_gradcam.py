@@ -6,10 +6,11 @@ import torch
 
 from vitviz.arguments import checked
 from vitviz.errors import ModelError
-from vitviz.heatmap import Fingerprint, Heatmap
+from vitviz.heatmap import Fingerprint, Heatmap, MadeFrom
 from vitviz.methods.target import ClassName, class_index
 from vitviz.models.transform import input_box, mode_of, transformed
 from vitviz.models.vit import Vit
+from vitviz.models.weights import cached_weights_hash, tensor_hash
 from vitviz.photos.given import Photo, as_photo
 
 __all__ = ["cnn_gradcam"]
@@ -54,4 +55,16 @@ def cnn_gradcam(vit: Vit, photo: Photo, target: ClassName | None = None) -> Heat
     weights = gradient[0].mean(dim=(1, 2))
     values = (weights[:, None, None] * maps[0].detach()).sum(dim=0).clamp(min=0)
     box = input_box(vit.transform, photo.size)
-    return Heatmap(values.numpy(), box, "gradcam", photo=Fingerprint.of(as_photo(photo)))
+    made = MadeFrom(
+        "gradcam",
+        {},
+        None,
+        index,
+        vit.labels[index] if vit.labels else f"class {index}",
+        None,
+        None,
+        vit.name,
+        cached_weights_hash(vit.module),
+        tensor_hash([("pixels", pixels[0].detach())]),
+    )
+    return Heatmap(values.numpy(), box, "gradcam", made, Fingerprint.of(as_photo(photo)))

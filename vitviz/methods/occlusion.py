@@ -47,7 +47,7 @@ def occlusion(
             stride=stride,
             window=window,
         )
-    unit = 1 if rec.is_plain else max(1, min(rec.grid) // CELLS)
+    unit = 1 if not rec.layouts else max(1, min(rec.grid) // CELLS)
     hidden = _windows(rec.grid, window * unit, stride * unit)
 
     def value(logits: Tensor) -> Tensor:

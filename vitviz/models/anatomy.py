@@ -143,11 +143,13 @@ class Anatomy:
         """(height, width) of a patch in pixels: the stride of the convolution that cuts the input,
         or, behind a stem of other layers or where the model resizes its input, the input's share.
 
+        In a model of one's own that is the first convolution, if its patches do not overlap.
+
         Args:
             size: (height, width) of the input.
             grid: (rows, cols) of the patches.
         """
-        if (cut := self.patch_projection) is not None and not hasattr(self.patch_embed, "backbone"):
+        if (cut := self._cut) is not None:
             height, width = cut.stride
             fits = (
                 abs(side - n * step) < step
@@ -157,6 +159,14 @@ class Anatomy:
                 return height, width
         sides = (math.ceil(side / n) for side, n in zip(size, grid, strict=True))
         return next(sides), next(sides)
+
+    @cached_property
+    def _cut(self) -> nn.Conv2d | None:
+        """The convolution that cuts the input into patches, unless a stem comes before it."""
+        if self.patch_embed is not None:
+            return None if hasattr(self.patch_embed, "backbone") else self.patch_projection
+        first = next((m for m in self.core.modules() if isinstance(m, nn.Conv2d)), None)
+        return first if first is not None and first.kernel_size == first.stride else None
 
     @property
     def input_size(self) -> Grid | None:

@@ -29,6 +29,10 @@ EVEN = 0.01  # how far the middle of the greys may be off, in shares of black to
 ALIKE = 3  # neighbouring greys that may become one, as the darkest do
 NEARLY_ALL = 0.95  # of the pixels have to lie where the box says
 SMALL = (256, 256)
+LEAST = 3  # pixels of a photo in each direction: an interpolation between two is one-sided
+FEWEST = 4  # greys of the ramp that have to reach the model for its edges to be known well enough
+PALE = (0.25, 0.75)  # greys of a second ramp
+PALER = 0.03  # how far the places that its greys name may be off, in shares of the photo
 
 
 @lru_cache(maxsize=64)
@@ -37,21 +41,19 @@ def asked_box(transform: Transform, size: tuple[int, int]) -> Box:
     a pixel of the model's input. Padding makes it larger than the photo.
 
     Raises:
-        ModelError: if the transform moves pixels in a way that no box describes, mixes them all, or
-            draws random numbers.
+        ModelError: if the transform moves pixels in a way that no box describes, mixes them all,
+            changes the colours of each photo by itself, or draws random numbers; or the photo is
+            too narrow to tell.
     """
     _require_fixed(transform, size)
+    if min(size) < LEAST:
+        raise _too_narrow(size)
     try:
         return _read_off(transform, size)
     except ModelError as error:
-        if not _mixes(transform, size):
+        if error.id == "photo_too_narrow" or not _mixes(transform, size):
             raise
-        raise ModelError(
-            "transform_mixes_pixels",
-            "In the transform each number of the input depends on the whole photo, as in whitening "
-            "or in standardising each photo by itself, so its maps could not be placed; use "
-            "Normalize with fixed numbers.",
-        ) from error
+        raise _mixed() from error
 
 
 def _read_off(transform: Transform, size: tuple[int, int]) -> Box:
@@ -77,6 +79,12 @@ def _read_off(transform: Transform, size: tuple[int, int]) -> Box:
     for axis, length in ((0, width), (1, height)):
         pixels = _look(transform, _ramp(size, axis))
         came_from = np.interp(share(pixels), shares, levels / 255 * length)
+        if np.ptp(came_from) < FEWEST / 255 * length:
+            raise _too_narrow(size)
+        _require_same_colours(
+            came_from / length,
+            np.interp(share(_look(transform, _ramp(size, axis, PALE))), shares, levels / 255),
+        )
         places = np.nonzero(seen)[1 - axis] + 0.5
         edges.append(_edges(came_from, places, length, range_.shape[1 - axis]))
     (left, right), (top, bottom) = edges
@@ -95,6 +103,19 @@ def asked_size(transform: Transform) -> tuple[int, int]:
     """(height, width) of the input that a transform makes of a square photo."""
     _, height, width = _flat(transform, SMALL, 0).shape
     return height, width
+
+
+def _require_same_colours(full: Numbers, pale: Numbers) -> None:
+    """ModelError if a paler ramp is not as much paler behind the transform: it spreads the greys of
+    each photo by itself, as in equalising a histogram, and so they name no places.
+
+    Args:
+        full: the greys that came out, as places from 0 to 1 on the ramp from black to white.
+        pale: those of the paler one.
+    """
+    low, high = PALE
+    if np.median(np.abs((pale - low) / (high - low) - full)) > PALER:
+        raise _mixed()
 
 
 def _edges(came_from: Numbers, places: Numbers, length: int, count: int) -> tuple[float, float]:
@@ -160,11 +181,13 @@ def _flat(transform: Transform, size: tuple[int, int], level: int) -> Numbers:
     return _look(transform, Image.new("RGB", size, (level,) * 3))
 
 
-def _ramp(size: tuple[int, int], axis: int) -> Image.Image:
-    """A grey photo, from black at the left (axis 0) or top (axis 1) to white."""
+def _ramp(size: tuple[int, int], axis: int, greys: tuple[float, float] = (0.0, 1.0)) -> Image.Image:
+    """A grey photo, from black at the left (axis 0) or top (axis 1) to white, or between two other
+    greys."""
     width, height = size
     length = size[axis]
-    numbers = np.rint((np.arange(length) + 0.5) / length * 255).astype(np.uint8)
+    shares = (np.arange(length) + 0.5) / length
+    numbers = np.rint((greys[0] + (greys[1] - greys[0]) * shares) * 255).astype(np.uint8)
     grey = np.broadcast_to(numbers if axis == 0 else numbers[:, None], (height, width))
     return Image.fromarray(np.ascontiguousarray(grey)).convert("RGB")
 
@@ -175,4 +198,23 @@ def _moved(reason: Phrase) -> ModelError:
         "What the transform does to a photo is described by no box ({reason}), so its maps could "
         "not be placed; use Resize, CenterCrop and Pad.",
         reason=reason,
+    )
+
+
+def _too_narrow(size: tuple[int, int]) -> ModelError:
+    return ModelError(
+        "photo_too_narrow",
+        "A photo of {width} × {height} px is too narrow to tell which part of it this transform "
+        "shows; give another photo, or use Resize and CenterCrop alone.",
+        width=size[0],
+        height=size[1],
+    )
+
+
+def _mixed() -> ModelError:
+    return ModelError(
+        "transform_mixes_pixels",
+        "In the transform each number of the input depends on the whole photo, as in whitening, in "
+        "standardising each photo by itself or in equalising its histogram, so its maps could not "
+        "be placed; use Normalize with fixed numbers.",
     )

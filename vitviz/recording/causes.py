@@ -13,7 +13,7 @@ from vitviz.errors import ModelError
 from vitviz.models.anatomy import channels_of
 from vitviz.models.vit import Vit
 from vitviz.recording.layout import Layout
-from vitviz.recording.places import noise
+from vitviz.recording.noise import noise
 from vitviz.recording.recorder import MATMUL, Recorder
 
 __all__ = ["cause_of"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from vitviz.errors import ModelError, Phrase
 from vitviz.models.libraries import Tokens
 from vitviz.models.vit import Vit
 from vitviz.recording.causes import cause_of
+from vitviz.recording.chain import is_chain
 from vitviz.recording.find import NO_PLACES, find_layouts
 from vitviz.recording.layout import Call, Layout
 from vitviz.recording.places import in_place, is_read_in_front
@@ -34,6 +36,7 @@ class Layers:
     grid: tuple[int, int]
     num_prefix_tokens: int
     has_class_token: bool
+    is_chain: bool = True
 
 
 def sort_calls(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
@@ -54,9 +57,8 @@ def sort_calls(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
             given="{} × {}".format(*size),
             inside="{} × {}".format(*inside),
         )
-    if plain and (vit.anatomy.is_timms or _holds(vit, recorder, plain, size)):
-        return plain
-    return _placed(vit, recorder, size)
+    found = plain if plain and _holds(vit, recorder, plain, size) else _placed(vit, recorder, size)
+    return found if found.layouts else replace(found, is_chain=_is_chain(vit, found, size))
 
 
 def _size_inside(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> tuple[int, int]:
@@ -68,12 +70,24 @@ def _size_inside(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> tuple[i
 
 
 def _holds(vit: Vit, recorder: Recorder, plain: Layers, size: tuple[int, int]) -> bool:
-    """Whether the patches of a model that the coverage run does not check are in place; asked once
+    """Whether the patches are in place; a model that the coverage run does not check is asked once
     for this size. Some shuffle them (MAE)."""
+    if vit.anatomy.is_timms:
+        return True
     tokens = torch.arange(plain.num_prefix_tokens + plain.grid[0] * plain.grid[1])
     layout = Layout("global", plain.grid, plain.num_prefix_tokens, tokens, tokens)
     layouts = [layout if call in plain.layers else None for call in recorder.calls]
     return all(vit.layouts.get(("plain", size), lambda: in_place(vit.module, size, layouts)))
+
+
+def _is_chain(vit: Vit, found: Layers, size: tuple[int, int]) -> bool:
+    """Whether each layer reads what the one before wrote; timm's blocks do so, and where they are
+    not all that attends, a model is asked once for this size."""
+    names = [call.module for call in found.layers]
+    blocks = [next((b for b in vit.anatomy.blocks if n.startswith(f"{b}.")), "") for n in names]
+    if vit.anatomy.is_timms and all(blocks) and all(a != b for a, b in pairwise(blocks)):
+        return True
+    return vit.layouts.get(size, lambda: is_chain(vit.module, size, names), "chain")
 
 
 def _plain(recorder: Recorder, declared: Tokens, size: tuple[int, int]) -> Layers | None:

@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitviz.models.anatomy import channels_of, float_type
+from vitviz.recording.centres import are_centred
 from vitviz.recording.layout import Call, Grid, Layout
+from vitviz.recording.noise import noise
 from vitviz.recording.recorder import Recorder
 
 __all__ = ["PhotoTokens", "in_place", "is_read_in_front", "photo_tokens"]
@@ -84,7 +86,8 @@ def in_place(module: nn.Module, size: Grid, layouts: Sequence[Layout | None]) ->
     and more than nearly all that are said to lie away from them; convolutions carry some of it
     there. Attention is switched off, so that it moves nothing in the layers before. Values that
     pixels reach through attention alone are of no patch. Channels cannot be asked and count as
-    held. A model that draws random numbers has no places that hold in the next run.
+    held. A model that draws random numbers has no places that hold in the next run. Nor may tokens
+    be off by a part of a patch, see `are_centred`.
 
     Args:
         module: the model.
@@ -107,6 +110,8 @@ def in_place(module: nn.Module, size: Grid, layouts: Sequence[Layout | None]) ->
             if (layout.grid, _reach(layout)) == (grid, reach):
                 change = (after[number] - before[number]).transpose(1, 2).flatten(2).norm(dim=-1)
                 held[number] &= _is_there(layout, change.flatten(), patches)
+    if not are_centred(module, size, layouts):
+        held = [False] * len(held)
     return held
 
 
@@ -165,8 +170,3 @@ def _enlarged(patches: Tensor, size: Grid) -> Tensor:
     """The pixels, (height, width), of patches (rows, cols)."""
     rows, cols = (torch.arange(n) * k // n for n, k in zip(size, patches.shape, strict=True))
     return patches[rows][:, cols]
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float32)

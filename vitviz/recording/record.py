@@ -128,6 +128,7 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
         norms,
         found.layouts,
         found.left_out,
+        found.is_chain,
         reading=reading,
     )
 

@@ -54,6 +54,8 @@ class Recording:
         layouts: where each layer's queries and keys lie; empty for a plain ViT.
         left_out: modules whose attention is not shown, since it is no map from token to token or
             where its tokens lie could not be told.
+        is_chain: whether each layer reads what the one before wrote; two models side by side, whose
+            numbers are added, do not.
         photo: what the photo looks like; None where the input was no photo.
         reading: how its numbers are read, see `outputs` and `values`.
         derived: what was computed from this recording and may be asked for again.
@@ -79,6 +81,7 @@ class Recording:
     norms: Tensor | None = None
     layouts: tuple[Layout, ...] = ()
     left_out: tuple[str, ...] = ()
+    is_chain: bool = True
     photo: Fingerprint | None = None
     reading: Outputs = CLASSES
     derived: Memo = field(default_factory=Memo, init=False, repr=False)
@@ -103,8 +106,9 @@ class Recording:
 
     @property
     def is_plain(self) -> bool:
-        """Whether each layer has one map over all tokens, as in a plain ViT."""
-        return not self.layouts and not self.left_out
+        """Whether each layer has one map over all tokens and follows on the one before, as in a
+        plain ViT."""
+        return self.is_chain and not self.layouts and not self.left_out
 
     def num_heads(self, layer: int) -> int:
         """Heads of a layer."""
@@ -334,7 +338,17 @@ class Recording:
         return tokens[..., prefix:].unflatten(-1, grid)
 
     def require_plain(self, title: str | Phrase) -> None:
-        """MethodError if `title`, which needs one map over all tokens in each layer, cannot be."""
+        """MethodError if `title`, which needs one map over all tokens in each layer, and layers
+        that follow each other, cannot be."""
+        if not self.is_chain:
+            raise MethodError(
+                "no_chain",
+                "The layers of {model} do not follow each other: one does not read what the one "
+                "before wrote, as {title} needs it; use attention, which shows each layer by "
+                "itself, or occlusion.",
+                model=self.vit.name,
+                title=title,
+            )
         if not self.is_plain:
             raise MethodError(
                 "no_one_map",

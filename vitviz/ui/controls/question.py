@@ -108,7 +108,7 @@ def control(rec: Recording, method: str, name: str, layer: int) -> Any:
         last = rec.num_layers - 1
         first = option.default % rec.num_layers  # always the same: the link leaves it out
         chosen: int = st.slider(title, 0, last, first, key=key, bind=URL) if last else 0
-        if METHODS[method].raw_attention and not rec.is_plain:
+        if METHODS[method].raw_attention and rec.layouts:
             rows, cols = rec.layer_grid(chosen)
             st.caption(t(f"ask.kinds.{rec.kind(chosen).replace(' ', '_')}", rows=rows, cols=cols))
         return chosen
