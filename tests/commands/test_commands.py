@@ -254,3 +254,10 @@ def test_a_search_without_a_find_says_so(capsys) -> None:
 def test_a_family_that_is_not_known_is_named(capsys) -> None:
     assert main(["coverage", "--families", "Swin", "Nope"]) == 2
     assert "There is no family “Nope”; choose from: " in capsys.readouterr().err
+
+
+def test_a_lost_folder_is_said_before_the_families_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vitviz.commands.coverage.cover_family", pytest.fail)
+    assert main(["coverage", "--out", str(tmp_path / "lost" / "page.md")]) == 2

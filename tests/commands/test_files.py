@@ -210,3 +210,15 @@ def test_a_lock_leaves_nothing_and_lets_nobody_in_who_waited_at_its_file(
             pytest.fail("two runs hold the lock")
         assert file.exists()
     assert not file.exists()
+
+
+def test_a_name_with_a_line_break_stays_in_one_line(
+    tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = [photo_of(tmp_path / "two\nlines.png", 0), tmp_path / "no\nphoto.png"]
+    common = ["--model", str(tiny_base), "--out", str(tmp_path / "out")]
+    main(["explain", *map(str, photos), *common])
+    lines = capsys.readouterr().out.strip().split("\n")
+    assert [line.partition(":")[0] for line in lines] == [
+        str(photo).replace("\n", "\\n") for photo in photos
+    ]

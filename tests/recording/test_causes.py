@@ -31,6 +31,8 @@ class Attention(nn.Module):
             out = torch.einsum("bhij,bhjd->bhid", scores.softmax(-1), v)
         elif self.way == "einsum of a list":
             out = torch.einsum("bhij,bhjd->bhid", [scores.softmax(-1), v])
+        elif self.way == "sigmoid":
+            out = scores.sigmoid() @ v
         elif self.way == "own softmax":
             weights = torch.exp(scores - scores.amax(-1, keepdim=True))
             out = weights / weights.sum(-1, keepdim=True) @ v
@@ -82,6 +84,7 @@ CAUSES = {
     "einsum of a list": (lambda: OwnVit("einsum of a list"), "own_einsum"),
     "own softmax and einsum": (lambda: OwnVit("own softmax and einsum"), "own_einsum"),
     "own softmax": (lambda: OwnVit("own softmax"), "own_softmax"),
+    "a sigmoid": (lambda: OwnVit("sigmoid"), "sigmoid_attention"),
     "TorchScript": (traced, "torchscript"),
     "TorchScript inside": (lambda: Around(traced()), "torchscript"),
     "a module used twice": (twice, "module_used_twice"),

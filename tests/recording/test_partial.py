@@ -122,7 +122,7 @@ def test_visual_prompts_are_counted(prompts: int, deep: bool) -> None:
 
 @pytest.mark.parametrize("count", [1, 8, 19])
 def test_tokens_behind_the_patches_are_refused(count: int) -> None:
-    with pytest.raises(vitviz.ModelError, match="cannot be shown on the photo"):
+    with pytest.raises(vitviz.ModelError, match=f"{count} of its tokens stand behind the patches"):
         recorded(Prompted(count, behind=True))
 
 

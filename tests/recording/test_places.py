@@ -315,3 +315,10 @@ def test_pixels_beyond_the_last_whole_patch_are_not_covered(side: int) -> None:
     rec = recorded(Own(in_rows, patch=16), side, tokens)
     assert (rec.grid, rec.patch_size) == ((4, 4), (16, 16))
     assert rec.box == pytest.approx((0, 0, 64, 64))
+
+
+def test_truth_values_are_no_patch() -> None:
+    rec = recorded(Own(in_rows))
+    with pytest.raises(vitviz.VitvizError) as met:
+        rec.attention_row(0, (True, False))
+    assert met.value.id == "query_not_a_patch"

@@ -39,6 +39,9 @@ def _coverage(args: argparse.Namespace) -> Answer:
                 families="; ".join(titles),
             )
     chosen = [f for f in FAMILIES if args.families is None or f.title in args.families]
+    if args.out is not None:  # before the minutes that it takes
+        with args.out.open("a", encoding="utf-8"):
+            pass
     bar = tqdm(chosen, unit="family", file=sys.stderr)
     covered = [(family, cover_family(family)) for family in bar]
     text = report(covered)

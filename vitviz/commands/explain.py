@@ -171,11 +171,18 @@ def _class_index(vit: Vit, name: str | None) -> int | None:
 def _line(row: dict[str, Any]) -> str:
     """One explained photo."""
     if "error" in row:
-        return f"{row['photo']}: {row['error']}"
+        return _unbroken(f"{row['photo']}: {row['error']}")
     outputs, stretched = row["outputs"], row["stretched"]
     kind = "score" if outputs == "score" else "probability"
     best = ", ".join(f"{p['label']} {written(p[kind], outputs, 0)}" for p in row["predictions"][:3])
     notes = [f"not shown: {', '.join(row['left_out'])}"] if row["left_out"] else []
     notes += [row["notice"]] if row["notice"] else []
     notes += ["greys stretched from {:.6g} to {:.6g}".format(*stretched)] if stretched else []
-    return "\n  ".join([f"{row['photo']}: {best or 'no classes'} → {row['overlay']}", *notes])
+    return "\n  ".join(
+        map(_unbroken, [f"{row['photo']}: {best or 'no classes'} → {row['overlay']}", *notes])
+    )
+
+
+def _unbroken(text: str) -> str:
+    """Text in one line; a file may have a name with a line break."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -52,7 +52,7 @@ def label_names(labels: Labels) -> tuple[str, ...]:
         keys, values = list(labels.keys()), list(labels.values())
         named = all(isinstance(value, Integral) for value in values)  # name → index
         indices, names = (values, keys) if named else (keys, values)
-        if all(map(_is_index, indices)):
+        if all(map(_is_index, indices)) and all(map(_is_name, names)):
             by_index = {int(str(i)): str(name) for i, name in zip(indices, names, strict=True)}
             if sorted(by_index) == list(range(len(labels))):
                 return tuple(by_index[index] for index in range(len(labels)))
@@ -61,12 +61,19 @@ def label_names(labels: Labels) -> tuple[str, ...]:
         and not isinstance(labels, str | bytes | Set)
         and getattr(labels, "ndim", 1) == 1  # of an array
     ):
-        return tuple(map(str, labels))
+        names = list(labels)
+        if all(map(_is_name, names)):
+            return tuple(map(str, names))
     raise ModelError(
         "labels_not_understood",
         "These labels are not understood: give the names in order, or a dict from 0, 1, 2, … to "
         "the names or the other way round.",
     )
+
+
+def _is_name(value: Any) -> bool:
+    """Whether this can be a class's name: text, or a number that stands for it."""
+    return isinstance(value, str | Integral) and not isinstance(value, bool)
 
 
 def _is_index(value: Any) -> bool:

@@ -61,9 +61,12 @@ def run_module(module: nn.Module, pixels: Tensor, name: str) -> Any:
 
 
 @torch.no_grad()
-def adapted(module: nn.Module, pixels: Tensor, name: str, classes: int = 0) -> nn.Module:
+def adapted(
+    module: nn.Module, pixels: Tensor, name: str, classes: int = 0
+) -> tuple[nn.Module, int | None]:
     """The module itself if it gives one tensor of numbers or a map of features a photo; otherwise
-    wrapped so that it gives the former. It is run once.
+    wrapped so that it gives the former; and how many numbers it gives, None for a map. It is run
+    once.
 
     Args:
         module: in eval mode.
@@ -76,10 +79,11 @@ def adapted(module: nn.Module, pixels: Tensor, name: str, classes: int = 0) -> n
     """
     output = run_module(module, pixels, name)
     if isinstance(output, Tensor) and output.is_floating_point() and output.ndim in (2, 4):
-        return module
+        return module, output.shape[1] if output.ndim == 2 else None
     key, numbers = numbers_in(output, classes)
     is_vector = key in (*EMBEDDINGS, *TOKENS) and numbers.shape[-1] != classes
-    return Logits(module, classes, 0 if is_vector else numbers.shape[-1])
+    count = 0 if is_vector else numbers.shape[-1]
+    return Logits(module, classes, count), count
 
 
 def numbers_in(output: Any, classes: int = 0) -> Named:

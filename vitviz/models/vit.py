@@ -173,10 +173,12 @@ def from_module(
     name = name or str(config.get("architecture", type(module).__name__))
     _require_processor(module, name)
     names = tuple(_labels(module, config)) if labels is None else label_names(labels)
-    model = module
+    model, given = module, None
     if not is_timms(module):
         pixels = transform(Image.new("RGB", (256, 256), "grey"))
-        model = adapted(module, pixels[None].to(float_type(module)), name, len(names)).eval()
+        pixels = pixels[None].to(float_type(module))
+        model, given = adapted(module, pixels, name, len(names))
+        model.eval()
     anatomy = Anatomy(model)
     classes = anatomy.num_classes
     known = (
@@ -186,7 +188,7 @@ def from_module(
     if outputs is None and labels is None and _is_projection(module, config, classes):
         meaning = "embedding"
     if labels is not None:
-        if (expected := 0 if meaning == "embedding" else classes or None) is not None:
+        if (expected := 0 if meaning == "embedding" else classes or given) is not None:
             check_number(names, expected, name)
     elif meaning == "embedding" or classes not in (None, len(names)):
         names = ()  # of another head, which was replaced

@@ -14,7 +14,7 @@ from vitviz.models.anatomy import channels_of
 from vitviz.models.vit import Vit
 from vitviz.recording.layout import Layout
 from vitviz.recording.noise import noise
-from vitviz.recording.recorder import MATMUL, Recorder
+from vitviz.recording.recorder import MATMUL, SIGMOID, Recorder
 
 __all__ = ["cause_of"]
 
@@ -49,6 +49,14 @@ def cause_of(
             )
     with torch.no_grad(), _Products() as seen:
         vit.run(noise(1, channels_of(vit.module), *size).to(vit.anatomy.float_type))
+    if seen.by_sigmoid:
+        return ModelError(
+            "sigmoid_attention",
+            "{model} weighs its values by a sigmoid instead of a softmax, so that a row of its "
+            "attention does not share out 1 and is no map; choose a model whose attention is a "
+            "softmax.",
+            model=vit.name,
+        )
     if seen.by_einsum:
         return ModelError(
             "own_einsum",
@@ -71,7 +79,8 @@ class _Products(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.by_einsum = self.by_matmul = False
+        self.by_einsum = self.by_matmul = self.by_sigmoid = False
+        self._sigmoid: torch.Size | None = None
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -80,7 +89,17 @@ class _Products(TorchFunctionMode):
             self.by_einsum |= any(map(_is_map, _tensors(args)))
         elif func in MATMUL:
             self.by_matmul |= _is_map(args[0])
-        return func(*args, **(kwargs or {}))
+        if func is torch.einsum or func in MATMUL:
+            self.by_sigmoid |= any(self._is_gated(x) for x in _tensors(args))
+        result = func(*args, **(kwargs or {}))
+        if func in SIGMOID and result.ndim > 2:
+            self._sigmoid = result.shape
+        return result
+
+    def _is_gated(self, x: Tensor) -> bool:
+        """Whether it has the shape of the last sigmoid, a map of tokens, and values as of one."""
+        square = x.ndim > 2 and x.shape[-1] == x.shape[-2] > 1
+        return square and x.shape == self._sigmoid and bool(((x >= 0) & (x <= 1)).all())
 
 
 def _tensors(args: Sequence[Any]) -> Iterator[Tensor]:

@@ -134,12 +134,16 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     attending = [*names, *_altered(recorder)]
     left_out = tuple(dict.fromkeys(name for name in attending if name not in seen))
     if not any(layout.kind != "channel" for _, layout in shown):
-        raise cause_of(vit, recorder, layouts, size) or ModelError(
-            "attention_not_shown",
-            "The attention of {model} is no map from token to token whose places are "
-            "known, so it cannot be shown on the photo; choose another Vision "
-            "Transformer.",
-            model=vit.name,
+        raise (
+            cause_of(vit, recorder, layouts, size)
+            or _behind(vit, names, layouts)
+            or ModelError(
+                "attention_not_shown",
+                "The attention of {model} is no map from token to token whose places are "
+                "known, so it cannot be shown on the photo; choose another Vision "
+                "Transformer.",
+                model=vit.name,
+            )
         )
     if not vit.anatomy.is_timms:  # the coverage run says what is left out of timm's families
         _require_last(vit, recorder, layouts, shown)
@@ -155,6 +159,24 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
         max(layout.prefix for _, layout in shown),
         _has_class_token(vit, shown, size),
     )
+
+
+def _behind(
+    vit: Vit, names: Sequence[str], layouts: Sequence[Layout | Phrase]
+) -> ModelError | None:
+    """The error that says how many tokens stand behind the patches, if that is why no layer is
+    shown."""
+    for name, found in zip(names, layouts, strict=True):
+        if isinstance(found, Phrase) and found.id == "tokens_behind":
+            return ModelError(
+                "attention_not_placed",
+                "The attention of {model} is no map from token to token whose places are known, so "
+                "it cannot be shown on the photo. In {layer}, {reason}.",
+                model=vit.name,
+                layer=name,
+                reason=found,
+            )
+    return None
 
 
 def _has_class_token(vit: Vit, shown: Sequence[tuple[Call, Layout]], size: tuple[int, int]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-__all__ = ["ROWS_AT_ONCE", "Query", "as_query", "is_cls", "sum_rows"]
+__all__ = ["ROWS_AT_ONCE", "Query", "as_query", "is_cls", "is_place", "sum_rows"]
 
 Query = Literal["cls"] | tuple[int, int]
 """The token that looks: "cls", or a patch as (row, column)."""
@@ -23,10 +23,15 @@ def as_query(query: Any) -> Query:
         query = query.tolist()
     if isinstance(query, list):
         query = tuple(query)
-    if isinstance(query, tuple) and all(isinstance(place, Integral) for place in query):
+    if isinstance(query, tuple) and all(map(is_place, query)):
         return tuple(int(place) for place in query)  # type: ignore[return-value]
     found: Query = query
     return found
+
+
+def is_place(value: object) -> bool:
+    """Whether it can be a row or a column; a truth value is none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_cls(query: object) -> bool:

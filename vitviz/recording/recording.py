@@ -22,7 +22,7 @@ from vitviz.models.vit import Vit
 from vitviz.models.weights import tensor_hash
 from vitviz.recording.layout import Call, Kind, Layout
 from vitviz.recording.predictions import Prediction, rank_classes
-from vitviz.recording.query import Query, as_query, is_cls, sum_rows
+from vitviz.recording.query import Query, as_query, is_cls, is_place, sum_rows
 from vitviz.recording.recorder import Recorder
 
 __all__ = ["Recording"]
@@ -283,7 +283,7 @@ class Recording:
         if not (
             isinstance(query, tuple)
             and len(query) == 2
-            and all(isinstance(i, Integral) for i in query)
+            and all(map(is_place, query))
             and 0 <= query[0] < rows
             and 0 <= query[1] < cols
         ):
