@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from light_model import light_pages
 
+from vitviz.ui import app
 from vitviz.ui.visit.shared_samples import shared_samples
 
 
@@ -21,3 +22,13 @@ def light() -> Iterator[None]:
     """Pages run a light model in place of the bundled one."""
     with light_pages():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_memory_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest's server is no real one and ends with each test; a thread would outlive it."""
+
+    def nothing() -> None:
+        pass
+
+    monkeypatch.setattr(app, "give_back_again_and_again", nothing)
