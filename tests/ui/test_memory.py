@@ -84,3 +84,10 @@ def test_the_thread_goes_on_and_ends_with_the_process(monkeypatch: pytest.Monkey
     assert all(done.acquire(timeout=60) for _ in range(3))
     [thread] = [thread for thread in threading.enumerate() if thread.name == "memory"]
     assert thread.daemon
+
+    def end() -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(memory, "drop_expired_sessions", end)
+    thread.join(60)
+    assert not thread.is_alive()
