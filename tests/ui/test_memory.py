@@ -75,6 +75,7 @@ def test_the_heaps_are_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
     memory.give_back()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_thread_goes_on_and_ends_with_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     done = threading.Semaphore(0)
     monkeypatch.setattr(memory, "EVERY_SECONDS", 0.001)
