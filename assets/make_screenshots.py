@@ -16,8 +16,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 OUT = Path(__file__).parents[1] / "docs" / "screenshots"
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 FRAME = (760, 540)  # px of the animation
-JOURNEY_WIDTH = 860  # px of its animation
-TIMES = [n / 8 for n in range(9)], [1 + n / 3 for n in range(1, 40)]  # photo to tokens, then blocks
+COLOURS = 64  # of an animation
+JOURNEY_WIDTH = 800  # px of its animation
+TIMES = [n / 6 for n in range(7)], [1 + n / 2 for n in range(1, 27)]  # photo to tokens, then blocks
 LESSONS = {  # what to open, and the answer that shows the widgets
     "attention": ("step=3&sample=cat&patch=3,9", "It concentrates on fewer tokens"),
     "positions": ("step=3&sample=cat", None),
@@ -82,7 +83,7 @@ def journey(page: Page, address: str) -> list[Image.Image]:
 
 def write_gif(frames: list[Image.Image], name: str, duration: int) -> None:
     """An animation; `duration` of a frame in milliseconds."""
-    still, *rest = [frame.quantize(128) for frame in frames]
+    still, *rest = [frame.quantize(COLOURS) for frame in frames]
     still.save(
         OUT / name, save_all=True, append_images=rest, duration=duration, loop=0, optimize=True
     )
@@ -120,7 +121,7 @@ def main(address: str) -> None:
         page.wait_for_selector(".map-sheet canvas")
         settle(page)
         write_gif([frame.resize(FRAME) for frame in animation(page)], "explore.gif", 900)
-        write_gif(journey(page, address), "journey.gif", 220)
+        write_gif(journey(page, address), "journey.gif", 330)
         lesson_pictures(browser, address)
         browser.close()
 

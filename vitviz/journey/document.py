@@ -53,7 +53,7 @@ class Document:
     Attributes:
         header: what JSON can hold: shapes, names, the classes that are followed.
         arrays: numbers by name, see `cls_document`, `layer_arrays` and `token_arrays`.
-        missing: why something is not there: `stream` (lengths, vectors and lens), `vectors` (of a
+        missing: why something is not there: `stream` (vectors and lens), `vectors` (of a
             token at each station), `lens` (the classifier's reading).
     """
 
@@ -212,23 +212,32 @@ def _lens(rec: Recording, stream: Stream, header: dict[str, Any]) -> Arrays:
         ModelError: if the classifier does not read the last tokens alone.
     """
     own = rec.values(logit_lens(rec, stream))  # (layers + 1, classes), of “cls”
-    of_tokens = [rec.values(token_lens(rec, states)) for states in stream.states]
-    leading = dict.fromkeys([*own[-1].topk(min(TOP, own.shape[1])).indices.tolist()])
+    leading = dict.fromkeys(own[-1].topk(min(TOP, own.shape[1])).indices.tolist())
     leading |= dict.fromkeys(reversed(own.argmax(dim=1).tolist()))
     followed = list(leading)[:MOST_FOLLOWED]
-    best = torch.stack([values.max(dim=1).indices for values in of_tokens])
+    best, best_value, values = map(
+        torch.stack, zip(*(_read(rec, states, followed) for states in stream.states), strict=True)
+    )
     own_best = own.max(dim=1)
     named = sorted({*followed, *best.flatten().tolist(), *own_best.indices.tolist()})
     label = {p.index: p.label for p in rec.predictions}
     header |= {"followed": followed, "labels": {index: label[index] for index in named}}
     return {
         "best": best.numpy().astype(np.uint16),
-        "best_value": _half(torch.stack([values.amax(dim=1) for values in of_tokens])),
+        "best_value": _half(best_value),
         "best cls": own_best.indices.numpy().astype(np.uint16),
         "best_value cls": _half(own_best.values),
-        "followed": _half(torch.stack([values[:, followed] for values in of_tokens])),
+        "followed": _half(values),
         "followed cls": _half(own[:, followed]),
     }
+
+
+def _read(rec: Recording, states: Tensor, followed: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Of one layer's tokens: the most probable class and its value (tokens,), and the values of the
+    classes that are followed. Those of all classes and layers at once may be a gigabyte."""
+    values = rec.values(token_lens(rec, states))
+    best = values.max(dim=1)
+    return best.indices, best.values, values[:, followed]
 
 
 def _half(values: Tensor) -> NDArray[np.float16]:

@@ -28,7 +28,7 @@ from vitviz.pictures.export import as_jpeg
 from vitviz.pictures.overlay import colorize, overlay
 from vitviz.recording.recording import Recording
 
-__all__ = ["Language", "bundle", "page", "stylesheet", "words", "write_page"]
+__all__ = ["Language", "bundle", "page", "palette", "stylesheet", "words", "write_page"]
 
 Language = Literal["en", "zh"]
 HERE = files("vitviz.journey")
@@ -154,11 +154,8 @@ def _map(rec: Recording, heat: Heatmap) -> dict[str, str]:
 @cache
 def _template() -> Any:
     # What a model or a file is called may hold anything; the texts that are code are ours.
-    environment = Environment(autoescape=True)
     source = (HERE / "page.html").read_text(encoding="utf-8")
-    for code in ("css", "script", "spoken"):
-        source = source.replace(f"{{{{ {code} }}}}", f"{{{{ {code} | safe }}}}")
-    return environment.from_string(source)
+    return Environment(autoescape=True).from_string(source)
 
 
 @cache

@@ -85,23 +85,7 @@ def explain(
     if chosen.plain_only:
         rec.require_plain(chosen.title)
     complete = chosen.check(rec, options)
-    given: dict[str, Any] = {}
-    if chosen.has_query:
-        given["query"] = query
-    elif not (isinstance(query, str) and query == "cls"):
-        raise MethodError(
-            "no_query",
-            "{method} does not start from a patch; leave the query at “cls”.",
-            method=chosen.title,
-        )
-    if chosen.class_specific:
-        given["score"] = _score(rec, chosen, target, versus)
-    elif target is not None or versus is not None:
-        raise MethodError(
-            "no_target",
-            "{method} is the same for every class; leave the target out.",
-            method=chosen.title,
-        )
+    given = _question(rec, chosen, query, target, versus)
     if chosen.slow:
         given["progress"] = progress or (lambda _: None)
     with torch.autocast("cpu", enabled=False):  # the caller's may be on, and maps are in float32
@@ -115,6 +99,38 @@ def explain(
         )
     made = made_from(rec, method, complete, given.get("query"), given.get("score"))
     return Heatmap(patches, rec.box, method, made, rec.photo)
+
+
+def _question(
+    rec: Recording,
+    method: Method,
+    query: Query,
+    target: ClassName | None,
+    versus: ClassName | None,
+) -> dict[str, Any]:
+    """The query and the class as the method's function takes them, if it does.
+
+    Raises:
+        MethodError: for one that it does not take.
+    """
+    given: dict[str, Any] = {}
+    if method.has_query:
+        given["query"] = query
+    elif not (isinstance(query, str) and query == "cls"):
+        raise MethodError(
+            "no_query",
+            "{method} does not start from a patch; leave the query at “cls”.",
+            method=method.title,
+        )
+    if method.class_specific:
+        given["score"] = _score(rec, method, target, versus)
+    elif target is not None or versus is not None:
+        raise MethodError(
+            "no_target",
+            "{method} is the same for every class; leave the target out.",
+            method=method.title,
+        )
+    return given
 
 
 def _score(

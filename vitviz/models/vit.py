@@ -164,11 +164,7 @@ def from_module(
     config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
     channels = channels_of(module)
     if transform is None:
-        if not config:
-            raise ModelError(
-                "transform_needed", "This module has no pretrained_cfg: pass transform= as well."
-            )
-        transform = create_transform(**_data_config(module, channels))
+        transform = _own_transform(module, channels)
     transform = readable(transform, channels)
     name = name or str(config.get("architecture", type(module).__name__))
     _require_processor(module, name)
@@ -181,9 +177,8 @@ def from_module(
         model.eval()
     anatomy = Anatomy(model)
     classes = anatomy.num_classes
-    known = (
-        classes if classes == 0 or anatomy.core is module else None
-    )  # a sigmoid may be around it
+    # Something around the core, such as a sigmoid, may change what its classes' numbers mean.
+    known = classes if classes == 0 or anatomy.core is module else None
     meaning = check_meaning(outputs) or declared_meaning(anatomy.speaker, known)
     if outputs is None and labels is None and _is_projection(module, config, classes):
         meaning = "embedding"
@@ -193,6 +188,16 @@ def from_module(
     elif meaning == "embedding" or classes not in (None, len(names)):
         names = ()  # of another head, which was replaced
     return Vit(model, name, names, transform, tokens, meaning)
+
+
+def _own_transform(module: nn.Module, channels: int) -> Callable[..., Any]:
+    """The transform that a module of timm says it was trained with."""
+    if not getattr(module, "pretrained_cfg", None):
+        raise ModelError(
+            "transform_needed", "This module has no pretrained_cfg: pass transform= as well."
+        )
+    made: Callable[..., Any] = create_transform(**_data_config(module, channels))
+    return made
 
 
 def _in_eval_mode(module: nn.Module) -> nn.Module:

@@ -16,8 +16,8 @@ const ZOOM_MS = 420
 const NARROW = 640 // px: below it the picture of the whole is wider than the screen and is swiped
 const VIEWS = ["whole", "block", "head", "number"]
 
-// The journey of one photo in `root`. → {arrived, leave}: to be called when an array that was asked
-// for has come, and when the page goes.
+// The journey of one photo in `root`. → {arrived, themed, leave}: to be called when an array that was
+// asked for has come, when colours may have changed, and when the page goes.
 export async function mountJourney(root, source, words, palette) {
   const { header } = source
   const layers = header.layers.length
@@ -128,7 +128,6 @@ export async function mountJourney(root, source, words, palette) {
   }
 
   let before = 0
-  let zoomStart = null
   function frame(now) {
     if (left) return
     dirty = false
@@ -141,7 +140,6 @@ export async function mountJourney(root, source, words, palette) {
     }
     const aim = state.view === "whole" ? 0 : 1
     if (compact !== aim) {
-      zoomStart ??= now
       compact = still ? aim : clamp(compact + (aim ? 1 : -1) * (passed / ZOOM_MS), 0, 1)
       measure(false)
       changed()
@@ -380,6 +378,7 @@ export async function mountJourney(root, source, words, palette) {
     source,
     state,
     arrived: source.arrived,
+    themed: measure,
     leave() {
       left = true
       clearTimeout(state.timer)

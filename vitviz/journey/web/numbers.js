@@ -80,6 +80,17 @@ export function meanRow(all, width, from, to) {
   return mean
 }
 
+// The smallest and the largest number.
+export function extent(values) {
+  let low = Infinity
+  let high = -Infinity
+  for (const value of values) {
+    if (value < low) low = value
+    if (value > high) high = value
+  }
+  return [low, high]
+}
+
 // The places of the largest numbers, largest first.
 export function largest(values, count) {
   return Array.from(values.keys()).sort((a, b) => values[b] - values[a]).slice(0, count)

@@ -1,5 +1,5 @@
 import { firstHead } from "./source.js"
-import { largest, meanRow } from "./numbers.js"
+import { extent, largest, meanRow } from "./numbers.js"
 
 // Small pictures that are made once and then drawn at any size: heatmaps, and the tokens' colours.
 
@@ -17,12 +17,7 @@ export function heatPicture(values, cols, rows, palette) {
   const picture = surface(cols, rows)
   const context = picture.getContext("2d")
   const pixels = context.createImageData(cols, rows)
-  let low = Infinity
-  let high = -Infinity
-  for (const value of values) {
-    if (value < low) low = value
-    if (value > high) high = value
-  }
+  const [low, high] = extent(values)
   const unit = high - low > ROUNDING * Math.abs(high) ? 255 / (high - low) : 0
   for (let i = 0; i < values.length; i++) {
     const level = 3 * Math.round((values[i] - low) * unit)

@@ -1,8 +1,8 @@
 import { STRIP } from "./layout.js"
-import { clamp, ease } from "./numbers.js"
+import { clamp, ease, mix } from "./numbers.js"
 import { headColour } from "./paint.js"
 import { tokenIndex } from "./source.js"
-import { moment } from "./time.js"
+import { ATTENTION, moment } from "./time.js"
 
 // Draws the whole at one moment. `look` holds what is made once: photo, column (of the tokens'
 // colours), gaze (of the token that leads), beside (of the one it is compared with), ink, paper, gold.
@@ -198,7 +198,7 @@ function leaderY(layout, header, leader) {
 // The line along which the leading token is carried on and added to, to where it is now.
 function drawStream(context, layout, header, state, now, reached) {
   const y = leaderY(layout, header, state.leader)
-  const inside = now.stage === "attention" ? 0.65 * now.share : now.stage === "mlp" ? 0.65 + 0.35 * now.share : 0
+  const inside = { attention: ATTENTION * now.share, mlp: mix(ATTENTION, 1, now.share) }[now.stage] ?? 0
   const x = layout.stripX(0) + STRIP / 2 + layout.step * (now.stage === "patches" ? 0 : Math.min(reached + inside, header.layers.length))
   context.strokeStyle = GOLD
   context.lineWidth = 2.5

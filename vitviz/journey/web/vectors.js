@@ -1,4 +1,5 @@
 import { node } from "./dom.js"
+import { extent } from "./numbers.js"
 
 const POSITIVE = [217, 95, 2]
 const NEGATIVE = [27, 120, 190]
@@ -27,12 +28,7 @@ export function matrixPicture(canvas, values, tokens, palette, power = 1) {
   Object.assign(canvas, { width: tokens, height: tokens })
   const context = canvas.getContext("2d")
   const pixels = context.createImageData(tokens, tokens)
-  let low = Infinity
-  let high = -Infinity
-  for (const value of values) {
-    if (value < low) low = value
-    if (value > high) high = value
-  }
+  const [low, high] = extent(values)
   const span = high - low || 1
   const words = new Uint32Array(pixels.data.buffer)
   const colours = Uint32Array.from({ length: 256 }, (_, i) => {

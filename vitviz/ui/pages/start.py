@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from vitviz.errors import VitvizError
+from vitviz.ui.controls.model_picker import MODEL
 from vitviz.ui.controls.photo_picker import choose_photo
 from vitviz.ui.parts.journey import show_journey
 from vitviz.ui.visit import keys
@@ -21,7 +22,8 @@ PICTURES = Path(__file__).parent.parent / "lessons" / "pictures"
 CARD = 262  # px: four in a row
 # In links of Explore, which was at this address before.
 EXPLORES = {keys.METHOD, keys.QUERY, keys.SHEET_VIEW, keys.STRENGTH, keys.COLOURS, keys.WHOLE}
-EXPLORES |= {keys.ATTENTION_LAYER, keys.ATTENTION_HEAD, keys.TARGET, "model"}
+EXPLORES |= {keys.ATTENTION_LAYER, keys.ATTENTION_HEAD, keys.TARGET, keys.VERSUS, MODEL}
+EXPLORES |= {keys.SMOOTH, keys.SHARED_SCALE, keys.ARTEFACTS}
 
 
 def page(

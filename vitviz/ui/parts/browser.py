@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitviz.pictures.export import as_jpeg
-from vitviz.pictures.overlay import colorize
 from vitviz.ui.visit.streamlit_private import ComponentRenderer, media_address
 
 URL: Any = "query-params"  # binds a widget to the address
@@ -31,12 +29,6 @@ def as_text(data: bytes | NDArray[Any]) -> str:
     """Bytes, or an array's in row order, as base64."""
     raw = data if isinstance(data, bytes) else np.ascontiguousarray(data).tobytes()
     return b64encode(raw).decode("ascii")
-
-
-@cache
-def palette(colormap: str) -> str:
-    """The 256 colours of a colour map, RGB bytes as text."""
-    return as_text(colorize(np.linspace(0, 1, 256, dtype=np.float32), colormap, (0, 1)))
 
 
 def thumbnail(photo: Image.Image, side: int) -> str:

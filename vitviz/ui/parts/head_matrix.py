@@ -9,7 +9,8 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from vitviz.ui.parts.browser import component, palette
+from vitviz.journey.page import palette
+from vitviz.ui.parts.browser import component
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session

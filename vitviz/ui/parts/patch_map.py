@@ -10,7 +10,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from vitviz.heatmap import Heatmap
-from vitviz.ui.parts.browser import component, numbers_address, palette
+from vitviz.journey.page import palette
+from vitviz.ui.parts.browser import component, numbers_address
 from vitviz.ui.visit.language import entry, explained, t
 from vitviz.ui.visit.session import Look, Session
 from vitviz.ui.visit.streamlit_private import media_address
