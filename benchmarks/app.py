@@ -49,7 +49,7 @@ CONTROLS: dict[str, list[dict[str, Any]]] = {
 class Visitor:
     """One browser tab."""
 
-    def __init__(self, port: int, sample: str, page: str = "") -> None:
+    def __init__(self, port: int, sample: str, page: str = "explore") -> None:
         self.page = page
         self.socket = connect(
             f"ws://127.0.0.1:{port}/_stcore/stream",
@@ -82,7 +82,7 @@ class Visitor:
         start = time.perf_counter()
         self.socket.send(message.SerializeToString())
         self.received = 0
-        found, needed = set[str](), COMPARED if self.page else COMPONENTS
+        found, needed = set[str](), COMPARED if self.page == "compare" else COMPONENTS
         while True:
             raw = self.socket.recv(timeout=PATIENCE)
             assert isinstance(raw, bytes)
