@@ -40,9 +40,9 @@ def test_a_presenter_walks_with_the_arrow_keys(page: Page, server: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 720})
     open_lesson(page, f"{server}/tokens?step=3&present=true")
     expect(page.get_by_role("heading", name="What the model measures in it")).to_be_visible()
+    wait_until_idle(page)  # a step may be drawn before its large type has arrived
     words = page.get_by_text("The model has learned several hundred")
     assert float(words.evaluate("e => getComputedStyle(e).fontSize").removesuffix("px")) >= 24
-    wait_until_idle(page)
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("heading", name="One filter gives one number")).to_be_visible()
     wait_until_idle(page)

@@ -37,17 +37,19 @@ def light_model() -> vitviz.Vit:
 
 
 @contextmanager
-def light_pages() -> Iterator[None]:
+def light_pages(patch: pytest.MonkeyPatch) -> Iterator[None]:
     """Pages take this model for the bundled one, and Compare measures two random orders instead of
-    five; nothing that they cache is kept."""
+    five; nothing that they cache is kept.
+
+    The patch is the caller's: a test that replaces more with its own has both undone in turn.
+    """
     take = Shelf.take
 
     def taken(shelf: Shelf, name: str) -> vitviz.Vit:
         return light_model() if name == BUNDLED else take(shelf, name)
 
     st.cache_data.clear()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Shelf, "take", taken)
-        patch.setattr(comparison, "SEEDS", 2)
-        yield
+    patch.setattr(Shelf, "take", taken)
+    patch.setattr(comparison, "SEEDS", 2)
+    yield
     st.cache_data.clear()

@@ -18,9 +18,9 @@ def _samples_are_new() -> None:
 
 
 @pytest.fixture
-def light() -> Iterator[None]:
+def light(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Pages run a light model in place of the bundled one."""
-    with light_pages():
+    with light_pages(monkeypatch):
         yield
 
 

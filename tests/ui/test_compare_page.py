@@ -37,7 +37,7 @@ def scores(app: AppTest) -> dict[str, float]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _light() -> Iterator[None]:
-    with light_pages():
+    with pytest.MonkeyPatch.context() as patch, light_pages(patch):
         yield
 
 

@@ -15,7 +15,7 @@ from vitviz.inside.heads import ablate, head_importance, head_statistics
 
 @pytest.fixture(scope="module", autouse=True)
 def _light() -> Iterator[None]:
-    with light_pages():
+    with pytest.MonkeyPatch.context() as patch, light_pages(patch):
         yield
 
 

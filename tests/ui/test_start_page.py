@@ -22,7 +22,7 @@ UI = Path(vitviz.__file__).parent / "ui"
 
 @pytest.fixture(scope="module", autouse=True)
 def _light() -> Iterator[None]:
-    with light_pages():
+    with pytest.MonkeyPatch.context() as patch, light_pages(patch):
         yield
 
 
