@@ -1,4 +1,4 @@
-"""Lesson 3: a token asks, all tokens answer."""
+"""A token asks, all tokens answer."""
 
 from __future__ import annotations
 
@@ -273,7 +273,6 @@ def _in_sum(number: torch.Tensor, decimals: int = 3) -> str:
 
 
 LESSON = Lesson(
-    3,
     "attention",
     (
         Step("asks", asks, formula=r"q = W_q x,\quad k = W_k x,\quad v = W_v x"),

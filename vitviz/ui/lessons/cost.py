@@ -1,4 +1,4 @@
-"""Lesson 8: what it costs, and where its limits are."""
+"""What it costs, and where its limits are."""
 
 from __future__ import annotations
 
@@ -279,7 +279,6 @@ def task(session: Session) -> None:
 
 
 LESSON = Lesson(
-    8,
     "cost",
     (
         Step("measure", measure, guess=True, formula=r"t \approx a + b\,n + c\,n^2"),

@@ -1,4 +1,4 @@
-"""Lesson 5: what a token becomes, layer by layer."""
+"""What a token becomes, layer by layer."""
 
 from __future__ import annotations
 
@@ -236,7 +236,6 @@ def _line(table: pd.DataFrame, name: str, title: str, across: str) -> None:
 
 
 LESSON = Lesson(
-    5,
     "layers",
     (
         Step("stream", stream, formula=r"x_{l+1} = x_l + a_l + m_l"),

@@ -1,4 +1,4 @@
-"""Lesson 4: many heads look at once."""
+"""Many heads look at once."""
 
 from __future__ import annotations
 
@@ -212,7 +212,6 @@ def _maps(session: Session, panels: list[Panel], name: str, columns: int) -> Non
 
 
 LESSON = Lesson(
-    4,
     "manyheads",
     (
         Step("look", look),

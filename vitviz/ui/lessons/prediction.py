@@ -1,4 +1,4 @@
-"""Lesson 6: from a token to a class, and what supports it."""
+"""From a token to a class, and what supports it."""
 
 from __future__ import annotations
 
@@ -184,7 +184,6 @@ def _curves(found: dict[str, Curve]) -> None:
 
 
 LESSON = Lesson(
-    6,
     "prediction",
     (
         Step("score", score, formula=r"z_c = w_c \cdot f + b_c"),

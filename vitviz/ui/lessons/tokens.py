@@ -1,4 +1,4 @@
-"""Lesson 1: a photo becomes a list of vectors."""
+"""A photo becomes a list of vectors."""
 
 from __future__ import annotations
 
@@ -222,7 +222,6 @@ def _written(channel: torch.Tensor) -> None:
 
 
 LESSON = Lesson(
-    1,
     "tokens",
     (
         Step("cut", cut, guess=True),
