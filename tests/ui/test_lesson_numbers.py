@@ -16,7 +16,7 @@ from vitviz.inside.lens import residual_stream
 from vitviz.inside.positions import with_patches, without_positions
 from vitviz.inside.tokens import patch_vectors
 from vitviz.measures.faithfulness import deletion
-from vitviz.methods.artefacts import artefact_patches
+from vitviz.methods.artefacts import attention_sinks
 from vitviz.training.augmentation import random_crops
 from vitviz.training.plan import hold_out
 from vitviz.training.trained_part import frozen_part
@@ -314,13 +314,21 @@ def test_beyond_takes_a_second_photo_of_the_visitors_own() -> None:
     assert visit(app).second is None
 
 
-def test_cost_rings_the_artefact_tokens() -> None:
+def test_cost_tells_artefact_tokens_from_attention_sinks() -> None:
     app = opened("cost", step="6", sample="cat")
-    marked = artefact_patches(recording(app))
+    rec = recording(app)
     [photo] = [part for part in app.get("bidi_component") if "lesson_photo" in part.proto.id]
-    rings = json.loads(photo.proto.json)["marks"]
-    assert rings == [[int(row), int(col)] for row, col in marked.nonzero()]
-    assert len(rings) == int(app.metric[0].value) > 0
+    shown = json.loads(photo.proto.json)
+    assert shown["marks"] == []
+    assert shown["crosses"] == [list(map(int, at)) for at in attention_sinks(rec).nonzero()]
+    lengths = rec.norms[1:]
+    looks = rec.attention(0).mean(dim=0).fill_diagonal_(0)
+    assert [metric.value for metric in app.metric] == [
+        "0",
+        f"{lengths.max() / lengths.median():.2f} ×",
+        str(len(shown["crosses"])),
+        f"{looks.sum(dim=0)[1:].max():.1f} ×",
+    ]
 
 
 def test_cost_shows_a_cnn_beside_the_vit() -> None:

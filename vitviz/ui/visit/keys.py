@@ -44,7 +44,7 @@ OTHER_ROW, OTHER_COL = "other_row", "other_col"
 DIVISOR, BY_HAND = "divisor", "hand_{}"  # a number of the table
 HEADS_OF_WIDTH = "heads_of_width"
 THROUGH, FOLLOW = "through", "follow"
-ADDED, LESSON_CLASS = "added", "of_class"
+ADDED, SCALE, LESSON_CLASS = "added", "scale", "of_class"
 
 # Training
 CLASSES, BLOCKS, VIEW_KINDS, STEPS, WARM_UP = "classes", "blocks", "kinds", "steps", "warmup"
