@@ -2,6 +2,7 @@
 its number says {lesson_ID}."""
 
 COURSE = (
+    "idea",
     "tokens",
     "positions",
     "attention",
@@ -12,4 +13,4 @@ COURSE = (
     "cost",
     "beyond",
 )
-NUMBERS = {lesson: number for number, lesson in enumerate(COURSE, start=1)}
+NUMBERS = {lesson: number for number, lesson in enumerate(COURSE)}
