@@ -14,6 +14,7 @@ from PIL import Image
 import vitviz
 from vitviz.inside.features import patch_features, principal_components
 from vitviz.inside.positions import position_similarity
+from vitviz.inside.score_matrix import score_matrix
 from vitviz.inside.tokens import patch_pixels
 from vitviz.methods.attention import head_maps
 from vitviz.pictures.input import input_picture, show_input
@@ -50,6 +51,7 @@ def main() -> None:
         "tokens": [show_input(rec)],
         "positions": [_map(row.reshape(rows, cols)) for row in places[:8]],
         "attention": [mark_patch(over(gaze), at_patch, PATCH), seen],
+        "matrix": [_signed(score_matrix(rec, LAYER, head).numpy()) for head in (0, 5)],
         "manyheads": heads,
         "layers": layers,
         "prediction": [over(vitviz.explain(rec, "legrad")), seen],
@@ -64,6 +66,11 @@ def main() -> None:
 
 def _map(values: np.ndarray) -> Image.Image:
     return _picture(colorize(values.astype(np.float32), "inferno", (values.min(), values.max())))
+
+
+def _signed(values: np.ndarray) -> Image.Image:
+    most = np.quantile(np.abs(values), 0.99)
+    return _picture(colorize(values.astype(np.float32), "RdBu_r", (-most, most)))
 
 
 def _picture(colours: np.ndarray) -> Image.Image:

@@ -20,12 +20,13 @@ from vitviz.methods.explain import explain
 from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import colorize, overlay
 from vitviz.recording.recording import Recording
+from vitviz.ui.controls.choice import choice
 from vitviz.ui.course.asking import is_presenting
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.patch_map import patch_map
 from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
-from vitviz.ui.visit.language import t
+from vitviz.ui.visit.language import label, t
 from vitviz.ui.visit.session import Look, Session
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import turn
@@ -33,6 +34,7 @@ from vitviz.ui.visit.turns import turn
 DIVERGING = "RdBu_r"
 PATCH = "patch"  # in the address
 CLASSES = 4  # of a prediction
+OFFERED_CLASSES = 10
 UPRIGHT = {"labelAngle": 0}  # numbers below a chart that stand upright
 T = TypeVar("T")
 
@@ -150,6 +152,14 @@ def followed(session: Session) -> tuple[int, int]:
     layer, head, rec = visit().layer, visit().head or 0, session.rec
     layer = min(rec.num_layers // 2 if layer is None else layer, rec.num_layers - 1)
     return layer, min(head, rec.num_heads(layer) - 1)
+
+
+def choose_class(session: Session) -> int:
+    """The class that the lessons follow, one of the most probable."""
+    offered = {p.label: p.index for p in session.rec.predictions[:OFFERED_CLASSES]}
+    first = next(iter(offered))
+    name: str = choice(st.selectbox, t("ask.class"), list(offered), first, keys.LESSON_CLASS, label)
+    return offered[name]
 
 
 def follow_layer(session: Session) -> int:

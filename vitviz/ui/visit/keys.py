@@ -44,6 +44,7 @@ WRITTEN_WORD, SQUEEZED, ALIGNMENT = "written", "squeezed", "alignment"
 CHANNEL, NUMBER, SIDE, PATCH_SIZE = "channel", "number", "side", "patch_size"
 OTHER_ROW, OTHER_COL = "other_row", "other_col"
 DIVISOR, BY_HAND = "divisor", "hand_{}"  # a number of the table
+TOKEN_MATRIX, SATURATION = "tokens_{}", "saturation"
 HEADS_OF_WIDTH = "heads_of_width"
 THROUGH, FOLLOW = "through", "follow"
 ADDED, SCALE, LESSON_CLASS = "added", "scale", "of_class"

@@ -6,6 +6,7 @@ COURSE = (
     "tokens",
     "positions",
     "attention",
+    "matrix",
     "manyheads",
     "layers",
     "prediction",
