@@ -11,10 +11,10 @@ from streamlit.delta_generator import DeltaGenerator
 from vitviz.errors import VitvizError
 from vitviz.ui.controls.photo_picker import choose_photo
 from vitviz.ui.course.asking import answered, ask, feedback, is_presenting
-from vitviz.ui.course.course_map import course_map
 from vitviz.ui.course.lesson import CHECK, TRY, Lesson, Step
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.parts.browser import URL
+from vitviz.ui.parts.course_map import course_map
 from vitviz.ui.parts.scroll import to_top_when_new
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse
