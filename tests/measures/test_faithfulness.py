@@ -447,6 +447,22 @@ def test_versus_random(rec: Recording) -> None:
     assert mean.shape == (25,)
 
 
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda _: "high",
+        lambda _: "0.5",
+        lambda _: None,
+        lambda heat: {"area": heat.values.mean()},
+        lambda heat: np.zeros(1 + int(1000 * heat.values[0, 0])),
+    ],
+    ids=["text", "number as text", "nothing", "dict", "other shapes"],
+)
+def test_a_measure_that_gives_no_numbers_is_refused(measure: Measure, rec: Recording) -> None:
+    with pytest.raises(vitviz.MethodError, match="has to give a number"):
+        versus_random(rec, measure, seeds=2)
+
+
 def test_relevance_beats_random_on_the_bundled_model() -> None:
     [sample] = [sample for sample in vitviz.samples() if sample.id == "cat-and-coffee"]
     rec = vitviz.record(vitviz.load_model(), vitviz.load_image(sample.path))

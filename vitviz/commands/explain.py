@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vitviz.commands.answer import Answer, Interrupted
+from vitviz.commands.answer import Answer, Interrupted, in_one_line
 from vitviz.commands.lock import locked
 from vitviz.commands.model_choice import add_model_argument, chosen_model
 from vitviz.commands.names import STDIN, FileNames
@@ -171,7 +171,7 @@ def _class_index(vit: Vit, name: str | None) -> int | None:
 def _line(row: dict[str, Any]) -> str:
     """One explained photo."""
     if "error" in row:
-        return _unbroken(f"{row['photo']}: {row['error']}")
+        return in_one_line(f"{row['photo']}: {row['error']}")
     outputs, stretched = row["outputs"], row["stretched"]
     kind = "score" if outputs == "score" else "probability"
     best = ", ".join(f"{p['label']} {written(p[kind], outputs, 0)}" for p in row["predictions"][:3])
@@ -179,10 +179,5 @@ def _line(row: dict[str, Any]) -> str:
     notes += [row["notice"]] if row["notice"] else []
     notes += ["greys stretched from {:.6g} to {:.6g}".format(*stretched)] if stretched else []
     return "\n  ".join(
-        map(_unbroken, [f"{row['photo']}: {best or 'no classes'} → {row['overlay']}", *notes])
+        map(in_one_line, [f"{row['photo']}: {best or 'no classes'} → {row['overlay']}", *notes])
     )
-
-
-def _unbroken(text: str) -> str:
-    """Text in one line; a file may have a name with a line break."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -90,7 +90,7 @@ def mean_statistics(found: Sequence[HeadStatistics]) -> HeadStatistics:
 def _places(rec: Recording) -> Tensor:
     """Centres of the patches in pixels of the model's input: (patches, 2)."""
     sides = [
-        side / count * (torch.arange(count) + 0.5)
+        side / count * (torch.arange(count, dtype=torch.float32) + 0.5)
         for side, count in zip(rec.pixels.shape[1:], rec.grid, strict=True)
     ]
     return torch.cartesian_prod(*sides)
@@ -185,7 +185,7 @@ def gradient_importance(rec: Recording, target: ClassName | None = None) -> NDAr
 
 def _gate_gradient(rec: Recording, layer: int, attended: Tensor) -> Tensor:
     """∂s/∂ξ = Σ A ⊙ ∂s/∂A of a layer's heads, (heads,), from its ∂s/∂O."""
-    total = torch.zeros(rec.num_heads(layer))
+    total = torch.zeros(rec.num_heads(layer), dtype=torch.float32)
     for start in range(0, rec.num_tokens, ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         gradient = attention_gradient(rec, attended, layer, rows)
@@ -207,7 +207,7 @@ def _without(rec: Recording, cases: Sequence[Collection[Head]]) -> Tensor:
                     layer=layer,
                     model=rec.vit.name,
                 )
-            ones = torch.ones(len(cases), rec.num_heads(layer), 1, 1)
+            ones = rec.pixels.new_ones(len(cases), rec.num_heads(layer), 1, 1)
             gates.setdefault(layer, ones)[number, head] = 0
     pixels = rec.pixels.expand(len(cases), -1, -1, -1)
     with Recorder(rec.vit.module, gates=gates):

@@ -30,7 +30,7 @@ def projection(vit: Vit) -> tuple[Tensor, Tensor]:
             model=vit.name,
         )
     weight = layer.weight.detach().float()
-    bias = torch.zeros(len(weight)) if layer.bias is None else layer.bias.detach().float()
+    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().float()
     return weight, bias
 
 

@@ -41,7 +41,7 @@ def cnn_gradcam(vit: Vit, photo: Photo, target: ClassName | None = None) -> Heat
     anatomy, photo = vit.anatomy, as_photo(photo, mode_of(vit.transform))
     vit.require_ready()
     with torch.inference_mode(False), torch.enable_grad():
-        pixels = transformed(vit.transform, photo)[None].requires_grad_()
+        pixels = transformed(vit.transform, photo)[None].to(anatomy.float_type).requires_grad_()
         maps = anatomy.last_tokens(pixels)
         if maps is None or maps.ndim != 4 or maps.shape[1] != anatomy.width:
             raise ModelError(

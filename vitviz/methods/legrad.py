@@ -35,7 +35,7 @@ def legrad(rec: Recording, score: Score) -> Tensor:
             "final norm and head that could be applied to them; use relevance.",
             model=rec.vit.name,
         )
-    total = torch.zeros(rec.num_tokens)
+    total = torch.zeros(rec.num_tokens, dtype=torch.float32)
     for layer, attended in enumerate(own):
         for start in range(0, rec.num_tokens, ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vitviz.errors import MethodError
@@ -56,7 +57,7 @@ def occlusion(
     drops = value(rec.logits) - read_masked(rec, hidden, grey(rec), value, progress)
     covering = hidden.flatten(1).float()  # (windows, patches)
     values = (drops @ covering / covering.sum(dim=0)).clamp(min=0)
-    return torch.cat([torch.zeros(rec.num_prefix_tokens), values])
+    return F.pad(values, (rec.num_prefix_tokens, 0))
 
 
 def _windows(grid: tuple[int, int], window: int, stride: int) -> Tensor:

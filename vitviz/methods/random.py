@@ -19,7 +19,8 @@ def random(rec: Recording, *, seed: int) -> Tensor:
 
     An explanation that is not better than this explains nothing; Adebayo et al. 2018.
     """
-    return torch.rand(rec.num_tokens, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(rec.num_tokens, generator=generator, dtype=torch.float32)
 
 
 METHOD = Method(

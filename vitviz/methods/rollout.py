@@ -48,12 +48,12 @@ def rollout(
     and the row's own diagonal stay. `artefacts`, "keep" or "mask": masked, nothing flows from the
     patches that `artefact_patches` finds; their columns are zero before the identity is added.
     """
-    kept = torch.ones(rec.num_tokens)
+    passing = torch.ones(rec.num_tokens, dtype=torch.float32)
     if artefacts == "mask":
-        kept[rec.num_prefix_tokens :].masked_fill_(artefact_patches(rec).flatten(), 0.0)
+        passing[rec.num_prefix_tokens :].masked_fill_(artefact_patches(rec).flatten(), 0.0)
 
     def mixing(layer: int, rows: slice) -> Tensor:
-        fused = kept * FUSIONS[fusion](rec.attention_rows(layer, rows))
+        fused = passing * FUSIONS[fusion](rec.attention_rows(layer, rows))
         return discard_smallest(fused, rows, discard, rec.num_prefix_tokens)
 
     return flow(rec, rec.query_weights(query), mixing, start=start, residual=residual)

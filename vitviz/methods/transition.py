@@ -48,8 +48,8 @@ def transition(rec: Recording, score: Score, *, progress: Progress) -> Tensor:
 def _integrated(rec: Recording, score: Score, rows: Tensor, progress: Progress) -> Tensor:
     """∂s/∂A of these rows of the last layer, mean over `STEPS` inputs: (heads, rows, tokens)."""
     last = rec.layers[-1].module
-    scales = torch.linspace(0, 1, STEPS)[:, None, None, None]
-    total = torch.zeros(rec.num_heads(-1), len(rows), rec.num_tokens)
+    scales = torch.linspace(0, 1, STEPS, dtype=torch.float32)[:, None, None, None]
+    total = torch.zeros(rec.num_heads(-1), len(rows), rec.num_tokens, dtype=torch.float32)
     for steps in batches(STEPS, rec.num_tokens, progress):
         with torch.inference_mode(False), torch.enable_grad():
             inputs = (scales[steps] * rec.pixels).requires_grad_()

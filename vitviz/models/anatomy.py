@@ -365,9 +365,11 @@ class Anatomy:
         return [*last, *(norm for norm in norms if norm is not None)]
 
     def reset_classifier(self, classes: int) -> None:
-        """Give the model a fresh classifier."""
+        """Give the model a fresh classifier, of the float type of its other weights."""
         core: Any = self.core
+        kind = self.float_type
         core.reset_classifier(classes)
+        core.get_classifier().to(kind)
 
     def set_input_size(self, size: Grid) -> bool:
         """Resample the learned positions for inputs of this (height, width); whether it can be."""

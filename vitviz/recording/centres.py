@@ -116,7 +116,8 @@ def _seen(vectors: Tensor, pixels: Tensor, grid: Grid, patch: Grid) -> list[list
 def _spread(shares: Tensor, first: int, place: int, side: int) -> Seen:
     """What one patch sees, from the energy of pixels in a row, of which this is the first."""
     shares = shares / shares.sum()
-    away = (torch.arange(len(shares)) + first + 0.5) / side - (place + 0.5)
+    pixels = torch.arange(len(shares), dtype=shares.dtype)
+    away = (pixels + first + 0.5) / side - (place + 0.5)
     middle = float(shares @ away)
     return Seen(place, middle, float(shares @ (away - middle).square()))
 
@@ -127,7 +128,7 @@ def _energy(
     """The square of the gradient of some patches' vectors, each in random directions, with respect
     to each pixel: (height, width)."""
     numbers = [row * cols + col for row, col in chosen]
-    energy = torch.zeros(pixels.shape[-2:])
+    energy = torch.zeros(pixels.shape[-2:], dtype=torch.float32)
     for seed in range(DRAWS):
         directions = torch.zeros_like(vectors)
         directions[numbers] = noise(len(numbers), vectors.shape[1], seed=seed).to(vectors.dtype)

@@ -160,8 +160,10 @@ def _slots(made: Tensor, source: Tensor, order: str) -> Tensor | None:
     """
     windows, heads, count, dim = made.shape
     generator = torch.Generator().manual_seed(0)
-    direction = torch.randn(1, heads, 1, dim, generator=generator)
-    codes = torch.randn(windows * count, generator=generator)
+    direction, codes = (
+        torch.randn(*shape, generator=generator, dtype=torch.float32)
+        for shape in ((1, heads, 1, dim), (windows * count,))
+    )
     numbers = torch.arange(windows * count, dtype=torch.float32)
     plain = _gradient(made, source, direction.expand_as(made), order)
     if plain is None:
@@ -174,7 +176,7 @@ def _slots(made: Tensor, source: Tensor, order: str) -> Tensor | None:
     assert by_code is not None
     squared = plain.square().sum(dim=1)
     reached = squared > 1e-10 * squared.max()
-    ratio = (by_number * plain).sum(dim=1) / squared.clamp(min=torch.finfo().tiny)
+    ratio = (by_number * plain).sum(dim=1) / squared.clamp(min=torch.finfo(squared.dtype).tiny)
     slots = ratio.round().long().clamp(0, windows * count - 1)
     expected = codes[slots][:, None] * plain
     error = (by_code - expected).square().sum(dim=1).sqrt()

@@ -212,7 +212,7 @@ class Recording:
                 layer=layer,
                 model=self.vit.name,
             )
-        weights = torch.zeros(len(layout.queries))
+        weights = torch.zeros(len(layout.queries), dtype=torch.float32)
         if is_cls(query) and layout.prefix and has_own:
             weights[0] = 1.0
         elif is_cls(query):
@@ -270,7 +270,7 @@ class Recording:
             VitvizError: if the patch is outside the grid.
         """
         query, (rows, cols) = as_query(query), self.grid
-        weights = torch.zeros(self.num_tokens)
+        weights = torch.zeros(self.num_tokens, dtype=torch.float32)
         if is_cls(query):
             if self.has_class_token:
                 weights[0] = 1.0
@@ -306,7 +306,7 @@ class Recording:
         """
         if not is_cls(query) or self.vit.anatomy.pooling != "avg":
             return self.query_weights(query)
-        weights = torch.zeros(self.num_tokens)
+        weights = torch.zeros(self.num_tokens, dtype=torch.float32)
         weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])
         return weights
 
