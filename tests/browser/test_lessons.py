@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from waiting import wait_until_idle
 
-from vitviz.ui.course.page import lessons
+from vitviz.ui.course.lesson_page import lessons
 from vitviz.ui.visit.language import texts
 
 

@@ -21,7 +21,7 @@ from vitviz.training.augmentation import random_crops
 from vitviz.training.plan import hold_out
 from vitviz.training.trained_part import frozen_part
 from vitviz.training.training import start
-from vitviz.ui.course.album import READY_MADE
+from vitviz.ui.course.album_editor import READY_MADE
 from vitviz.ui.course.training_run import HEAD_PLAN
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.lessons.prediction import STEPS

@@ -21,7 +21,7 @@ from timm.models import save_for_hf
 from torch import Tensor, nn
 
 import vitviz
-from vitviz.zoo.state import WRAPPERS, _stripped, check_size, read_state
+from vitviz.zoo.state import WRAPPERS, _stripped, check_parameter_count, read_state
 
 TINY = "vit_tiny_patch16_224"
 State = dict[str, Tensor]
@@ -216,7 +216,7 @@ class TestSize:
             vitviz.load_model(tmp_path / "mine.pth", architecture="vit_giant_patch14_224")
 
     def test_what_fits_is_left_alone(self) -> None:
-        check_size(lambda: nn.Linear(1000, 1000), 1_001_000)
+        check_parameter_count(lambda: nn.Linear(1000, 1000), 1_001_000)
         assert nn.Linear(3, 3).weight.device.type == "cpu"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-__all__ = ["GOES_ON", "Answer", "Interrupted", "in_one_line", "say"]
+__all__ = ["GOES_ON", "Answer", "Interrupted", "in_one_line", "to_stderr"]
 
 GOES_ON = "the same command goes on"
 
@@ -26,6 +26,6 @@ def in_one_line(text: object) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text))
 
 
-def say(text: object) -> None:
+def to_stderr(text: object) -> None:
     """One line on standard error."""
     print(f"vitviz: {in_one_line(text)}", file=sys.stderr)

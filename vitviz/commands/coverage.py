@@ -14,7 +14,7 @@ from tqdm import tqdm
 from vitviz.commands.answer import Answer
 from vitviz.coverage.check import cover_family
 from vitviz.coverage.families import FAMILIES
-from vitviz.coverage.page import report
+from vitviz.coverage.table import report
 from vitviz.errors import VitvizError
 from vitviz.files import whole_file
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from vitviz.commands.answer import GOES_ON, Answer, in_one_line, say
+from vitviz.commands.answer import GOES_ON, Answer, in_one_line, to_stderr
 from vitviz.commands.bar import share_bar
 from vitviz.commands.lock import locked
 from vitviz.files import make_folder
@@ -83,7 +83,7 @@ def _finetune(args: argparse.Namespace) -> Answer:
 
         done = finetune(args.folder, args.out, settings, base=args.base, progress=show)
     for skipped in done.skipped:
-        say(f"skipped {skipped.file}: {skipped.error}")
+        to_stderr(f"skipped {skipped.file}: {skipped.error}")
     result = asdict(done) | {
         "out": str(done.out),
         "report": str(done.report),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vitviz.commands.answer import Answer, in_one_line, say
+from vitviz.commands.answer import Answer, in_one_line, to_stderr
 from vitviz.zoo.catalogue import BUNDLED, Offer, broken_models, offer, offers, search
 
 __all__ = ["add"]
@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
 def _models(args: argparse.Namespace) -> Answer:
     found = [offer(name) for name in search(" ".join(args.search))] if args.search else offers()
     for name, reason in broken_models().items():
-        say(f"skipped {name}: {reason}")
+        to_stderr(f"skipped {name}: {reason}")
     rows = [
         {
             "name": o.name,

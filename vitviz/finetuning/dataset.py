@@ -97,8 +97,8 @@ def prepare(
     with stages("Reading photos") as progress:
         broken = (copies if augment else pixels).broken(progress)
     folder = folder.without(broken)
-    kept, held_out = hold_out(folder.counts, LEAST, settings.hold_out, seed)
-    files, held_out_files = ([folder.files[i] for i in some] for some in (kept, held_out))
+    trained, held_out = hold_out(folder.counts, LEAST, settings.hold_out, seed)
+    files, held_out_files = ([folder.files[i] for i in some] for some in (trained, held_out))
     with stages("Frozen part") as progress:
         if augment:
             inputs: Tensor | Draw = views(
@@ -110,7 +110,7 @@ def prepare(
     with stages("Held-out photos") as progress:
         held = _entering(vit, pixels.only(held_out_files), blocks, progress)
     targets = torch.tensor(folder.targets)
-    return TrainingPhotos(folder, held_out_files, inputs, targets[kept], held, targets[held_out])
+    return TrainingPhotos(folder, held_out_files, inputs, targets[trained], held, targets[held_out])
 
 
 def _entering(

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from vitviz.errors import Phrase, VitvizError
 from vitviz.methods.gradients import Score, attention_gradient, gradients
-from vitviz.methods.target import ClassName, target_class
+from vitviz.methods.target import Target, target_class
 from vitviz.progress import Progress, batches
 from vitviz.recording.predictions import Prediction, rank_classes
 from vitviz.recording.query import ROWS_AT_ONCE
@@ -135,7 +135,7 @@ def ablate(rec: Recording, heads: Collection[Head]) -> list[Prediction]:
 
 
 def head_importance(
-    rec: Recording, target: ClassName | None = None, *, progress: Progress | None = None
+    rec: Recording, target: Target | None = None, *, progress: Progress | None = None
 ) -> Importance:
     """The drop of a class's probability without each head and without each layer's heads.
 
@@ -167,7 +167,7 @@ def head_importance(
     return Importance(heads, drops[len(single) :])
 
 
-def gradient_importance(rec: Recording, target: ClassName | None = None) -> NDArray[np.float32]:
+def gradient_importance(rec: Recording, target: Target | None = None) -> NDArray[np.float32]:
     """What a class's logit would lose without each head, to first order: (layers, heads).
 
     ∂s/∂ξ, where s is the logit and the head's output is multiplied with ξ = 1; its absolute value

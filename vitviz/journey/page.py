@@ -79,22 +79,22 @@ def page(rec: Recording, heats: Sequence[Heatmap] = (), *, language: Language = 
         )
     document = cls_document(rec)
     header, arrays = document.header, _packed(document.arrays)
-    said, missing = words(language), [*document.missing]
+    texts, missing = words(language), [*document.missing]
     maps = [_map(rec, heat) for heat in heats]
     layers = _layers(rec, MOST_BYTES - _size(arrays) - sum(len(shown["picture"]) for shown in maps))
     if not layers:
         missing.append("layers")
     header |= {
-        "missing": {name: said["missing"][name] for name in missing},
+        "missing": {name: texts["missing"][name] for name in missing},
         "layers": [  # those that are sent as maps without what queries and keys need
             {"heads": about["heads"]} if f"map {layer}" in layers else about
             for layer, about in enumerate(header["layers"])
         ],
     }
-    spoken = {"header": header, "words": said, "palette": palette()}
+    spoken = {"header": header, "words": texts, "palette": palette()}
     return _template().render(
         language=language,
-        words=said,
+        words=texts,
         model=rec.vit.name,
         spoken=json.dumps(spoken, ensure_ascii=False).replace("<", "\\u003c"),
         arrays=arrays | layers,

@@ -16,7 +16,7 @@ from vitviz.heatmap import Heatmap
 from vitviz.interventions.masking import mask_patches
 from vitviz.measures.answers import BLUR, answers, filling_of
 from vitviz.measures.ranking import measured_class, most_relevant
-from vitviz.methods.target import ClassName
+from vitviz.methods.target import Target
 from vitviz.progress import Progress, part_of
 from vitviz.recording.recording import Recording
 
@@ -59,7 +59,7 @@ class Curve:
 def deletion(
     rec: Recording,
     heat: Heatmap,
-    target: ClassName | None = None,
+    target: Target | None = None,
     *,
     steps: int = STEPS,
     progress: Progress | None = None,
@@ -98,7 +98,7 @@ def deletion(
 def insertion(
     rec: Recording,
     heat: Heatmap,
-    target: ClassName | None = None,
+    target: Target | None = None,
     *,
     steps: int = STEPS,
     progress: Progress | None = None,
@@ -137,7 +137,7 @@ def masked_input(rec: Recording, heat: Heatmap, share: float, change: Change) ->
 
 
 def value_at(
-    rec: Recording, heat: Heatmap, share: float, change: Change, target: ClassName | None = None
+    rec: Recording, heat: Heatmap, share: float, change: Change, target: Target | None = None
 ) -> float:
     """The class's value at one point of a curve, see `masked_input`; what a curve has measured is
     not computed again.
@@ -153,7 +153,7 @@ def quick_curve(
     rec: Recording,
     heat: Heatmap,
     change: Change,
-    target: ClassName | None = None,
+    target: Target | None = None,
     *,
     tolerance: float,
     progress: Progress | None = None,
@@ -209,7 +209,7 @@ def _curve(
     rec: Recording,
     heat: Heatmap,
     change: Change,
-    target: ClassName | None,
+    target: Target | None,
     steps: int,
     progress: Progress | None,
 ) -> Curve:

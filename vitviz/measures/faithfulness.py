@@ -34,7 +34,7 @@ from vitviz.measures.ranking import (
     removal_order,
 )
 from vitviz.methods.explain import BASELINE, explain
-from vitviz.methods.target import ClassName
+from vitviz.methods.target import Target
 from vitviz.models.transform import mean_and_std
 from vitviz.progress import Progress
 from vitviz.recording.recording import Recording
@@ -67,7 +67,7 @@ MAPS = 5  # random ones
 def perturbation(
     rec: Recording,
     heat: Heatmap,
-    target: ClassName | None = None,
+    target: Target | None = None,
     *,
     positive: bool,
     progress: Progress | None = None,
@@ -126,7 +126,7 @@ def _still_predicted(rec: Recording, index: int) -> Callable[[Tensor], Tensor]:
 def saco(
     rec: Recording,
     heat: Heatmap,
-    target: ClassName | None = None,
+    target: Target | None = None,
     *,
     groups: int = GROUPS,
     progress: Progress | None = None,

@@ -16,7 +16,7 @@ from vitviz.heatmap import Heatmap
 from vitviz.methods.gradients import Score
 from vitviz.methods.made_from import made_from
 from vitviz.methods.method import Method
-from vitviz.methods.target import ClassName, check_class, target_class
+from vitviz.methods.target import Target, check_class, target_class
 from vitviz.progress import Progress
 from vitviz.recording.query import Query, as_query
 from vitviz.recording.recording import Recording
@@ -42,9 +42,9 @@ def explain(
     rec: Recording,
     method: str,
     query: Query = "cls",
-    target: ClassName | None = None,
+    target: Target | None = None,
     *,
-    versus: ClassName | None = None,
+    versus: Target | None = None,
     progress: Progress | None = None,
     **options: str | float | bool | None,
 ) -> Heatmap:
@@ -105,8 +105,8 @@ def _question(
     rec: Recording,
     method: Method,
     query: Query,
-    target: ClassName | None,
-    versus: ClassName | None,
+    target: Target | None,
+    versus: Target | None,
 ) -> dict[str, Any]:
     """The query and the class as the method's function takes them, if it does.
 
@@ -133,9 +133,7 @@ def _question(
     return given
 
 
-def _score(
-    rec: Recording, method: Method, target: ClassName | None, versus: ClassName | None
-) -> Score:
+def _score(rec: Recording, method: Method, target: Target | None, versus: Target | None) -> Score:
     """What a class-specific method explains."""
     others = ", ".join(m.id for m in METHODS.values() if not m.class_specific and m.suits(rec))
     target = target_class(

@@ -81,8 +81,8 @@ def readable(transform: Callable[..., Any], channels: int) -> Callable[[Image.Im
     given = transformed(transform, photo) if mode == "RGB" else None
     if pixels.ndim != 3 or not pixels.is_floating_point():
         raise _no_pixels(f"{pixels.dtype} {tuple(pixels.shape)}".removeprefix("torch."))
-    kept = isinstance(given, Tensor) and given.ndim == 3 and isinstance(transform, Hashable)
-    return transform if kept else wrapped
+    usable = isinstance(given, Tensor) and given.ndim == 3 and isinstance(transform, Hashable)
+    return transform if usable else wrapped
 
 
 def transformed(transform: Callable[[Image.Image], Tensor], photo: Image.Image) -> Tensor:

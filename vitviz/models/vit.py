@@ -26,6 +26,7 @@ from vitviz.arguments import check_argument
 from vitviz.errors import ModelError
 from vitviz.memo import Memo
 from vitviz.models.anatomy import Anatomy, channels_of, float_type
+from vitviz.models.asked import Transform
 from vitviz.models.hooks import register
 from vitviz.models.labels import Labels, check_number, imagenet_names, label_names
 from vitviz.models.libraries import Tokens, gives_features, is_timms, unwrapped
@@ -37,8 +38,6 @@ __all__ = ["Transform", "Vit", "create_pretrained", "from_module", "shared_copy"
 
 SAME_IN_BOTH_MODES = (nn.Linear, nn.Conv2d, nn.LayerNorm, nn.GELU, nn.Identity, nn.Sequential)
 """Parts that may have been put in after the model was set to eval mode."""
-
-Transform = Callable[[Image.Image], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,11 +237,11 @@ def shared_copy(module: nn.Module, own: Collection[nn.Parameter] = ()) -> nn.Mod
         module: the model, left as it is.
         own: the parameters of which the copy gets copies.
     """
-    kept = {id(p) for p in own}
+    own_ids = {id(p) for p in own}
     shared: dict[int, Any] = {
         id(p): nn.Parameter(p.detach(), requires_grad=False)
         for p in module.parameters()
-        if id(p) not in kept
+        if id(p) not in own_ids
     }
     return deepcopy(module, shared)
 

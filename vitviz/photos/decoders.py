@@ -112,7 +112,7 @@ def _photo(answer: bytes) -> Image.Image:
     pixels = np.frombuffer(answer, np.uint8, offset=end + 1)
     photo = Image.fromarray(pixels.reshape(height, width, 3))
     photo.info = {
-        name: tuple(kept) if isinstance(kept, list) else kept  # JSON knows no tuples
-        for name, kept in head["info"].items()
+        name: tuple(value) if isinstance(value, list) else value  # JSON knows no tuples
+        for name, value in head["info"].items()
     }
     return photo

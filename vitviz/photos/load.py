@@ -58,15 +58,15 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-Source = str | Path | bytes | bytearray | memoryview | BinaryIO
-Box = tuple[int, int, int, int]
+PhotoFile = str | Path | bytes | bytearray | memoryview | BinaryIO
+Frame = tuple[int, int, int, int]
 
 HEIC = (b"ftyphei", b"ftyphev", b"ftypmif", b"ftypmsf")  # how such a file begins, from its byte 4
 BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*")
 
 
 @checked
-def load_image(source: Source) -> Image.Image:
+def load_image(source: PhotoFile) -> Image.Image:
     """Open a photo as an upright RGB image, without metadata.
 
     EXIF orientation is applied, colours are converted to sRGB as the file means them, HDR's light
@@ -175,7 +175,7 @@ def _open_as_text() -> ImageError:
     )
 
 
-def _read(source: Source) -> bytes:
+def _read(source: PhotoFile) -> bytes:
     try:
         if isinstance(source, (bytes, bytearray, memoryview)):
             data = bytes(source)
@@ -293,7 +293,7 @@ def _with_alpha(image: Image.Image) -> Image.Image:
     return image.convert("LA" if Image.getmodebase(image.mode) == "L" else "RGBA")
 
 
-def _first_frame(image: Image.Image, data: bytes) -> Box | None:
+def _first_frame(image: Image.Image, data: bytes) -> Frame | None:
     """Where an animation's first frame lies, (x0, y0, x1, y1), before it is decoded."""
     if isinstance(image, GifImageFile) and image.tile:
         return image.tile[0].extents
@@ -305,7 +305,7 @@ def _first_frame(image: Image.Image, data: bytes) -> Box | None:
     return None
 
 
-def _outside_transparent(image: Image.Image, frame: Box | None) -> Image.Image:
+def _outside_transparent(image: Image.Image, frame: Frame | None) -> Image.Image:
     """Where the first frame does not fill the canvas, there is nothing."""
     if frame in (None, (0, 0, *image.size)):
         return image

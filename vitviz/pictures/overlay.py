@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from vitviz.arguments import checked
 from vitviz.errors import VitvizError, VitvizWarning
 from vitviz.heatmap import Heatmap
-from vitviz.photos.given import Photo, as_photo
+from vitviz.photos.given import PhotoLike, as_photo
 
 __all__ = ["COLORMAPS", "colorize", "mark_patch", "on_photo", "overlay", "shared_scale"]
 
@@ -29,7 +29,7 @@ OTHER_PHOTO = (
 
 @checked
 def overlay(
-    photo: Photo,
+    photo: PhotoLike,
     heat: Heatmap,
     colormap: str = "inferno",
     alpha: float = 0.5,

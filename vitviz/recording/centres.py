@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from vitviz.models.anatomy import Anatomy, channels_of, float_type
-from vitviz.recording.layout import Call, Grid, Layout
+from vitviz.models.libraries import Grid
+from vitviz.recording.layout import Call, Layout
 from vitviz.recording.noise import noise
 from vitviz.recording.recorder import Recorder, Source
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from vitviz.errors import Phrase
 from vitviz.models.anatomy import Anatomy, channels_of, float_type
-from vitviz.models.libraries import is_timms
-from vitviz.recording.layout import NOWHERE, Call, Grid, Kind, Layout, grid_of
+from vitviz.models.libraries import Grid, is_timms
+from vitviz.recording.layout import NOWHERE, Call, Kind, Layout, grid_of
 from vitviz.recording.noise import noise
 from vitviz.recording.places import PhotoTokens, in_place, photo_tokens
 from vitviz.recording.recorder import Recorder, Source

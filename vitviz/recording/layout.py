@@ -14,13 +14,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vitviz.models.libraries import Grid
 from vitviz.recording.calls import AttentionCall, SoftmaxCall
 
 __all__ = ["Call", "Kind", "Layout", "grid_of"]
 
 Call = AttentionCall | SoftmaxCall
 Kind = Literal["global", "windowed", "pooled keys", "class attention", "channel"]
-Grid = tuple[int, int]
 
 NOWHERE = -1
 

@@ -20,7 +20,7 @@ from vitviz.errors import VitvizError
 from vitviz.files import whole_file
 from vitviz.progress import Progress
 from vitviz.training.plan import steps_an_epoch
-from vitviz.training.trained_part import Inputs, predict
+from vitviz.training.trained_part import Inputs, logits_of
 from vitviz.training.training import Moment, Training
 
 __all__ = ["Epoch", "History", "run"]
@@ -126,7 +126,7 @@ def run(
 
 
 def _epoch(moments: list[Moment], training: Training, held_out: Inputs, targets: Tensor) -> Epoch:
-    logits = predict(training.part, held_out)
+    logits = logits_of(training.part, held_out)
     return Epoch(
         sum(moment.cross_entropy for moment in moments) / len(moments),
         sum(moment.accuracy for moment in moments) / len(moments),

@@ -28,7 +28,7 @@ __all__ = [
     "features",
     "frozen_part",
     "initialise",
-    "predict",
+    "logits_of",
     "private_copy",
     "trainable_parameters",
 ]
@@ -160,8 +160,8 @@ class SeededDropout(nn.Dropout):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return input
-        kept = torch.empty_like(input).bernoulli_(1 - self.p, generator=self.generator)
-        return input * kept / (1 - self.p)
+        mask = torch.empty_like(input).bernoulli_(1 - self.p, generator=self.generator)
+        return input * mask / (1 - self.p)
 
 
 class TrainedPart(nn.Module):
@@ -213,7 +213,7 @@ class TrainedPart(nn.Module):
 
 
 @torch.no_grad()
-def predict(part: TrainedPart, inputs: Inputs, progress: Progress = lambda _: None) -> Tensor:
+def logits_of(part: TrainedPart, inputs: Inputs, progress: Progress = lambda _: None) -> Tensor:
     """Logits of many photos, (photos, classes), a few at a time.
 
     Args:

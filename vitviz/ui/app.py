@@ -9,7 +9,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from vitviz.ui.controls.photo_picker import keep_link
 from vitviz.ui.course.lesson import Lesson
-from vitviz.ui.course.page import lessons, show
+from vitviz.ui.course.lesson_page import lessons, show
 from vitviz.ui.pages import compare, explore, heads, journey, start
 from vitviz.ui.visit.admission import admit
 from vitviz.ui.visit.language import t, widget_words

@@ -13,17 +13,17 @@ from torch import Tensor
 from vitviz.errors import ModelError, Phrase
 from vitviz.models.vit import Vit, create_pretrained, from_module
 from vitviz.zoo import foreign
-from vitviz.zoo.state import Refused, check_size, check_values, read_state
+from vitviz.zoo.state import Refused, check_parameter_count, check_values, read_state
 from vitviz.zoo.weights import labels_beside, reading, weight_files
 
 __all__ = [
     "config_of",
     "fault_of",
     "is_model",
+    "last_written",
     "load_file",
     "load_folder",
     "not_a_model",
-    "written",
 ]
 
 CONFIG = "config.json"
@@ -38,7 +38,7 @@ def is_model(folder: Path) -> bool:
         return False
 
 
-def written(folder: Path) -> str:
+def last_written(folder: Path) -> str:
     """When something in a folder was last written, as a text that changes with it."""
     try:
         return str(max(file.stat().st_mtime_ns for file in folder.iterdir()))
@@ -151,7 +151,7 @@ def load_file(file: Path, architecture: str | None) -> Vit:
         classifier = timm.get_pretrained_cfg(architecture).classifier
         first = classifier[0] if isinstance(classifier, tuple) else classifier
         classes = len(state.get(f"{first}.weight", ()))
-        check_size(
+        check_parameter_count(
             lambda: timm.create_model(architecture, num_classes=classes), _numbers(state.values())
         )
         source = {"state_dict": state, "custom_load": False, "num_classes": classes}
@@ -177,7 +177,9 @@ def _check(folder: Path, config: Mapping[str, Any]) -> None:
         state = read_state(file)
         check_values(state)
         numbers += _numbers(state.values())
-    check_size(lambda: timm.create_model(f"local-dir:{folder}", pretrained=False), numbers)
+    check_parameter_count(
+        lambda: timm.create_model(f"local-dir:{folder}", pretrained=False), numbers
+    )
 
 
 def _largest(arguments: object) -> int:

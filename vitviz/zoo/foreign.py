@@ -21,7 +21,7 @@ from torchvision.transforms.functional import pil_modes_mapping
 
 from vitviz.errors import ModelError
 from vitviz.models.vit import Vit, from_module
-from vitviz.zoo.state import check_size, check_values, read_state
+from vitviz.zoo.state import check_parameter_count, check_values, read_state
 from vitviz.zoo.weights import count_parameters, different_keys, labels_beside
 
 __all__ = ["TORCHVISION", "load_torchvision", "load_transformers"]
@@ -108,7 +108,7 @@ def load_transformers(folder: Path) -> Vit:
     config = transformers.AutoConfig.from_pretrained(folder, **offline)
     is_classifier = any("ImageClassification" in name for name in config.architectures or ())
     auto = transformers.AutoModelForImageClassification if is_classifier else transformers.AutoModel
-    check_size(lambda: auto.from_config(config), count_parameters(folder) or 0)
+    check_parameter_count(lambda: auto.from_config(config), count_parameters(folder) or 0)
     module, report = auto.from_pretrained(
         folder, **offline, output_loading_info=True, ignore_mismatched_sizes=True
     )

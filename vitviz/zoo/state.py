@@ -17,7 +17,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from vitviz.errors import ModelError, Phrase
 
-__all__ = ["Refused", "State", "check_size", "check_values", "first_of", "read_state"]
+__all__ = ["Refused", "State", "check_parameter_count", "check_values", "first_of", "read_state"]
 
 State = dict[str, Tensor]
 
@@ -122,7 +122,7 @@ def check_values(state: State) -> None:
             )
 
 
-def check_size(build: Callable[[], object], numbers: int) -> None:
+def check_parameter_count(build: Callable[[], object], numbers: int) -> None:
     """Refused if a model would have far more parameters than there are numbers for it.
 
     It is built without memory, and given up as soon as it is too large.

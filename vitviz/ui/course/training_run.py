@@ -15,7 +15,7 @@ from vitviz.recording.recording import Recording
 from vitviz.training.plan import Plan, hold_out
 from vitviz.training.trained_part import frozen_part
 from vitviz.training.training import Moment, Training, start
-from vitviz.ui.course.album import LEAST_PHOTOS, class_title
+from vitviz.ui.course.album_editor import LEAST_PHOTOS, class_title
 from vitviz.ui.parts.browser import thumbnail
 from vitviz.ui.visit.album import Album, Run
 from vitviz.ui.visit.language import t
@@ -32,9 +32,11 @@ REDRAWN = 5  # the chart, after so many steps
 
 def trained_again(session: Session, found: Run, plan: Plan) -> tuple[Training, list[Moment]]:
     """The same photos with another plan, from the features of the finished run."""
-    kept = [index for index in range(len(found.inputs)) if index not in found.held_out]
+    trained = [index for index in range(len(found.inputs)) if index not in found.held_out]
     labels = [class_title(name) for name in found.names]
-    _, training = start(session.rec.vit, labels, found.inputs[kept], found.targets[kept], plan)
+    _, training = start(
+        session.rec.vit, labels, found.inputs[trained], found.targets[trained], plan
+    )
     return training, [training.step() for _ in range(plan.steps)]
 
 
@@ -49,12 +51,12 @@ def train_head(session: Session, album: Album, draw: Callable[[list[Moment]], No
     vit, names = session.rec.vit, [album.names[index] for index in album.used]
     counts = [len(album.photos[index]) for index in album.used]
     targets = torch.repeat_interleave(torch.tensor(counts))
-    kept, held_out = hold_out(counts, LEAST_PHOTOS)
+    trained, held_out = hold_out(counts, LEAST_PHOTOS)
     with many_turns(t("training.run.training")) as progress:
         pixels, thumbs = _pixels(vit, album)
         inputs = frozen_part(vit, pixels, 0, lambda share: progress(share / 2))
         labels = [class_title(name) for name in names]
-        own, training = start(vit, labels, inputs[kept], targets[kept], HEAD_PLAN)
+        own, training = start(vit, labels, inputs[trained], targets[trained], HEAD_PLAN)
         moments: list[Moment] = []
         for moment in _steps(training):
             moments.append(moment)
@@ -73,12 +75,12 @@ def train_block(session: Session, weight: float) -> tuple[float, list[Moment], H
     counts = [len(album.photos[index]) for index in album.used]
     plan = replace(BLOCK_PLAN, entropy=weight, blocks=1 if weight else 0)
     targets = torch.repeat_interleave(torch.tensor(counts))
-    kept, _ = hold_out(counts, LEAST_PHOTOS)
+    trained, _ = hold_out(counts, LEAST_PHOTOS)
     photo = opened(session.photo)
     with many_turns(t("training.run.training")) as progress:
         pixels, _ = _pixels(vit, album)
         inputs = frozen_part(vit, pixels, plan.blocks, lambda share: progress(share / 2))
-        own, training = start(vit, labels, inputs[kept], targets[kept], plan)
+        own, training = start(vit, labels, inputs[trained], targets[trained], plan)
         moments = []
         for moment in _steps(training):
             moments.append(moment)

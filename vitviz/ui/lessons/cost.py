@@ -61,13 +61,13 @@ def measure(session: Session) -> None:
         with many_turns(t("cost.measure.running")) as progress:
             rec.derived.keep(None, measure_cost(rec, sides, progress), "cost")
         st.rerun()  # without the button
-    columns = ("side", "tokens", "seconds", "kept", "maps")
+    columns = ("side", "tokens", "seconds", "recorded", "maps")
     rows = [
         (
             x.side,
             x.tokens,
             x.seconds,
-            x.kept / MEGABYTE,
+            x.recorded / MEGABYTE,
             map_bytes(x.tokens, rec.num_heads(0), rec.num_layers) / MEGABYTE,
         )
         for x in timings
@@ -83,7 +83,7 @@ def measure(session: Session) -> None:
         rf"t \approx {a:.2f} {b * 1e3:+.2f}\cdot 10^{{-3}}\,n {c * 1e6:+.2f}\cdot 10^{{-6}}\,n^2"
     )
     names = {key: t(f"cost.measure.{key}") for key in columns}
-    formats = {"seconds": "%.3f", "kept": "%.1f", "maps": "%.1f"}
+    formats = {"seconds": "%.3f", "recorded": "%.1f", "maps": "%.1f"}
     number = {names[key]: st.column_config.NumberColumn(format=f) for key, f in formats.items()}
     st.dataframe(found.rename(columns=names), hide_index=True, column_config=number)
 
@@ -105,7 +105,7 @@ def _times(found: pd.DataFrame, curve_of: tuple[float, float, float]) -> None:
 
 def _memory(found: pd.DataFrame) -> None:
     """What a recording kept, beside all maps."""
-    names = {key: t(f"cost.measure.{key}") for key in ("kept", "maps")}
+    names = {key: t(f"cost.measure.{key}") for key in ("recorded", "maps")}
     table = found.rename(columns=names).melt("tokens", list(names.values()), "what", "size")
     lines = alt.Chart(table).mark_line(point=True)
     draw_chart(

@@ -214,9 +214,9 @@ class Unfinished:
         chart = curves_chart(curves, asked.share, self.session.rec.outputs)
         done = sum((m, change) in self.curves for m in self.methods for change in CHANGES)
         of = len(CHANGES) * len(self.methods)
-        said = (
+        sentence = (
             t("compare.underway", done=str(done), of=str(of)) if done < of else t("compare.closer")
         )
-        self.words.markdown(said)
+        self.words.markdown(sentence)
         with self.lines.container():
             draw_chart(chart, alt=t("compare.curves", label=asked.name))

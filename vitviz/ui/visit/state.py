@@ -14,7 +14,7 @@ from vitviz.ui.visit.session import Photo, Session
 
 VISIT = "visit"  # the only key of the session state that belongs to no widget
 Side = Literal["main", "second"]
-Refused = tuple[str, VitvizError]  # a file's name, and what is wrong with it
+RefusedFile = tuple[str, VitvizError]  # a file's name, and what is wrong with it
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Visit:
     fetch_failed: VitvizError | None = None
     own: Photo | None = None
     taken: int = 0
-    refused: Refused | None = None
+    refused: RefusedFile | None = None
     decoded: tuple[str, Image.Image] | None = None
     recorded: dict[Side, Session] = field(default_factory=dict)
     panels: dict[str, str] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Visit:
     head: int | None = None
     second: Photo | None = None
     second_taken: int = 0
-    second_refused: Refused | None = None
+    second_refused: RefusedFile | None = None
     album: Album = field(default_factory=Album)
     trained: Run | None = None
     views: int = 0

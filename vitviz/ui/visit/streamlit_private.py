@@ -99,9 +99,9 @@ def drop_expired_sessions() -> None:
     if not st.runtime.exists():  # it has stopped
         return
     server: Any = st.runtime.get_instance()
-    kept = server._session_mgr._session_storage._cache
+    sessions = server._session_mgr._session_storage._cache
     # The cache belongs to the server's own thread.
-    server._get_async_objs().eventloop.call_soon_threadsafe(kept.expire)
+    server._get_async_objs().eventloop.call_soon_threadsafe(sessions.expire)
 
 
 def session_id() -> str:

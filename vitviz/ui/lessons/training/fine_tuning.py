@@ -15,7 +15,7 @@ from vitviz.pictures.overlay import overlay
 from vitviz.recording.predictions import Prediction
 from vitviz.recording.record import record
 from vitviz.training.training import Moment
-from vitviz.ui.course.album import (
+from vitviz.ui.course.album_editor import (
     class_title,
     edit_album,
     is_enough,
