@@ -23,7 +23,7 @@ from vitviz.inside.classifier import image_features
 from vitviz.inside.features import patch_features
 from vitviz.inside.positions import position_embedding
 from vitviz.inside.tokens import patch_vectors
-from vitviz.models.anatomy import core_of
+from vitviz.models.core import core_of
 from vitviz.models.returned import numbers_in
 from vitviz.recording.recording import Recording
 

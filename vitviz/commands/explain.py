@@ -15,11 +15,11 @@ from vitviz.commands.lock import locked
 from vitviz.commands.model_choice import add_model_argument, chosen_model
 from vitviz.commands.names import STDIN, FileNames
 from vitviz.commands.options import add_options, chosen_options
-from vitviz.errors import MethodError, VitvizError, VitvizWarning
+from vitviz.errors import VitvizError, VitvizWarning
 from vitviz.files import make_folder, whole_file
 from vitviz.heatmap import Heatmap
 from vitviz.journey.page import page
-from vitviz.methods.explain import METHODS, explain
+from vitviz.methods.explain import METHODS, explain, method_called
 from vitviz.methods.target import class_called
 from vitviz.models.outputs import written
 from vitviz.photos.depth import STRETCHED
@@ -70,14 +70,7 @@ def _query(text: str) -> Query:
 
 def _explain(args: argparse.Namespace) -> Answer:
     """Explain each photo; one that cannot be read is reported and the others go on."""
-    if args.method not in METHODS:
-        raise MethodError(
-            "no_such_method",
-            "There is no method “{method}”; choose one of {methods}.",
-            method=args.method,
-            methods=", ".join(METHODS),
-        )
-    args.options = chosen_options(METHODS[args.method], args)
+    args.options = chosen_options(method_called(args.method), args)
     vit = chosen_model(args)
     args.target, args.versus = _class_index(vit, args.target), _class_index(vit, args.versus)
     make_folder(args.out)

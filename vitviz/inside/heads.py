@@ -9,10 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from vitviz.errors import Phrase, VitvizError
-from vitviz.methods.gradients import Score, attention_gradient, gradients
 from vitviz.methods.target import Target, target_class
 from vitviz.progress import Progress, batches
 from vitviz.recording.predictions import Prediction, rank_classes
@@ -24,12 +22,12 @@ __all__ = [
     "HeadStatistics",
     "Importance",
     "ablate",
-    "gradient_importance",
     "head_importance",
     "head_statistics",
     "mean_statistics",
 ]
 
+ABLATION = Phrase("ablation", "ablation")
 IMPORTANCE = Phrase("importance", "the importance of heads")
 
 Head = tuple[int, int]
@@ -106,7 +104,8 @@ def _layer_statistics(rec: Recording, layer: int, places: Tensor) -> Tensor:
         at_patches = looks[..., prefix:]  # (heads, rows, patches)
         placed = at_patches.sum(dim=-1)
         far = torch.cdist(places[start:stop], places)
-        distance = (at_patches * far).sum(dim=-1) / placed.clamp(min=torch.finfo().tiny)
+        least = torch.finfo(placed.dtype).tiny
+        distance = (at_patches * far).sum(dim=-1) / placed.clamp(min=least)
         to_self = at_patches.diagonal(start, dim1=1, dim2=2)
         entropy = torch.special.entr(looks).sum(dim=-1)
         parts = torch.stack([distance, entropy, looks[..., :prefix].sum(dim=-1), to_self])
@@ -129,8 +128,8 @@ def ablate(rec: Recording, heads: Collection[Head]) -> list[Prediction]:
         VitvizError: if the model has no such head.
         MethodError: if the model has no classifier, or is not in float32.
     """
-    rec.require_plain(Phrase("ablation", "ablation"))
-    target_class(rec, None, Phrase("ablation", "ablation"))
+    rec.require_plain(ABLATION)
+    target_class(rec, None, ABLATION)
     return rank_classes(rec.vit, rec.reading, _without(rec, [heads])[0])
 
 
@@ -165,32 +164,6 @@ def head_importance(
     for [(layer, head)], drop in zip(single, drops, strict=False):
         heads[layer, head] = drop
     return Importance(heads, drops[len(single) :])
-
-
-def gradient_importance(rec: Recording, target: Target | None = None) -> NDArray[np.float32]:
-    """What a class's logit would lose without each head, to first order: (layers, heads).
-
-    ∂s/∂ξ, where s is the logit and the head's output is multiplied with ξ = 1; its absolute value
-    is the estimate of Michel, Levy & Neubig 2019, arXiv 1905.10650. One forward and one backward
-    pass for all heads, shared with the methods that use gradients. NaN where there is no such head.
-
-    Raises:
-        MethodError: if the model has no classifier, is not in float32, or has no such class.
-    """
-    rec.require_plain(IMPORTANCE)
-    grads = gradients(rec, Score(target_class(rec, target, IMPORTANCE)))
-    layers = [_gate_gradient(rec, layer, attended) for layer, attended in enumerate(grads.attended)]
-    return pad_sequence(layers, batch_first=True, padding_value=np.nan).numpy()
-
-
-def _gate_gradient(rec: Recording, layer: int, attended: Tensor) -> Tensor:
-    """∂s/∂ξ = Σ A ⊙ ∂s/∂A of a layer's heads, (heads,), from its ∂s/∂O."""
-    total = torch.zeros(rec.num_heads(layer), dtype=torch.float32)
-    for start in range(0, rec.num_tokens, ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        gradient = attention_gradient(rec, attended, layer, rows)
-        total += gradient.mul_(rec.attention_rows(layer, rows)).sum(dim=(1, 2))
-    return total
 
 
 @torch.no_grad()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vitviz.errors import ModelError, VitvizError
+from vitviz.errors import ModelError
+from vitviz.recording.query import check_patch
 from vitviz.recording.recording import Recording
 from vitviz.zoo.load import Vit
 
@@ -40,7 +41,7 @@ def smoothest(filters: Tensor) -> Tensor:
     The order is that of how much neighbouring weights differ, Σ (difference)², in shares of Σ w².
     """
     differences = (filters.diff(dim=axis).square().sum(dim=(1, 2, 3)) for axis in (-1, -2))
-    energy = filters.square().sum(dim=(1, 2, 3)).clamp(min=torch.finfo().tiny)
+    energy = filters.square().sum(dim=(1, 2, 3)).clamp(min=torch.finfo(torch.float32).tiny)
     return (torch.stack(list(differences)).sum(dim=0) / energy).argsort()
 
 
@@ -52,19 +53,9 @@ def patch_pixels(rec: Recording, patch: tuple[int, int]) -> Tensor:
         ModelError: as `projection`.
     """
     filters, _ = projection(rec.vit)
-    rows, cols = rec.grid
-    row, col = patch
-    if not (0 <= row < rows and 0 <= col < cols):
-        raise VitvizError(
-            "no_such_patch",
-            "There is no patch {row},{col}; the grid has {rows} × {cols}.",
-            row=row,
-            col=col,
-            rows=rows,
-            cols=cols,
-        )
+    check_patch(patch, rec.grid)
     height, width = filters.shape[-2:]
-    y, x = row * height, col * width
+    y, x = patch[0] * height, patch[1] * width
     return rec.pixels[:, y : y + height, x : x + width]
 
 

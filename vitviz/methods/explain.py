@@ -21,7 +21,7 @@ from vitviz.progress import Progress
 from vitviz.recording.query import Query, as_query
 from vitviz.recording.recording import Recording
 
-__all__ = ["BASELINE", "METHODS", "explain"]
+__all__ = ["BASELINE", "METHODS", "explain", "method_called"]
 
 
 def _methods() -> list[Method]:
@@ -74,14 +74,7 @@ def explain(
         >>> explain(rec, "relevance", target=rec.predictions[1].index).method
         'relevance'
     """
-    if method not in METHODS:
-        raise MethodError(
-            "no_such_method",
-            "There is no method “{method}”; choose one of {methods}.",
-            method=method,
-            methods=", ".join(METHODS),
-        )
-    chosen, query = METHODS[method], as_query(query)
+    chosen, query = method_called(method), as_query(query)
     if chosen.plain_only:
         rec.require_plain(chosen.title)
     complete = chosen.check(rec, options)
@@ -99,6 +92,18 @@ def explain(
         )
     made = made_from(rec, method, complete, given.get("query"), given.get("score"))
     return Heatmap(patches, rec.box, method, made, rec.photo)
+
+
+def method_called(id: str) -> Method:
+    """The method of an id; MethodError if there is none."""
+    if id not in METHODS:
+        raise MethodError(
+            "no_such_method",
+            "There is no method “{method}”; choose one of {methods}.",
+            method=id,
+            methods=", ".join(METHODS),
+        )
+    return METHODS[id]
 
 
 def _question(

@@ -10,6 +10,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from vitviz.models.torch_private import changes_in_place
+
 __all__ = ["cached_weights_hash", "tensor_hash", "weights_hash"]
 
 Changes = list[tuple[int, int]]
@@ -31,7 +33,7 @@ def cached_weights_hash(module: nn.Module) -> str:
 
     Changes through `Tensor.data`, which PyTorch itself does not count, go unnoticed here.
     """
-    changes = [(t.data_ptr(), 0 if t.is_inference() else t._version) for _, t in _tensors(module)]
+    changes = [(t.data_ptr(), changes_in_place(t)) for _, t in _tensors(module)]
     known = _known.get(module)
     if known is None or known[0] != changes:
         known = _known[module] = changes, weights_hash(module)

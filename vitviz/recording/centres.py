@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitviz.models.anatomy import Anatomy, channels_of, float_type
+from vitviz.models.anatomy import Anatomy
+from vitviz.models.core import channels_of, float_type
 from vitviz.models.libraries import Grid
 from vitviz.recording.layout import Call, Layout
 from vitviz.recording.noise import noise

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from vitviz.errors import Phrase
-from vitviz.models.anatomy import Anatomy, channels_of, float_type
+from vitviz.models.anatomy import Anatomy
+from vitviz.models.core import channels_of, float_type
 from vitviz.models.libraries import Grid, is_timms
 from vitviz.recording.layout import NOWHERE, Call, Kind, Layout, grid_of
 from vitviz.recording.noise import noise

@@ -11,7 +11,7 @@ from torch import Tensor
 from vitviz.arguments import checked
 from vitviz.errors import ImageError, ModelError
 from vitviz.heatmap import Box, Fingerprint
-from vitviz.models.anatomy import channels_of
+from vitviz.models.core import channels_of
 from vitviz.models.transform import input_box, mode_of, transformed, whole_photo
 from vitviz.models.vit import Vit
 from vitviz.photos.given import PhotoLike, as_photo

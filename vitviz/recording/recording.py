@@ -22,7 +22,7 @@ from vitviz.models.vit import Vit
 from vitviz.models.weights import tensor_hash
 from vitviz.recording.layout import Call, Kind, Layout
 from vitviz.recording.predictions import Prediction, rank_classes
-from vitviz.recording.query import Query, as_query, is_cls, is_place, sum_rows
+from vitviz.recording.query import Query, as_query, check_patch, is_cls, is_place, sum_rows
 from vitviz.recording.recorder import Recorder
 
 __all__ = ["Recording"]
@@ -244,15 +244,7 @@ class Recording:
         Raises:
             VitvizError: if the patch is outside the coarser grid.
         """
-        if not all(0 <= place < count for place, count in zip(cell, grid, strict=True)):
-            raise VitvizError(
-                "no_such_patch",
-                "There is no patch {row},{col}; the grid has {rows} × {cols}.",
-                row=cell[0],
-                col=cell[1],
-                rows=grid[0],
-                cols=grid[1],
-            )
+        check_patch(cell, grid)
         row, col = (
             (2 * place + 1) * fine // (2 * coarse)
             for place, fine, coarse in zip(cell, self.grid, grid, strict=True)

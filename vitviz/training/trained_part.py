@@ -50,7 +50,8 @@ def trainable_parameters(vit: Vit, classes: int, blocks: int | None) -> int:
         ModelError: if the model's head is not one matrix, or it has not as many blocks.
     """
     head = _head(vit)
-    new_head = classes * (getattr(head, "in_features", vit.anatomy.width) + 1)
+    width = head.in_features if isinstance(head, nn.Linear) else vit.anatomy.width
+    new_head = classes * (width + 1)
     if blocks is None:
         return new_head + _count(vit.module) - _count(head)
     return new_head + sum(_count(part) for part in _last_parts(vit, blocks))

@@ -16,10 +16,10 @@ from timm.models import is_model_pretrained
 
 from vitviz.errors import ModelError, Phrase, did_you_mean
 from vitviz.photos.folder import writable
-from vitviz.zoo.checkpoint import config_of, fault_of, is_model, last_written, not_a_model
+from vitviz.zoo.checkpoint import config_of, fault_of, is_model, last_written
 from vitviz.zoo.hub import cached_weights
 from vitviz.zoo.settings import own_models
-from vitviz.zoo.weights import count_parameters
+from vitviz.zoo.weights import count_parameters, not_loaded
 
 __all__ = [
     "BUNDLED",
@@ -179,7 +179,7 @@ def offer(name: str) -> Offer:
         version = last_written(folder)
         return Offer(name, "", _counted(folder, version), licence, True, folder, version)
     if fault := broken_models().get(name):
-        raise not_a_model(name, fault)
+        raise not_loaded(name, fault)
     if not (is_model_pretrained(name) if "." in name else timm.is_model(name)):
         raise ModelError(
             "no_such_model",
