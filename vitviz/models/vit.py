@@ -147,21 +147,9 @@ def from_module(
         >>> from_module(module, name="mine").name
         'mine'
     """
-    if not isinstance(module, nn.Module):
-        raise ModelError(
-            "no_module",
-            "{given} is no torch module; load a file or a name with vitviz.load_model.",
-            given=type(module).__name__,
-        )
     check_argument(from_module, "name", name)
     check_argument(from_module, "tokens", tokens)
-    module = _in_eval_mode(unwrapped(module))
-    if gives_features(module):
-        raise ModelError(
-            "features_only",
-            "This model was made with features_only=True and returns several maps of features; "
-            "make it without that, and with num_classes=0 if it has no classes.",
-        )
+    module = _ready(module)
     channels = channels_of(module)
     if transform is None:
         transform = own_transform(module, channels)
@@ -177,11 +165,9 @@ def from_module(
         model.eval()
     anatomy = Anatomy(model)
     classes = anatomy.num_classes
-    # Something around the core, such as a sigmoid, may change what its classes' numbers mean.
-    known = classes if classes == 0 or anatomy.core is module else None
-    meaning = check_meaning(outputs) or declared_meaning(anatomy.speaker, known)
-    if outputs is None and labels is None and is_projection(module, classes):
-        meaning = "embedding"
+    meaning = check_meaning(outputs)
+    if outputs is None:
+        meaning = _declared(anatomy, module, is_named=labels is not None)
     if labels is not None:
         if (expected := 0 if meaning == "embedding" else classes or given) is not None:
             check_number(names, expected, name)
@@ -190,7 +176,32 @@ def from_module(
     return Vit(model, name, names, transform, tokens, meaning)
 
 
-def _in_eval_mode(module: nn.Module) -> nn.Module:
+def _declared(anatomy: Anatomy, module: nn.Module, *, is_named: bool) -> Meaning | None:
+    """What a module says of its numbers; names of classes say that they are no embedding."""
+    classes = anatomy.num_classes
+    if not is_named and is_projection(module, classes):
+        return "embedding"
+    # Something around the core, such as a sigmoid, may change what its classes' numbers mean.
+    known = classes if classes == 0 or anatomy.core is module else None
+    return declared_meaning(anatomy.speaker, known)
+
+
+def _ready(module: nn.Module) -> nn.Module:
+    """What was given, without torch's wrappers and in eval mode; ModelError if it is no module that
+    can be recorded."""
+    if not isinstance(module, nn.Module):
+        raise ModelError(
+            "no_module",
+            "{given} is no torch module; load a file or a name with vitviz.load_model.",
+            given=type(module).__name__,
+        )
+    module = unwrapped(module)
+    if gives_features(module):
+        raise ModelError(
+            "features_only",
+            "This model was made with features_only=True and returns several maps of features; "
+            "make it without that, and with num_classes=0 if it has no classes.",
+        )
     try:
         return module.eval()
     except NotImplementedError as error:

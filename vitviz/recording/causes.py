@@ -48,6 +48,11 @@ def cause_of(
                 model=vit.name,
                 part=name,
             )
+    return _cause_in_products(vit, recorder, size)
+
+
+def _cause_in_products(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> ModelError | None:
+    """The same for what the model multiplies, which is watched once more."""
     with torch.no_grad(), _Products() as seen:
         vit.run(noise(1, channels_of(vit.module), *size).to(vit.anatomy.float_type))
     if seen.by_sigmoid:

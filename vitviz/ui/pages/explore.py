@@ -49,6 +49,7 @@ from vitviz.ui.visit.markdown import as_code, as_words
 from vitviz.ui.visit.session import Look, Photo, Session
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import many_turns, turn
+from vitviz.zoo.catalogue import Offer
 
 MOST_PATCHES = 1600  # whose rows are sent to the browser
 REGISTERS = "[Vision transformers need registers](https://arxiv.org/abs/2309.16588)"
@@ -59,12 +60,7 @@ def page() -> None:
     """Photo and predictions first, then the map with its controls."""
     model = page_head(t("explore.title"))
     photo = choose_photo()
-    if not is_here(model):
-        return
-    try:
-        session = analyse(photo, model.name, whole=is_whole())
-    except VitvizError as error:
-        st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
+    if not is_here(model) or (session := analysed(photo, model)) is None:
         return
     show, ask = st.columns([3, 2], gap="large")
     with ask:
@@ -100,6 +96,15 @@ def page() -> None:
     if any(maps):
         layer, head = question.options["layer"], question.options["head"]
         show_sheet(session, maps, look, scale, layer, head)
+
+
+def analysed(photo: Photo, model: Offer) -> Session | None:
+    """The photo as the model sees it; says what is wrong where it cannot be."""
+    try:
+        return analyse(photo, model.name, whole=is_whole())
+    except VitvizError as error:
+        st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
+        return None
 
 
 def is_whole() -> bool:
