@@ -107,8 +107,11 @@ def insertion(
 
     The faster it rises, the better the map: large areas are good. The blur is a Gaussian with a
     standard deviation of 4.5 % of the input's shorter side. That is twice the authors' 5 of 224
-    pixels, after which large objects are still recognised and the curve says little. Arguments and
-    errors are those of `deletion`. Petsiuk, Das & Saenko 2018, arXiv 1806.07421.
+    pixels, after which large objects are still recognised and the curve says little. Arguments are
+    those of `deletion`. Petsiuk, Das & Saenko 2018, arXiv 1806.07421.
+
+    Raises:
+        MethodError: as `deletion`.
 
     Examples:
         >>> curve = insertion(rec, heat, steps=2)
@@ -131,6 +134,10 @@ def masked_input(rec: Recording, heat: Heatmap, share: float, change: Change) ->
     Raises:
         MethodError: if the map is not of this recording, the share is out of range, or there is no
             such change.
+
+    Examples:
+        >>> masked_input(rec, heat, 0.5, "deletion").shape  # half of its patches are grey
+        torch.Size([3, 224, 224])
     """
     hidden = _hidden(rec, heat, _count(heat, share), change)
     return mask_patches(rec, hidden, filling_of(rec, change))[0]

@@ -24,7 +24,18 @@ __all__ = ["class_values", "measured_class", "most_relevant", "removal_order"]
 def removal_order(heat: Heatmap) -> NDArray[np.intp]:
     """Indices of the patches, row by row, from most to least relevant: (patches,).
 
-    Patches of equal value stay in row order.
+    Patches of equal value stay in row order. It is the order in which `deletion` hides them.
+
+    Args:
+        heat: any map.
+
+    Raises:
+        VitvizError: if it is no heatmap.
+
+    Examples:
+        >>> order = removal_order(heat)
+        >>> order.shape, bool(heat.values.flat[order[0]] == heat.values.max())
+        ((256,), True)
     """
     return np.argsort(-heat.values, axis=None, kind="stable")
 

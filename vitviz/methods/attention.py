@@ -25,7 +25,22 @@ __all__ = ["all_head_maps", "attention", "chosen_head", "head_maps"]
 def attention(rec: Recording, query: Query, *, layer: int, head: int | None) -> Tensor:
     """Row `query` of A[layer, head], or of the mean over heads: (tokens,), sums to 1.
 
-    Vaswani et al. 2017; Dosovitskiy et al. 2021.
+    Vaswani et al. 2017, arXiv 1706.03762; Dosovitskiy et al. 2021, arXiv 2010.11929.
+
+    Args:
+        rec: from `record`.
+        query: the token that looks: "cls", or a patch as (row, col).
+        layer: from 0.
+        head: from 0; None is the mean of all.
+
+    Raises:
+        VitvizError: if there is no such layer or patch, or the patch does not look in this layer.
+        MethodError: if the layer has no such head.
+
+    Examples:
+        >>> row = attention(rec, (3, 4), layer=6, head=2)
+        >>> row.shape, round(float(row.sum()), 3)
+        (torch.Size([257]), 1.0)
     """
     return chosen_head(rec.attention_row(layer, query), head)
 

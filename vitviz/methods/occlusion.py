@@ -32,13 +32,22 @@ def occlusion(
     edges, so that every patch is hidden at least once. In a model whose patches shrink to larger
     ones in later layers, both count 1/14 of the photo instead of a patch. A patch's value is the
     mean drop over the windows that hide it, 0 where hiding raises the probability. Grey is the
-    model's mean colour, 0 after its normalisation. Zeiler & Fergus 2014.
+    model's mean colour, 0 after its normalisation. Zeiler & Fergus 2014, arXiv 1311.2901.
 
-    `progress` is called with the finished share after every few windows; what it raises ends the
-    computation.
+    Args:
+        rec: from `record`.
+        score: its `target` is the class.
+        window, stride: in patches.
+        progress: called with the finished share after every few windows; what it raises ends the
+            computation.
 
     Raises:
         MethodError: if the stride is larger than the window, which would leave patches out.
+
+    Examples:
+        >>> score, quiet = Score(rec.predictions[0].index), lambda share: None
+        >>> occlusion(rec, score, window=8, stride=8, progress=quiet).shape
+        torch.Size([257])
     """
     if stride > window:
         raise MethodError(

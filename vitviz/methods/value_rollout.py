@@ -19,10 +19,21 @@ __all__ = ["METHOD", "value_rollout"]
 def value_rollout(rec: Recording, query: Query, *, start: int, residual: float) -> Tensor:
     """Rollout over the weights ‖Σ_h α_ij^h f_h(x_j)‖, each row divided by its sum: (tokens,).
 
-    f_h(x) = (x W_V^h) W_O^h, Kobayashi et al. 2020.
+    f_h(x) = (x W_V^h) W_O^h, Kobayashi et al. 2020, arXiv 2004.10102.
+
+    Args:
+        rec: from `record`.
+        query: the token that information reaches: "cls", or a patch as (row, col).
+        start: the first layer.
+        residual: weight of the identity that is added to each layer, as in `rollout`.
 
     Raises:
+        VitvizError: if there is no such patch.
         MethodError: if something other than W_O alone lies between the values and the output.
+
+    Examples:
+        >>> value_rollout(rec, "cls", start=0, residual=0.5).shape
+        torch.Size([257])
     """
     products = [value_products(rec, layer) for layer in range(rec.num_layers)]
 
