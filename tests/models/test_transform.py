@@ -56,7 +56,7 @@ def check(transform: transforms.Compose, width: int, height: int, tolerance: flo
         assert green[row, col] / 255 * (height - 1) + 0.5 == pytest.approx(y, abs=tolerance)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     width=st.integers(40, 600),
     height=st.integers(40, 600),
@@ -136,6 +136,11 @@ def test_every_model_of_the_zoo_can_be_placed() -> None:
         transform = create_transform(**timm.data.resolve_data_config(pretrained_cfg=config))
         left, _, right, _ = input_box(transform, (500, 400))
         assert left < right
+
+
+def test_one_number_may_be_every_colours() -> None:
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.5, 0.25)])
+    assert mean_and_std(transform) == ((0.5,), (0.25,))
 
 
 def test_mean_and_std_are_the_transforms_own() -> None:

@@ -60,7 +60,7 @@ MODELS: dict[Callable[[], nn.Module], list[str]] = {
     plain: ALL,
     pooled: ["pooling", "relevance", "rollout"],
     windowed: ["attention", "occlusion", "random"],
-    of_torchvision: ["rollout", "relevance", "value_rollout"],
+    of_torchvision: ["rollout", "relevance", "gradient_rollout"],
 }
 
 
@@ -88,8 +88,8 @@ def test_the_numbers_are_the_same(model: Callable[[], nn.Module], photo: Image.I
         found = shown(module, methods, photo)
     assert set(found) == set(wanted)
     for name, values in wanted.items():
-        scale = np.abs(values).max()
-        np.testing.assert_allclose(found[name], values, atol=1e-5 * scale, err_msg=name)
+        near = 1e-6 + 1e-5 * float(np.abs(values).max())  # probabilities are float32
+        np.testing.assert_allclose(found[name], values, atol=near, err_msg=name)
 
 
 def test_a_model_made_in_float64_is_refused_by_what_needs_float32() -> None:

@@ -164,9 +164,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Callable[[], dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_an_answer_or_a_sentence(name: str, data: st.DataObject) -> None:
     call, sound = CALLS[name]

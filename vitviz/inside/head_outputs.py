@@ -59,6 +59,6 @@ def head_outputs(rec: Recording, layer: int, query: Query = "cls") -> HeadOutput
         )
     weight = projection.weight.detach().float().unflatten(1, (len(heads), -1))
     parts = torch.einsum("whd,hd->hw", weight, torch.stack(heads))
-    bias = projection.bias
-    bias = weight.new_zeros(len(weight)) if bias is None else bias.detach().float()
+    learned = projection.bias
+    bias = weight.new_zeros(len(weight)) if learned is None else learned.detach().float()
     return HeadOutputs(joined, parts, bias)

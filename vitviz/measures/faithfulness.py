@@ -102,7 +102,10 @@ def perturbation(
         if positive
         else ~most_relevant(rec, heat, patches - counts)
     )
-    mean, std = (rec.pixels.new_tensor(v)[:, None, None] for v in mean_and_std(rec.vit.transform))
+    mean, std = (
+        torch.as_tensor(v, dtype=rec.pixels.dtype)[:, None, None]
+        for v in mean_and_std(rec.vit.transform)
+    )
     black, predicted = -mean / std, _still_predicted(rec, index)
     return read_masked(rec, removed, black, predicted, progress).numpy()
 

@@ -319,7 +319,9 @@ class Anatomy:
         core: Any = self.core
         kind = self.float_type
         core.reset_classifier(classes)
-        core.get_classifier().to(kind)
+        fresh = core.get_classifier()
+        for head in fresh if isinstance(fresh, tuple) else (fresh,):  # a distilled model has two
+            head.to(kind)
 
     def set_input_size(self, size: Grid) -> bool:
         """Resample the learned positions for inputs of this (height, width); whether it can be."""

@@ -202,7 +202,7 @@ def mean_and_std(transform: Any) -> tuple[Sequence[float], Sequence[float]]:
         return asked_mean_and_std(transform)
     for step in steps:
         if isinstance(step, NORMALIZES):
-            return step.mean, step.std
+            return tuple(np.atleast_1d(step.mean).tolist()), tuple(np.atleast_1d(step.std).tolist())
     return (0.0,), (1.0,)
 
 

@@ -51,6 +51,10 @@ def overlay(
     Returns:
         RGB image of the photo's own size.
 
+    Raises:
+        VitvizError: if alpha or the scale is out of range, or there is no such colour map.
+        ImageError: if the photo is not readable.
+
     Warns:
         VitvizWarning: if the map shows nothing (see `Heatmap.notice`), or was made from another
             photo, or from the same one in another size (see `Heatmap.scaled`).
