@@ -25,14 +25,20 @@ FOLDER = Path(__file__).parent.parent / "texts"
 
 @cache
 def texts(language: str) -> dict[str, Any]:
-    """Every text of one language, from its file texts/<language>.toml."""
-    return tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+    """Every text of one language: those of texts/<language>.toml, and a lesson's under its id from
+    a file of its own, texts/<language>/<id>.toml."""
+    found = _read(FOLDER / f"{language}.toml")
+    return found | {file.stem: _read(file) for file in sorted((FOLDER / language).glob("*.toml"))}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
 @cache
 def class_names(language: str) -> dict[str, str]:
     """ImageNet's classes in one language by their English names, in the order of their indices."""
-    return tomllib.loads((FOLDER / f"{language}.labels.toml").read_text(encoding="utf-8"))
+    return _read(FOLDER / f"{language}.labels.toml")
 
 
 def language() -> str:
