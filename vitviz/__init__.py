@@ -33,6 +33,8 @@ from vitviz.pictures.overlay import overlay
 from vitviz.recording.predictions import Prediction, predict
 from vitviz.recording.record import record
 from vitviz.recording.recording import Recording
+from vitviz.text.model import TextModel, load_text_model
+from vitviz.text.record import TextRecording, record_text
 from vitviz.zoo.load import Vit, bundled_models, from_module, load_model
 
 # Asked by notebooks; a recording itself knows no pages.
@@ -51,6 +53,8 @@ __all__ = [
     "ModelUnavailable",
     "Prediction",
     "Recording",
+    "TextModel",
+    "TextRecording",
     "Tokens",
     "Vit",
     "VitvizError",
@@ -66,9 +70,11 @@ __all__ = [
     "from_module",
     "load_image",
     "load_model",
+    "load_text_model",
     "overlay",
     "predict",
     "record",
+    "record_text",
     "samples",
     "write_page",
 ]

@@ -102,3 +102,19 @@ def test_every_lesson_works_on_an_uploaded_photo(
                 wait_until_idle(page)
             expect(page.get_by_test_id("stException")).to_have_count(0)
         expect(page.get_by_role("heading", name=words["lesson"]["check"])).to_be_visible()
+
+
+def test_a_word_is_hovered_clicked_and_walked_to(page: Page, server: str) -> None:
+    open_lesson(page, f"{server}/words?step=2&word_head=2")
+    words, said = page.locator(".word-heads .words button"), page.locator(".word-heads output")
+    expect(words).to_have_count(13)
+    expect(said).to_contain_text("“mat” looks most at “the” in head 2")
+    words.nth(2).hover()
+    expect(said).to_contain_text("“cat” looks most at “the” in head 2: > 99.9 %")
+    words.nth(9).click()
+    expect(words.nth(9)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("ArrowRight")
+    expect(said).to_contain_text("“tired” looks most at “was”")
+    page.locator(".word-heads .rows button").nth(5).click()
+    expect(said).to_contain_text("in head 5")
+    page.wait_for_url("**word_head=5*")

@@ -57,3 +57,10 @@ CLASS_NAME, CLASS_PHOTOS = "name{}.{}", "photos{}.{}"  # a class, and how often 
 COST_SIDE, OWN_SIDE = "cost_side", "own_side"
 GROUPS, TEMPERATURE, OTHER_PHOTO = "groups", "clip", "other"
 SECOND_MENU, SECOND_UPLOAD = "second_menu{}", "second{}"  # how many photos were taken
+
+# Lessons 12 and 13
+SENTENCE, SENTENCE_FIELD = "sentence", "sentence_field"  # in the address; the field
+WORD, WORD_LAYER, WORD_HEAD = "word", "word_layer", "word_head"
+WORD_MAP, WORD_PLACE, OTHER_WORD = "word_map", "looks_at", "other_word"
+COMPARED, SENTENCES, OWN_SENTENCE = "compared", "sentences_{}", "own_sentence"  # a class
+ASKED_WORDS, TAU, TAU_STEPS, PAIRS_AS = "words", "tau", "tau_steps", "pairs_as"

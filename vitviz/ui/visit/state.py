@@ -42,6 +42,8 @@ class Visit:
         trained: the head that was trained on them.
         views: how often random views were drawn again.
         shuffles: how often the patches were shuffled again.
+        sentence: typed in the lessons on words; empty until then.
+        word, word_layer, word_head: the piece, layer and head that they follow.
     """
 
     admitted: bool = False
@@ -69,6 +71,10 @@ class Visit:
     trained: Run | None = None
     views: int = 0
     shuffles: int = 0
+    sentence: str = ""
+    word: int | None = None
+    word_layer: int = 0
+    word_head: int = 0
 
     def forget_photo(self) -> None:
         """Keep nothing of the visitor's own photo."""
