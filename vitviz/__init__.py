@@ -23,7 +23,7 @@ from vitviz.journey.notebook import as_html
 from vitviz.journey.page import write_page
 from vitviz.measures import faithfulness
 from vitviz.measures.evaluation import evaluate
-from vitviz.methods.artefacts import artefact_patches
+from vitviz.methods.artefacts import artefact_patches, attention_sinks
 from vitviz.methods.cnn_gradcam import cnn_gradcam
 from vitviz.methods.explain import METHODS, explain
 from vitviz.models.libraries import Tokens
@@ -61,6 +61,7 @@ __all__ = [
     "VitvizWarning",
     "__version__",
     "artefact_patches",
+    "attention_sinks",
     "bundled_models",
     "cnn_gradcam",
     "evaluate",

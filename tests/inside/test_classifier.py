@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import timm
 import torch
 
 import vitviz
 from vitviz.errors import MethodError, ModelError
-from vitviz.inside.classifier import class_score, image_features
+from vitviz.inside.classifier import class_score, image_features, scaled_softmax
 
 PHOTO = vitviz.samples()[0].path
 
@@ -47,3 +48,18 @@ def test_a_class_that_is_none_is_refused() -> None:
     rec = recorded("vit_tiny_patch16_224")
     with pytest.raises(MethodError, match="no class 9"):
         class_score(rec, image_features(rec), 9)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 3.0])
+def test_classes_above_the_weighted_mean_rise_when_logits_are_scaled(scale: float) -> None:
+    logits = torch.tensor([4.0, 3.7, 3.0, 1.0, -2.0], dtype=torch.float64)
+    found = scaled_softmax(logits, scale)
+    powers = np.exp(scale * logits.numpy())
+    np.testing.assert_allclose(found.probabilities, powers / powers.sum())
+    small = 1e-6
+    ahead, behind = (scaled_softmax(logits, scale + sign * small) for sign in (1, -1))
+    slopes = (ahead.probabilities - behind.probabilities) / (2 * small)
+    np.testing.assert_allclose(found.slopes, slopes, atol=1e-8)
+    assert ((slopes > 0) == (logits > found.mean)).all()
+    rising = int((slopes > 0).sum())
+    assert rising == {0.1: 3, 1.0: 2, 3.0: 1}[scale]  # the largest is not alone

@@ -22,6 +22,7 @@ from vitviz.inside.heads import (
     head_importance,
     head_statistics,
     mean_statistics,
+    uniform_distance,
 )
 from vitviz.recording.calls import AttentionCall
 
@@ -246,3 +247,17 @@ def test_a_head_that_does_not_exist(photo: Image.Image, head: tuple[int, int]) -
     rec = vitviz.record(vitviz.from_module(random_classifier("vit")), photo)
     with pytest.raises(vitviz.VitvizError, match="There is no head"):
         ablate(rec, [head])
+
+
+def test_uniform_attention_has_a_distance_too() -> None:
+    equal = torch.full((26, 26), 1 / 26)
+    rec = by_hand([[equal.tolist()]], (5, 5), 1)
+    expected = head_statistics(rec).distance[0, 0]
+    assert uniform_distance(rec) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_square_has_about_half_its_side() -> None:
+    rec = vitviz.record(vitviz.load_model(), Image.new("RGB", (224, 224)))
+    # The mean distance of two points in a unit square is (2 + √2 + 5 ln(1 + √2)) / 15 = 0.5214.
+    assert uniform_distance(rec) == pytest.approx(0.5214 * 224, rel=5e-3)
+    assert f"{uniform_distance(rec):.0f}" == "117"

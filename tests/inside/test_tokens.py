@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import timm
 import torch
 
 import vitviz
-from vitviz.inside.tokens import patch_pixels, patch_vectors, projection, smoothest, token_count
+from vitviz.inside.tokens import (
+    filter_components,
+    patch_pixels,
+    patch_vectors,
+    projection,
+    token_count,
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +58,14 @@ def test_tokens_are_counted(side: int, patch: int, tokens: int) -> None:
     assert token_count(side, patch) == tokens
 
 
-def test_broad_patterns_come_before_fine_ones() -> None:
-    plain = torch.ones(3, 8, 8)
-    stripes = plain * torch.tensor([1.0, 1, 1, 1, -1, -1, -1, -1])
-    chequered = plain * torch.tensor([1.0, -1] * 4) * torch.tensor([1.0, -1] * 4)[:, None]
-    assert smoothest(torch.stack([chequered, 5 * stripes, plain])).tolist() == [2, 1, 0]
+def test_filters_are_made_of_their_components() -> None:
+    filters = torch.randn(40, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    filters[:, 0] += 2 * torch.arange(40)[:, None, None] / 40  # what differs most, in one channel
+    found, shares = filter_components(filters, 48)
+    values, vectors = np.linalg.eigh(np.cov(filters.flatten(1).double().numpy().T))
+    expected = values[::-1][:40] / values.sum()
+    np.testing.assert_allclose(shares.numpy(), expected, atol=1e-5)
+    alike = np.abs((found[:5].flatten(1).numpy() * vectors.T[::-1][:5]).sum(axis=1))
+    np.testing.assert_allclose(alike, 1.0, atol=1e-3)
+    assert found.shape == (40, 3, 4, 4)
+    assert filter_components(filters, 3)[0].shape == (3, 3, 4, 4)

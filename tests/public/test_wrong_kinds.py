@@ -112,6 +112,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Callable[[], dict[str, Any]]]] = {
     "predict": (vitviz.predict, lambda: {"vit": recording().vit, "photo": PHOTO}),
     "cnn_gradcam": (vitviz.cnn_gradcam, lambda: {"vit": recording().vit, "photo": PHOTO}),
     "artefact_patches": (vitviz.artefact_patches, lambda: {"rec": recording()}),
+    "attention_sinks": (vitviz.attention_sinks, lambda: {"rec": recording()}),
     "load_image": (vitviz.load_image, lambda: {"source": b""}),
     "load_model": (vitviz.load_model, lambda: {"name": "x.pth", "architecture": None,
                                                "progress": None}),

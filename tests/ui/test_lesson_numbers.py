@@ -16,7 +16,7 @@ from vitviz.inside.lens import residual_stream
 from vitviz.inside.positions import with_patches, without_positions
 from vitviz.inside.tokens import patch_vectors
 from vitviz.measures.faithfulness import deletion
-from vitviz.methods.artefacts import artefact_patches
+from vitviz.methods.artefacts import attention_sinks
 from vitviz.training.augmentation import random_crops
 from vitviz.training.plan import hold_out
 from vitviz.training.trained_part import frozen_part
@@ -29,7 +29,7 @@ from vitviz.ui.visit.language import LANGUAGES, texts
 from vitviz.zoo.catalogue import COUNTERPART
 
 
-def test_lesson_1_shows_the_models_own_numbers() -> None:
+def test_tokens_shows_the_models_own_numbers() -> None:
     app = opened("tokens", step="4", sample="coffee", patch="3,7")
     rec: vitviz.Recording = recording(app)
     with torch.no_grad():
@@ -39,7 +39,7 @@ def test_lesson_1_shows_the_models_own_numbers() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_answers_of_lesson_3_print_the_results_of_its_example(language: str) -> None:
+def test_the_answers_of_attention_print_the_results_of_its_example(language: str) -> None:
     blanks, answers = (
         worksheet(LESSONS["attention"], answers=a, tongue=language) for a in (False, True)
     )
@@ -51,7 +51,7 @@ def test_the_answers_of_lesson_3_print_the_results_of_its_example(language: str)
 
 
 @pytest.mark.usefixtures("light")
-def test_lesson_7_shows_what_the_library_trained() -> None:
+def test_training_shows_what_the_library_trained() -> None:
     app = opened("training", step="5", sample="cat")
     app.button(key="train").click().run()
     assert texts("en")["training"]["run"]["one_class"] in [w.value for w in app.warning]
@@ -89,7 +89,7 @@ def test_lesson_7_shows_what_the_library_trained() -> None:
     assert all(p.requires_grad and p.grad is None for p in vit.module.parameters())
 
 
-def test_lesson_7_keeps_what_is_right_when_a_file_is_broken() -> None:
+def test_training_keeps_what_is_right_when_a_file_is_broken() -> None:
     app = opened("training", step="5", sample="cat")
     good = vitviz.samples()[0].path.read_bytes()
     files = [("a.jpg", good, "image/jpeg"), ("b.jpg", b"no photo", "image/jpeg")]
@@ -107,7 +107,7 @@ def test_lesson_7_keeps_what_is_right_when_a_file_is_broken() -> None:
 
 
 @pytest.mark.usefixtures("light")
-def test_lesson_7_speaks_the_language_of_the_moment() -> None:
+def test_training_speaks_the_language_of_the_moment() -> None:
     app = opened("training", step="5", sample="cat", lang="en")
     app.button(key="take").click().run()
     app.button(key="train").click().run()
@@ -130,7 +130,7 @@ def test_lesson_7_speaks_the_language_of_the_moment() -> None:
     assert app.dataframe[0].value["class"].tolist() == ready  # that run was before
 
 
-def test_lesson_1_cuts_otherwise() -> None:
+def test_tokens_cuts_otherwise() -> None:
     app = opened("tokens", step="6")
     answer(app, right=True)
     app.slider(key="side").set_value(448).run()
@@ -140,7 +140,7 @@ def test_lesson_1_cuts_otherwise() -> None:
     assert "14 × 14 = 196" in str(picture.proto)
 
 
-def test_lesson_2_shows_the_runs_of_the_model() -> None:
+def test_positions_shows_the_runs_of_the_model() -> None:
     app = opened("positions", step="7", sample="coffee")
     answer(app, right=True)
     rec = recording(app)
@@ -154,7 +154,7 @@ def test_lesson_2_shows_the_runs_of_the_model() -> None:
     assert left == right
 
 
-def test_lesson_3_shows_the_heads_own_numbers() -> None:
+def test_attention_shows_the_heads_own_numbers() -> None:
     app = opened("attention", step="4", sample="coffee", patch="3,7", in_layer="5", in_head="2")
     rec = recording(app)
     weights = rec.attention_row(5, (3, 7))[2]
@@ -181,14 +181,14 @@ def test_lesson_3_shows_the_heads_own_numbers() -> None:
         ("output", 0.67, "unweighted"),
     ],
 )
-def test_lesson_3_explains_a_wrong_answer(field: str, answer: float, said: str) -> None:
+def test_attention_explains_a_wrong_answer(field: str, answer: float, said: str) -> None:
     app = opened("attention", step="6")
     app.number_input(key=f"hand_{field}").set_value(answer).run()
     [shown] = [*app.success, *app.warning]
     assert shown.value == texts("en")["attention"]["by_hand"][said]
 
 
-def test_lesson_4_adds_up_to_the_layers_output() -> None:
+def test_manyheads_adds_up_to_the_layers_output() -> None:
     app = opened("manyheads", step="4", sample="coffee", patch="3,7", in_layer="5")
     rec = recording(app)
     out: list[torch.Tensor] = []
@@ -202,7 +202,7 @@ def test_lesson_4_adds_up_to_the_layers_output() -> None:
     assert float(shown) == pytest.approx(expected, abs=1e-4)
 
 
-def test_lesson_4_names_the_head_that_matters_most_to_the_cat() -> None:
+def test_manyheads_names_the_head_that_matters_most_to_the_cat() -> None:
     app = opened("manyheads", step="5", sample="cat")
     answer(app, right=True)
     rec = recording(app)
@@ -223,7 +223,7 @@ def test_lesson_4_names_the_head_that_matters_most_to_the_cat() -> None:
     assert f"{100 * changes[3, 4]:+.1f} percentage points" in app.caption[-1].value
 
 
-def test_lesson_4_cuts_a_layer_into_other_heads() -> None:
+def test_manyheads_cuts_a_layer_into_other_heads() -> None:
     app = opened("manyheads", step="6", sample="coffee", patch="3,7")
     rec = recording(app)
     app.select_slider(key="heads_of_width").set_value(12).run()
@@ -232,7 +232,7 @@ def test_lesson_4_cuts_a_layer_into_other_heads() -> None:
     assert rec.num_heads(6) == 6
 
 
-def test_lesson_5_shows_the_stream_and_ends_with_the_prediction() -> None:
+def test_layers_shows_the_stream_and_ends_with_the_prediction() -> None:
     app = opened("layers", step="1", sample="coffee", in_layer="4")
     rec = recording(app)
     after = float(residual_stream(rec).states[5, 0, 0])
@@ -244,7 +244,7 @@ def test_lesson_5_shows_the_stream_and_ends_with_the_prediction() -> None:
     assert last.iloc[2] == pytest.approx(rec.predictions[0].probability, rel=1e-3)
 
 
-def test_lesson_6_shows_the_models_logit() -> None:
+def test_prediction_shows_the_models_logit() -> None:
     app = opened("prediction", step="1", sample="coffee", of_class="soup bowl")
     rec = recording(app)
     index = next(p.index for p in rec.predictions if p.label == "soup bowl")
@@ -256,7 +256,7 @@ def test_lesson_6_shows_the_models_logit() -> None:
     assert f"= {rec.predictions[0].probability:.4f}" in app.latex[-1].value
 
 
-def test_lesson_6_judges_by_deletion() -> None:
+def test_prediction_judges_by_deletion() -> None:
     app = opened("prediction", step="5", sample="cat", of_class="Egyptian cat")
     answer(app, right=True)
     [button] = [b for b in app.button if b.label == texts("en")["prediction"]["judge"]["measure"]]
@@ -271,7 +271,7 @@ def test_lesson_6_judges_by_deletion() -> None:
 
 
 @pytest.mark.usefixtures("light")
-def test_lesson_8_measures_this_machine() -> None:
+def test_cost_measures_this_machine() -> None:
     app = opened("cost", step="1")
     answer(app, right=True)
     [button] = [b for b in app.button if b.label == texts("en")["cost"]["measure"]["run"]]
@@ -282,14 +282,14 @@ def test_lesson_8_measures_this_machine() -> None:
     assert (table["Seconds"] > 0).all()
 
 
-def test_lesson_9_matches_a_photo_with_itself() -> None:
+def test_beyond_matches_a_photo_with_itself() -> None:
     app = opened("beyond", step="4", sample="coffee", other="coffee", patch="3,7")
     answer(app, right=True)
     [picture] = app.get("image")
     assert "Best match: row 3, column 7, cosine 1.000" in str(picture.proto)
 
 
-def test_lesson_9_takes_a_second_photo_of_the_visitors_own() -> None:
+def test_beyond_takes_a_second_photo_of_the_visitors_own() -> None:
     app = opened("beyond", step="4", sample="coffee", patch="3,7")
     answer(app, right=True)
     files = app.get("file_uploader")
@@ -314,16 +314,24 @@ def test_lesson_9_takes_a_second_photo_of_the_visitors_own() -> None:
     assert visit(app).second is None
 
 
-def test_lesson_8_rings_the_artefact_tokens() -> None:
+def test_cost_tells_artefact_tokens_from_attention_sinks() -> None:
     app = opened("cost", step="6", sample="cat")
-    marked = artefact_patches(recording(app))
+    rec = recording(app)
     [photo] = [part for part in app.get("bidi_component") if "lesson_photo" in part.proto.id]
-    rings = json.loads(photo.proto.json)["marks"]
-    assert rings == [[int(row), int(col)] for row, col in marked.nonzero()]
-    assert len(rings) == int(app.metric[0].value) > 0
+    shown = json.loads(photo.proto.json)
+    assert shown["marks"] == []
+    assert shown["crosses"] == [list(map(int, at)) for at in attention_sinks(rec).nonzero()]
+    lengths = rec.norms[1:]
+    looks = rec.attention(0).mean(dim=0).fill_diagonal_(0)
+    assert [metric.value for metric in app.metric] == [
+        "0",
+        f"{lengths.max() / lengths.median():.2f} ×",
+        str(len(shown["crosses"])),
+        f"{looks.sum(dim=0)[1:].max():.1f} ×",
+    ]
 
 
-def test_lesson_8_shows_a_cnn_beside_the_vit() -> None:
+def test_cost_shows_a_cnn_beside_the_vit() -> None:
     app = opened("cost", step="7", sample="coffee")
     assert not app.exception
     photo = vitviz.load_image(next(s.path for s in vitviz.samples() if s.id == "coffee"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
@@ -18,9 +20,11 @@ from vitviz.methods.explain import METHODS
 from vitviz.methods.method import ChoiceOption
 from vitviz.models.labels import imagenet_names
 from vitviz.photos.samples import samples
+from vitviz.ui import lessons as lesson_files
 from vitviz.ui.course.lesson_page import lessons
 from vitviz.ui.visit import language as ui_language
 from vitviz.ui.visit.language import LANGUAGES, class_names, explained, label, texts
+from vitviz.ui.visit.order import NUMBERS
 from vitviz.zoo.catalogue import CURATED, bundled_models
 
 OTHERS = sorted(LANGUAGES.keys() - {"en"})
@@ -163,5 +167,14 @@ def test_lessons_have_their_parts(language: str) -> None:
             assert len(question["options"]) == len(question["why"]) > question["right"] >= 0
 
 
-def test_lessons_are_counted() -> None:
-    assert [lesson.number for lesson in lessons()] == list(range(1, len(lessons()) + 1))
+def test_every_lesson_has_its_place_and_its_number_follows() -> None:
+    folder = Path(lesson_files.__file__).parent
+    files = {module.name for module in iter_modules([str(folder)])}
+    assert {lesson.id for lesson in lessons()} == files
+    assert [lesson.number for lesson in lessons()] == [NUMBERS[lesson.id] for lesson in lessons()]
+    assert texts("en")["start"]["begin"] == f"Start with lesson {lessons()[0].number}"
+
+
+@pytest.mark.parametrize("file", sorted(ui_language.FOLDER.rglob("*.toml")), ids=str)
+def test_no_text_holds_a_lessons_number(file: Path) -> None:
+    assert not re.findall(r"(?i)lessons? \d+|第 ?\d+ ?课", file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""From a folder of photos to a model: the machinery of lesson 7, on the photos of a folder.
+"""From a folder of photos to a model: what the lesson on training does, on a folder of photos.
 
 `finetune` reads the photos, trains, writes a model folder in timm's hub layout, measures what was
 written on the held-out photos, and reports.

@@ -12,7 +12,7 @@ from vitviz.errors import ModelError
 from vitviz.methods.target import check_class
 from vitviz.recording.recording import Recording
 
-__all__ = ["ClassScore", "class_score", "image_features"]
+__all__ = ["ClassScore", "ScaledSoftmax", "class_score", "image_features", "scaled_softmax"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,28 @@ class ClassScore:
     def logit(self) -> float:
         """The class's score."""
         return float(self.products.sum()) + self.bias
+
+
+@dataclass(frozen=True)
+class ScaledSoftmax:
+    """p = softmax(s · z), and where it goes when the scale s grows.
+
+    Attributes:
+        probabilities: p, (classes,).
+        mean: Σ p z, the mean of the logits weighted with p.
+        slopes: ∂p/∂s = p · (z − mean), (classes,): a class rises if its logit is above the mean.
+    """
+
+    probabilities: Tensor
+    mean: float
+    slopes: Tensor
+
+
+def scaled_softmax(logits: Tensor, scale: float) -> ScaledSoftmax:
+    """The probabilities of scaled logits, (classes,), and which of them rise with the scale."""
+    probabilities = (scale * logits).softmax(dim=-1)
+    mean = (probabilities * logits).sum()
+    return ScaledSoftmax(probabilities, float(mean), probabilities * (logits - mean))
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ __all__ = [
     "head_importance",
     "head_statistics",
     "mean_statistics",
+    "uniform_distance",
 ]
 
 ABLATION = Phrase("ablation", "ablation")
@@ -83,6 +84,13 @@ def mean_statistics(found: Sequence[HeadStatistics]) -> HeadStatistics:
     names = [field.name for field in fields(HeadStatistics)]
     means = {name: np.mean([getattr(s, name) for s in found], axis=0) for name in names}
     return HeadStatistics(**means)
+
+
+def uniform_distance(rec: Recording) -> float:
+    """The attention distance of a head that looks at all patches alike, in pixels: what
+    `HeadStatistics.distance` is to be compared with. A square of side a has about 0.52 a."""
+    places = _places(rec)
+    return float(torch.cdist(places, places).mean())
 
 
 def _places(rec: Recording) -> Tensor:

@@ -14,7 +14,7 @@ from vitviz.recording.query import check_patch
 from vitviz.recording.recording import Recording
 from vitviz.zoo.load import Vit
 
-__all__ = ["patch_pixels", "patch_vectors", "projection", "smoothest", "token_count"]
+__all__ = ["filter_components", "patch_pixels", "patch_vectors", "projection", "token_count"]
 
 
 def projection(vit: Vit) -> tuple[Tensor, Tensor]:
@@ -35,14 +35,21 @@ def projection(vit: Vit) -> tuple[Tensor, Tensor]:
     return weight, bias
 
 
-def smoothest(filters: Tensor) -> Tensor:
-    """Numbers of the filters (width, 3, height, width), those with broad patterns first: (width,).
+def filter_components(filters: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The main patterns that the filters (width, 3, height, width) are made of.
 
-    The order is that of how much neighbouring weights differ, Σ (difference)², in shares of Σ w².
+    Principal components over the filters, as in Dosovitskiy et al. 2020, figure 7: each filter is
+    the mean filter plus a weighted sum of these, and no fewer patterns say more of how the filters
+    differ. A component's sign means nothing.
+
+    Returns:
+        The first components, each of length 1, (count, 3, height, width); and the share of the
+        variance that each holds, (count,).
     """
-    differences = (filters.diff(dim=axis).square().sum(dim=(1, 2, 3)) for axis in (-1, -2))
-    energy = filters.square().sum(dim=(1, 2, 3)).clamp(min=torch.finfo(torch.float32).tiny)
-    return (torch.stack(list(differences)).sum(dim=0) / energy).argsort()
+    centred = (filters - filters.mean(dim=0)).flatten(1)
+    _, lengths, components = torch.linalg.svd(centred, full_matrices=False)
+    shares = lengths.square() / lengths.square().sum()
+    return components[:count].unflatten(1, filters.shape[1:]), shares[:count]
 
 
 def patch_pixels(rec: Recording, patch: tuple[int, int]) -> Tensor:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import torch
 from torch import Tensor
 
-from vitviz.methods.artefacts import artefact_patches
+from vitviz.methods.artefacts import artefact_patches, attention_sinks
 from vitviz.methods.method import (
     ChoiceOption,
     LayerOption,
@@ -52,7 +52,7 @@ def rollout(
         discard: the share of each row's patch entries (rounded down) that is dropped, the smallest
             ones, before the identity is added; prefix columns and the row's own diagonal stay.
         artefacts: "keep" or "mask": masked, nothing flows from the patches that `artefact_patches`
-            finds; their columns are zero before the identity is added.
+            and `attention_sinks` find; their columns are zero before the identity is added.
         start: the first layer.
         residual: w, 0.5 in the paper.
 
@@ -69,7 +69,8 @@ def rollout(
     """
     passing = torch.ones(rec.num_tokens, dtype=torch.float32)
     if artefacts == "mask":
-        passing[rec.num_prefix_tokens :].masked_fill_(artefact_patches(rec).flatten(), 0.0)
+        found = artefact_patches(rec) | attention_sinks(rec)
+        passing[rec.num_prefix_tokens :].masked_fill_(found.flatten(), 0.0)
 
     def mixing(layer: int, rows: slice) -> Tensor:
         fused = passing * FUSIONS[fusion](rec.attention_rows(layer, rows))
@@ -147,7 +148,7 @@ METHOD = Method(
     {
         "fusion": ChoiceOption("Heads fused by", "mean", ("mean", "max", "min")),
         "discard": DISCARD,
-        "artefacts": ChoiceOption("Artefact tokens", "keep", ("keep", "mask")),
+        "artefacts": ChoiceOption("Artefact tokens and sinks", "keep", ("keep", "mask")),
         "start": START,
         "residual": RESIDUAL,
     },

@@ -1,4 +1,4 @@
-"""Fine-tuning: the plan, the schedule, and the loop that lesson 7 and `finetune` share.
+"""Fine-tuning: the plan, the schedule, and the loop that the course and `finetune` share.
 
 What is random depends on the plan's seed and the number of the step, or is part of the training's
 `state`: a training that goes on from a state ends with the same weights as one that never stopped.

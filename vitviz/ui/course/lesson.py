@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from vitviz.ui.visit.language import t
+from vitviz.ui.visit.order import NUMBERS
 from vitviz.ui.visit.session import Session
 
 TRY, CHECK = "try", "check"
@@ -41,18 +42,21 @@ class Lesson:
     """A page of the course.
 
     Attributes:
-        number: its place in the course.
-        id: its address, and the key of its texts.
+        id: its address, and the key of its texts; its place in the course is in visit/order.py.
         steps: in order.
         task: the widgets of the task at the end.
         papers: address by title.
     """
 
-    number: int
     id: str
     steps: tuple[Step, ...]
     task: Callable[[Session], None]
     papers: Mapping[str, str]
+
+    @property
+    def number(self) -> int:
+        """Its place in the course."""
+        return NUMBERS[self.id]
 
     @property
     def screens(self) -> list[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from importlib import import_module
-from pathlib import Path
-from pkgutil import iter_modules
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -21,6 +19,7 @@ from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import entry, explained, language, language_switch, t
 from vitviz.ui.visit.markdown import as_code
+from vitviz.ui.visit.order import COURSE
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
 from vitviz.zoo.load import bundled_models
@@ -152,8 +151,5 @@ def _walk(lesson: Lesson) -> int:
 
 
 def lessons() -> list[Lesson]:
-    """Every lesson in the folder, in the order of their numbers."""
-    folder = Path(__file__).parent.parent / "lessons"
-    modules = (f"vitviz.ui.lessons.{module.name}" for module in iter_modules([str(folder)]))
-    found: list[Lesson] = [import_module(name).LESSON for name in modules]
-    return sorted(found, key=lambda lesson: lesson.number)
+    """Every lesson, in order."""
+    return [import_module(f"vitviz.ui.lessons.{name}").LESSON for name in COURSE]

@@ -6,7 +6,9 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+import altair as alt
 import numpy as np
+import pandas as pd
 import streamlit as st
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -40,6 +42,7 @@ def pick_patch(
     heat: Heatmap | None = None,
     meaning: str = "",
     marks: Sequence[list[int]] = (),
+    crosses: Sequence[list[int]] = (),
     scale: tuple[float, float] | None = None,
 ) -> tuple[int, int]:
     """The photo, under a map if there is one; a click chooses the patch that the lessons follow.
@@ -48,6 +51,7 @@ def pick_patch(
 
     Args:
         marks: patches to mark with a ring, as [row, column].
+        crosses: patches to mark with a cross.
         scale: values of the lowest and highest colour; None gives the map its own.
     """
     rows, cols = session.rec.grid
@@ -62,6 +66,7 @@ def pick_patch(
         query=patch,
         scale=scale,
         marks=list(marks),
+        crosses=list(crosses),
         meaning=meaning,
         alt=t("lesson.photo_alt", row=patch[0], col=patch[1], rows=rows, cols=cols),
         key=keys.LESSON_PHOTO,
@@ -103,6 +108,13 @@ def in_rows(vector: Tensor, wide: int) -> NDArray[np.float32]:
     """A vector's numbers in rows of so many, the last one filled up with zeros."""
     rows: NDArray[np.float32] = F.pad(vector, (0, -len(vector) % wide)).reshape(-1, wide).numpy()
     return rows
+
+
+def baseline(value: float) -> alt.Chart:
+    """A dashed line across a chart, at a value to compare with."""
+    return (
+        alt.Chart(pd.DataFrame({"value": [value]})).mark_rule(strokeDash=[4, 4]).encode(y="value")
+    )
 
 
 def chart_height(height: int) -> int:

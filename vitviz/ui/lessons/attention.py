@@ -1,4 +1,4 @@
-"""Lesson 3: a token asks, all tokens answer."""
+"""A token asks, all tokens answer."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ DIVISORS = (1, 2, 4, 8, 16, 32, 64)
 QUERY = torch.tensor([2.0, 0.0, 1.0, 1.0])
 KEYS = torch.tensor([[1.0, 0.0, 1.0, 1.0], [0.0, 2.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0]])
 VALUES = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+ASKS = r" \\ ".join(rf"{name} = W_{name}\,\mathrm{{LN}}(x) + b_{name}" for name in "qkv")
 NEAR = 0.006  # an answer with two decimals
 
 
@@ -273,10 +274,9 @@ def _in_sum(number: torch.Tensor, decimals: int = 3) -> str:
 
 
 LESSON = Lesson(
-    3,
     "attention",
     (
-        Step("asks", asks, formula=r"q = W_q x,\quad k = W_k x,\quad v = W_v x"),
+        Step("asks", asks, formula=ASKS),
         Step("products", products, formula=r"s_j = q \cdot k_j = \sum_{m=1}^{d} q_m k_{jm}"),
         Step("scale", scale, guess=True, formula=r"z_j = \dfrac{q \cdot k_j}{\sqrt{d}}"),
         Step("softmax", softmax, formula=r"a_j = \dfrac{e^{z_j}}{\sum_i e^{z_i}}"),

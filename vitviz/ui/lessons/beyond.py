@@ -1,4 +1,4 @@
-"""Lesson 9: the same tokens without a classifier."""
+"""The same tokens without a classifier."""
 
 from __future__ import annotations
 
@@ -211,7 +211,6 @@ def _enlarged(values: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np
 
 
 LESSON = Lesson(
-    9,
     "beyond",
     (
         Step("colours", colours),

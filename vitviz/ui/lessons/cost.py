@@ -1,4 +1,4 @@
-"""Lesson 8: what it costs, and where its limits are."""
+"""What it costs, and where its limits are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import streamlit as st
+import torch
 
 from vitviz.heatmap import Heatmap
 from vitviz.inside.cost import (
@@ -20,9 +21,8 @@ from vitviz.inside.cost import (
     measure_cost,
     receptive_fields,
 )
-from vitviz.inside.heads import head_statistics
 from vitviz.inside.tokens import token_count
-from vitviz.methods.artefacts import artefact_patches
+from vitviz.methods.artefacts import artefact_patches, attention_received, attention_sinks
 from vitviz.methods.cnn_gradcam import cnn_gradcam
 from vitviz.methods.explain import explain
 from vitviz.pictures.overlay import overlay
@@ -205,10 +205,6 @@ def convolution(session: Session) -> None:
     )
     draw_chart(chart + rule.encode(y="width"), height=260)
     st.caption(t("cost.convolution.caption", side=side))
-    found = rec.derived.get("heads", lambda: head_statistics(rec)).distance[0]
-    first, second = st.columns(2)
-    first.metric(t("cost.convolution.nearest"), f"{np.nanmin(found):.0f} px")
-    second.metric(t("cost.convolution.farthest"), f"{np.nanmax(found):.0f} px")
 
 
 def facts(session: Session) -> None:
@@ -229,20 +225,26 @@ def facts(session: Session) -> None:
 
 
 def artefacts(session: Session) -> None:
-    """How long each patch's vector is at the end, and which are artefacts."""
+    """How long each patch's vector is at the end, which are artefact tokens, which are sinks."""
     rec = session.rec
-    found = artefact_patches(rec)
+    found, sinks = artefact_patches(rec), attention_sinks(rec)
     assert rec.norms is not None  # artefact_patches has refused such a model
     lengths = rec.patches(rec.norms)
+    received = torch.stack([attention_received(rec, layer) for layer in range(rec.num_layers)])
+    most = rec.patches(received).flatten(1).amax(dim=1)
+    layer = int(most.argmax())
     heat = Heatmap(lengths.float().numpy(), rec.box, "norms")
     photo, numbers = st.columns([3, 2])
     with photo:
-        patch = pick_patch(session, heat, marks=found.nonzero().tolist())
+        rings, crosses = found.nonzero().tolist(), sinks.nonzero().tolist()
+        pick_patch(session, heat, marks=rings, crosses=crosses)
     with numbers:
         st.metric(t("cost.artefacts.count"), int(found.sum()))
-        st.metric(t("cost.artefacts.median"), f"{lengths.median():.1f}")
-        st.metric(t("cost.artefacts.longest"), f"{lengths.max():.1f}")
-        st.metric(t("cost.artefacts.here", row=patch[0], col=patch[1]), f"{lengths[patch]:.1f}")
+        longest = f"{lengths.max() / lengths.median():.2f}"
+        st.metric(t("cost.artefacts.longest"), t("cost.artefacts.times", times=longest))
+        st.metric(t("cost.artefacts.sinks"), int(sinks.sum()))
+        times = t("cost.artefacts.times", times=f"{most[layer]:.1f}")
+        st.metric(t("cost.artefacts.most", layer=layer), times)
 
 
 def counterpart(session: Session) -> None:
@@ -279,7 +281,6 @@ def task(session: Session) -> None:
 
 
 LESSON = Lesson(
-    8,
     "cost",
     (
         Step("measure", measure, guess=True, formula=r"t \approx a + b\,n + c\,n^2"),

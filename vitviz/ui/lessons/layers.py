@@ -1,4 +1,4 @@
-"""Lesson 5: what a token becomes, layer by layer."""
+"""What a token becomes, layer by layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 from torch import Tensor
 
 from vitviz.heatmap import Heatmap
-from vitviz.inside.heads import head_statistics
+from vitviz.inside.heads import head_statistics, uniform_distance
 from vitviz.inside.lens import Stream, logit_lens, norm_steps, residual_stream
 from vitviz.methods.rollout import rollout_through
 from vitviz.pictures.overlay import shared_scale
@@ -18,6 +18,7 @@ from vitviz.ui.controls.choice import choice
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     UPRIGHT,
+    baseline,
     chart_height,
     chosen_patch,
     colours,
@@ -33,6 +34,10 @@ from vitviz.ui.visit.session import Session
 NUMBERS = 64  # of a vector that are shown
 CLASSES = 4  # in the chart of the lens
 CLASS_TOKEN, PATCH = "cls", "patch"
+BLOCK = (
+    r"x' = x + \gamma_1 \cdot \mathrm{Attn}(\mathrm{LN}\,x)"
+    r" \\ x'' = x' + \gamma_2 \cdot \mathrm{MLP}(\mathrm{LN}\,x')"
+)
 
 
 def stream(session: Session) -> None:
@@ -47,7 +52,11 @@ def stream(session: Session) -> None:
         float(part[layer, token, 0]) for part in (found.states, found.attention, found.mlp)
     )
     after = float(found.states[layer + 1, token, 0])
-    st.latex(rf"{state:.4f} {attention:+.4f} {mlp:+.4f} = {after:.4f}")
+    between = state + attention
+    st.latex(
+        rf"\begin{{aligned}}x'_0 &= {state:.4f} {attention:+.4f} = {between:.4f} \\"
+        rf"x''_0 &= {between:.4f} {mlp:+.4f} = {after:.4f}\end{{aligned}}"
+    )
     st.caption(t("layers.stream.caption"))
 
 
@@ -130,8 +139,10 @@ def distance(session: Session) -> None:
         y=alt.Y("distance", title=t("manyheads.distance_axis")),
     )
     mean = base.mark_line(point=True).encode(y="mean(distance)")
-    draw_chart(base.mark_circle(size=60, opacity=0.4) + mean, height=chart_height(300))
-    st.caption(t("layers.distance.caption"))
+    alike = uniform_distance(session.rec)
+    dots = base.mark_circle(size=60, opacity=0.4)
+    draw_chart(dots + mean + baseline(alike), height=chart_height(300))
+    st.caption(t("layers.distance.caption", alike=f"{alike:.0f}"))
 
 
 def rollout(session: Session) -> None:
@@ -236,10 +247,9 @@ def _line(table: pd.DataFrame, name: str, title: str, across: str) -> None:
 
 
 LESSON = Lesson(
-    5,
     "layers",
     (
-        Step("stream", stream, formula=r"x_{l+1} = x_l + a_l + m_l"),
+        Step("stream", stream, formula=BLOCK),
         Step("mlp", mlp),
         Step("norm", norm, formula=r"y = \dfrac{x - \mu}{\sigma} \cdot \gamma + \beta"),
         Step("lens", lens, guess=True),

@@ -1,6 +1,8 @@
-"""Lesson 4: many heads look at once."""
+"""Many heads look at once."""
 
 from __future__ import annotations
+
+import math
 
 import altair as alt
 import numpy as np
@@ -12,12 +14,13 @@ from numpy.typing import NDArray
 from vitviz.heatmap import Heatmap
 from vitviz.inside.attention_steps import regrouped
 from vitviz.inside.head_outputs import head_outputs
-from vitviz.inside.heads import HeadStatistics, ablate, head_statistics
+from vitviz.inside.heads import HeadStatistics, ablate, head_statistics, uniform_distance
 from vitviz.methods.attention import head_maps
 from vitviz.methods.explain import explain
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     UPRIGHT,
+    baseline,
     chart_height,
     chosen_patch,
     follow_layer,
@@ -50,12 +53,16 @@ def look(session: Session) -> None:
 
 def local(session: Session) -> None:
     """How far each head looks, and the two extremes."""
-    _extremes(session, "distance")
+    alike = uniform_distance(session.rec)
+    _extremes(session, "distance", alike)
+    st.caption(t("manyheads.local.caption", alike=f"{alike:.0f}"))
 
 
 def entropy(session: Session) -> None:
     """How widely each head spreads its attention, and the two extremes."""
-    _extremes(session, "entropy")
+    alike = math.log(session.rec.num_tokens)
+    _extremes(session, "entropy", alike)
+    st.caption(t("manyheads.entropy.caption", alike=f"{alike:.2f}"))
 
 
 def join(session: Session) -> None:
@@ -152,8 +159,9 @@ def task(session: Session) -> None:
     st.markdown(t("manyheads.task", layer=layer, head=head, share=share))
 
 
-def _extremes(session: Session, name: str) -> None:
-    """A number of every head as a chart, and the maps of the lowest and the highest."""
+def _extremes(session: Session, name: str, alike: float) -> None:
+    """A number of every head as a chart, with what a head that looks at all alike has, and the maps
+    of the lowest and the highest."""
     found: HeadStatistics = session.rec.derived.get("heads", lambda: head_statistics(session.rec))
     values: NDArray[np.float32] = getattr(found, name)
     table = pd.DataFrame(
@@ -175,7 +183,8 @@ def _extremes(session: Session, name: str) -> None:
                 alt.Tooltip("value", title=t(f"manyheads.{name}_axis"), format=".2f"),
             ],
             size=alt.when(chosen[0] | chosen[1]).then(alt.value(220)).otherwise(alt.value(70)),
-        ),
+        )
+        + baseline(alike),
         height=chart_height(200),
     )
     photo, sheet = st.columns([1, 2])
@@ -212,7 +221,6 @@ def _maps(session: Session, panels: list[Panel], name: str, columns: int) -> Non
 
 
 LESSON = Lesson(
-    4,
     "manyheads",
     (
         Step("look", look),

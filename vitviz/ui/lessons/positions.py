@@ -1,4 +1,4 @@
-"""Lesson 2: the token learns its place."""
+"""The token learns its place."""
 
 from __future__ import annotations
 
@@ -173,7 +173,6 @@ def _before_and_after(
 
 
 LESSON = Lesson(
-    2,
     "positions",
     (
         Step("added", added, formula=r"x_i = W p_i + b + e_i"),

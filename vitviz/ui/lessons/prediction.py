@@ -1,13 +1,15 @@
-"""Lesson 6: from a token to a class, and what supports it."""
+"""From a token to a class, and what supports it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import altair as alt
 import pandas as pd
 import streamlit as st
 
 from vitviz.heatmap import Heatmap
-from vitviz.inside.classifier import ClassScore, class_score, image_features
+from vitviz.inside.classifier import ClassScore, class_score, image_features, scaled_softmax
 from vitviz.measures.curves import Curve, deletion
 from vitviz.methods.explain import explain
 from vitviz.ui.controls.choice import choice
@@ -45,24 +47,40 @@ def score(session: Session) -> None:
 
 
 def softmax(session: Session) -> None:
-    """The logits of the best classes, and their shares."""
-    added = st.slider(t("prediction.softmax.add"), -5.0, 5.0, 0.0, 0.5, key=keys.ADDED, bind=URL)
+    """The logits of the best classes, and their shares, when all are raised or scaled."""
+    add, times = st.columns(2)
+    added = add.slider(t("prediction.softmax.add"), -5.0, 5.0, 0.0, 0.5, key=keys.ADDED, bind=URL)
+    scale = times.slider(
+        t("prediction.softmax.scale"), 0.1, 2.0, 1.0, 0.1, key=keys.SCALE, bind=URL
+    )
     logits = session.rec.logits.float() + added
-    total = float(logits.exp().sum())
-    best = session.rec.predictions[:5]
-    rows = [
-        (label(p.label), float(logits[p.index]), float(logits[p.index].exp()), p.value)
-        for p in best
-    ]
-    names = [t(f"prediction.softmax.{key}") for key in ("class", "logit", "power", "share")]
-    number = st.column_config.NumberColumn(format="%.3f")
-    share = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
-    table = pd.DataFrame(rows, columns=names)
-    config = {names[1]: number, names[2]: number, names[3]: share}
+    found = scaled_softmax(logits, scale)
+    best = [p.index for p in session.rec.predictions[:5]]
+    table = pd.DataFrame(
+        {
+            "class": [label(p.label) for p in session.rec.predictions[:5]],
+            "logit": (scale * logits[best]).tolist(),
+            "share": found.probabilities[best].tolist(),
+            "way": [_way(float(slope)) for slope in found.slopes[best]],
+        }
+    )
+    number = st.column_config.NumberColumn(t("prediction.softmax.logit"), format="%.3f")
+    share = st.column_config.ProgressColumn(
+        t("prediction.softmax.share"), min_value=0, max_value=1, format="percent"
+    )
+    config: dict[str, Any] = {name: t(f"prediction.softmax.{name}") for name in ("class", "way")}
+    config |= {"logit": number, "share": share}
     st.dataframe(table, hide_index=True, column_config=config)
-    first = rows[0]
-    st.latex(rf"\frac{{{first[2]:.3f}}}{{{total:.3f}}} = {first[2] / total:.4f}")
-    st.caption(t("prediction.softmax.caption", count=len(logits)))
+    first, total = scale * logits[best[0]], (scale * logits).logsumexp(dim=0)
+    st.latex(
+        rf"\frac{{e^{{{first:.3f}}}}}{{e^{{{total:.3f}}}}} = {found.probabilities[best[0]]:.4f}"
+    )
+    st.caption(t("prediction.softmax.caption", count=len(logits), mean=f"{scale * found.mean:.3f}"))
+
+
+def _way(slope: float) -> str:
+    """Whether a class becomes more or less probable when the logits are scaled up."""
+    return t("prediction.softmax.rises" if slope > 0 else "prediction.softmax.falls")
 
 
 def support(session: Session) -> None:
@@ -184,7 +202,6 @@ def _curves(found: dict[str, Curve]) -> None:
 
 
 LESSON = Lesson(
-    6,
     "prediction",
     (
         Step("score", score, formula=r"z_c = w_c \cdot f + b_c"),

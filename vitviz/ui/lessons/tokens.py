@@ -1,4 +1,4 @@
-"""Lesson 1: a photo becomes a list of vectors."""
+"""A photo becomes a list of vectors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
-from vitviz.inside.tokens import patch_pixels, patch_vectors, projection, smoothest, token_count
+from vitviz.inside.tokens import (
+    filter_components,
+    patch_pixels,
+    patch_vectors,
+    projection,
+    token_count,
+)
 from vitviz.pictures.input import draw_grid, input_picture, show_input
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import chart_height, chosen_patch, colours, in_rows, pick_patch
@@ -54,16 +60,22 @@ def numbers(session: Session) -> None:
 
 
 def filters(session: Session) -> None:
-    """The smoothest filters on one sheet."""
+    """The filters' main components on one sheet."""
     weight, _ = projection(session.rec.vit)
-    chosen = smoothest(weight)[:FILTERS].sort().values.tolist()
-    tiles = np.stack([np.asarray(_filter_picture(weight[index])) for index in chosen])
+    found, shares = filter_components(weight, FILTERS)
+    tiles = np.stack([np.asarray(_filter_picture(pattern)) for pattern in found])
     opaque = np.pad(tiles, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=255)
     ringed = np.pad(opaque, ((0, 0), (1, 1), (1, 1), (0, 0)))  # clear gaps between them
     _, height, width, _ = ringed.shape
     rows = ringed.reshape(-1, FILTERS_WIDE, height, width, 4).swapaxes(1, 2)
     sheet = Image.fromarray(rows.reshape(-1, FILTERS_WIDE * width, 4))
-    caption = t("tokens.filters.caption", numbers=", ".join(map(str, chosen)))
+    caption = t(
+        "tokens.filters.caption",
+        count=FILTERS,
+        filters=len(weight),
+        share=f"{shares.sum():.0%}",
+        first=f"{shares[0]:.0%}",
+    )
     st.image(_enlarged(sheet, 6), caption=caption, alt=caption, width="stretch")
 
 
@@ -91,7 +103,7 @@ def vector(session: Session) -> None:
     )
     st.image(bars, caption=caption, alt=caption, width="stretch")
     st.latex(
-        rf"\sum_{{i=1}}^{{{product.numel()}}} w_i\,x_i + b"
+        rf"\sum_{{i=1}}^{{{product.numel()}}} w_i\,p_i + b"
         rf" = {product.sum():.4f} {bias[index]:+.4f} = {found[index]:.4f}"
     )
 
@@ -222,13 +234,12 @@ def _written(channel: torch.Tensor) -> None:
 
 
 LESSON = Lesson(
-    1,
     "tokens",
     (
         Step("cut", cut, guess=True),
         Step("numbers", numbers),
         Step("filters", filters),
-        Step("vector", vector, formula=r"z = W x + b"),
+        Step("vector", vector, formula=r"x = W p + b"),
         Step("prefix", prefix),
         Step("resolution", resolution, guess=True),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from vitviz.errors import VitvizError
 from vitviz.heatmap import Heatmap, Scale
-from vitviz.methods.artefacts import artefact_patches
+from vitviz.methods.artefacts import artefact_patches, attention_sinks
 from vitviz.methods.attention import all_head_maps
 from vitviz.methods.explain import METHODS, explain
 from vitviz.methods.method import Method
@@ -81,7 +82,7 @@ def page() -> None:
     heat = explanation(session, question, note)
     if heat:
         with show:
-            marks = artefacts(session.rec) if marked else []
+            marks = artefacts(session.rec) if marked else Marks()
         with picture:
             show_map(session, photo, heat, question, look, scale, marks)
         note.caption(click_hint(session.rec, question))
@@ -142,7 +143,7 @@ def none_fits(labels: Sequence[str], classes: Sequence[str] | None) -> bool:
 
 def appearance_controls(method: str) -> tuple[Look, bool, bool]:
     """How maps are drawn, whether all heads and layers share one scale, and whether artefact tokens
-    are marked."""
+    and attention sinks are marked."""
     with st.popover(t("explore.appearance"), icon=":material/palette:"):
         colormap = st.selectbox(t("explore.colours"), COLORMAPS, key=keys.COLOURS, bind=URL)
         alpha = st.slider(t("explore.strength"), 0.0, 1.0, 0.6, 0.05, key=keys.STRENGTH, bind=URL)
@@ -158,14 +159,25 @@ def appearance_controls(method: str) -> tuple[Look, bool, bool]:
     return Look(colormap, alpha, smooth), shared and METHODS[method].raw_attention, marked
 
 
-def artefacts(rec: Recording) -> list[list[int]]:
-    """The artefact tokens as [row, column], with two sentences on what they are."""
+@dataclass(frozen=True)
+class Marks:
+    """Patches to mark, as [row, column]."""
+
+    artefacts: list[list[int]] = field(default_factory=list)
+    sinks: list[list[int]] = field(default_factory=list)
+
+
+def artefacts(rec: Recording) -> Marks:
+    """The artefact tokens and the attention sinks, with what they are."""
     try:
-        found: list[list[int]] = artefact_patches(rec).nonzero().tolist()
+        found = Marks(
+            artefact_patches(rec).nonzero().tolist(), attention_sinks(rec).nonzero().tolist()
+        )
     except VitvizError as error:
         st.caption(explained(error))
-        return []
-    st.caption(t("explore.artefacts_found", count=len(found), paper=REGISTERS))
+        return Marks()
+    counts = {"artefacts": len(found.artefacts), "sinks": len(found.sinks)}
+    st.caption(t("explore.artefacts_found", **counts, paper=REGISTERS))
     return found
 
 
@@ -176,7 +188,7 @@ def show_map(
     question: Question,
     look: Look,
     scale: Scale | None,
-    marks: list[list[int]],
+    marks: Marks,
 ) -> None:
     """The photo under its heatmap."""
     rec, method, query = session.rec, METHODS[question.method], question.query
@@ -189,7 +201,8 @@ def show_map(
         look,
         query=None if query == "cls" else rec.cell(query, (rows, cols)),
         scale=scale,
-        marks=marks,
+        marks=marks.artefacts,
+        crosses=marks.sinks,
         meaning=meaning,
         alt=t("map.alt", photo=photo.alt, method=title, meaning=meaning),
         key=keys.PATCH_MAP,

@@ -16,6 +16,7 @@ from vitviz.inside.heads import (
     head_importance,
     head_statistics,
     mean_statistics,
+    uniform_distance,
 )
 from vitviz.methods.explain import explain
 from vitviz.photos.load import load_image
@@ -77,9 +78,9 @@ def matrix_controls(rec: Recording) -> tuple[str, str, str]:
         over = _choose(keys.OVER, [HERE, GALLERY])
         mode = _choose(keys.MODE, [OPEN, SWITCH])
     of_scores = statistic == IMPORTANCE and rec.outputs == "score"
-    st.caption(
-        t("heads.meaning.importance_of_score" if of_scores else f"heads.meaning.{statistic}")
-    )
+    alike = f"{uniform_distance(rec):.0f}"
+    meaning = "importance_of_score" if of_scores else statistic
+    st.caption(t(f"heads.meaning.{meaning}", alike=alike))
     return statistic, over, mode
 
 

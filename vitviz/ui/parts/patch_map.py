@@ -28,6 +28,7 @@ def patch_map(
     query: tuple[int, int] | None,
     scale: tuple[float, float] | None,
     marks: list[list[int]],
+    crosses: list[list[int]],
     meaning: str,
     alt: str,
     key: str,
@@ -41,6 +42,7 @@ def patch_map(
             a method that would have to compute it.
         scale: values of the lowest and highest colour; None gives every map its own.
         marks: patches to mark with a ring, as [row, column].
+        crosses: patches to mark with a cross.
         meaning: what the numbers tell, such as "from the class token".
         on_query: None for a method that does not start from a patch: a click does nothing.
     """
@@ -60,6 +62,7 @@ def patch_map(
         "query": query,
         "takes_query": on_query is not None,
         "marks": marks,
+        "crosses": crosses,
         "meaning": meaning,
         "place": entry("map.place"),
         "following": t("map.following"),

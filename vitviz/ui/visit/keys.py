@@ -38,22 +38,22 @@ LESSON_PHOTO, LESSON_LAYER, LESSON_HEAD = "lesson_photo", "in_layer", "in_head"
 LESSON_MAPS = "{} maps"
 AGAIN = "again"
 
-# Lessons 1 to 6
+# Lessons up to the prediction
 CHANNEL, NUMBER, SIDE, PATCH_SIZE = "channel", "number", "side", "patch_size"
 OTHER_ROW, OTHER_COL = "other_row", "other_col"
 DIVISOR, BY_HAND = "divisor", "hand_{}"  # a number of the table
 HEADS_OF_WIDTH = "heads_of_width"
 THROUGH, FOLLOW = "through", "follow"
-ADDED, LESSON_CLASS = "added", "of_class"
+ADDED, SCALE, LESSON_CLASS = "added", "scale", "of_class"
 
-# Lesson 7
+# Training
 CLASSES, BLOCKS, VIEW_KINDS, STEPS, WARM_UP = "classes", "blocks", "kinds", "steps", "warmup"
 HEAD_KIND, DROPOUT, ENTROPY_WEIGHT, POWER = "head_kind", "dropout", "lambda", "power"
 TAKE_SAMPLES, TRAIN, TRAIN_BLOCK, TRAIN_QUICKLY = "take", "train", "narrow", "quick"
 EDITED_CLASS, REMOVE_PHOTOS = "edited", "remove"
 CLASS_NAME, CLASS_PHOTOS = "name{}.{}", "photos{}.{}"  # a class, and how often it was emptied
 
-# Lessons 8 and 9
+# Cost, and beyond classification
 COST_SIDE, OWN_SIDE = "cost_side", "own_side"
 GROUPS, TEMPERATURE, OTHER_PHOTO = "groups", "clip", "other"
 SECOND_MENU, SECOND_UPLOAD = "second_menu{}", "second{}"  # how many photos were taken

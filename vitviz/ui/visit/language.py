@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from functools import cache
 from numbers import Number
@@ -16,23 +17,26 @@ from vitviz.methods.explain import METHODS
 from vitviz.photos.load import MAX_BYTES
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.markdown import as_words
+from vitviz.ui.visit.order import NUMBERS
 from vitviz.ui.visit.state import visit
 
 LANG, ENGLISH = "lang", "en"
 LANGUAGES = {ENGLISH: "English", "zh": "中文"}
 FOLDER = Path(__file__).parent.parent / "texts"
+LESSON = re.compile(r"\{lesson_(\w+)\}")
 
 
 @cache
 def texts(language: str) -> dict[str, Any]:
     """Every text of one language: those of texts/<language>.toml, and a lesson's under its id from
-    a file of its own, texts/<language>/<id>.toml."""
+    a file of its own, texts/<language>/<id>.toml. {lesson_ID} is that lesson's number."""
     found = _read(FOLDER / f"{language}.toml")
     return found | {file.stem: _read(file) for file in sorted((FOLDER / language).glob("*.toml"))}
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return tomllib.loads(file.read_text(encoding="utf-8"))
+    text = file.read_text(encoding="utf-8")
+    return tomllib.loads(LESSON.sub(lambda place: str(NUMBERS[place[1]]), text))
 
 
 @cache

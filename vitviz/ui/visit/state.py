@@ -37,7 +37,7 @@ class Visit:
         answers: chosen in lessons, by the question's key.
         patch: the one that lessons follow, as in the address.
         layer, head: the ones that lessons follow; None until they are chosen.
-        second, second_taken, second_refused: as `own`, `taken`, `refused`, of lesson 9's own photo.
+        second, second_taken, second_refused: as `own`, `taken`, `refused`, of a lesson's own photo.
         album: photos to train on.
         trained: the head that was trained on them.
         views: how often random views were drawn again.

@@ -1,4 +1,4 @@
-"""Lesson 7: a pretrained model learns new classes."""
+"""A pretrained model learns new classes."""
 
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.lessons.training import fine_tuning, hyperparameters
@@ -6,7 +6,6 @@ from vitviz.ui.lessons.training import fine_tuning, hyperparameters
 __all__ = ["LESSON"]
 
 LESSON = Lesson(
-    7,
     "training",
     (
         Step("freezing", hyperparameters.freezing, guess=True),

@@ -61,18 +61,26 @@ function outline(context, state, patch, width) {
   }
 }
 
-function ring(context, state, patch, width) {
+// A ring or a cross in the middle of a patch.
+function mark(context, state, patch, width, shape) {
   const [left, top, right, bottom] = state.box
   const w = (right - left) / state.colCount
   const h = (bottom - top) / state.rowCount
+  const path = shape(left + (patch[1] + 0.5) * w, top + (patch[0] + 0.5) * h, 0.36 * Math.min(w, h))
   for (const [colour, line] of [["#000", 2 * width], ["#fff", width]]) {
     context.strokeStyle = colour
     context.lineWidth = line
-    context.beginPath()
-    context.arc(left + (patch[1] + 0.5) * w, top + (patch[0] + 0.5) * h, 0.36 * Math.min(w, h), 0, 7)
-    context.stroke()
+    context.stroke(path)
   }
 }
+
+function ring(x, y, radius) {
+  const path = new Path2D()
+  path.arc(x, y, radius, 0, 7)
+  return path
+}
+
+const cross = (x, y, r) => new Path2D(`M${x - r} ${y - r}L${x + r} ${y + r}M${x - r} ${y + r}L${x + r} ${y - r}`)
 
 // What the model did not see is dimmed, with a line around what it saw.
 function dim(context, { box, size }, width) {
@@ -106,7 +114,8 @@ function draw(state) {
   context.globalAlpha = 1
   const line = Math.max(1.5, (2 * size[0]) / (canvas.clientWidth || size[0]))
   if (isCut(state)) dim(context, state, line / 2)
-  for (const patch of state.marks) ring(context, state, patch, line)
+  for (const patch of state.marks) mark(context, state, patch, line, ring)
+  for (const patch of state.crosses) mark(context, state, patch, line, cross)
   if (state.query) outline(context, state, state.query, line)
   if (state.hover) outline(context, state, state.hover, line)
   describe(state, map)

@@ -1,0 +1,88 @@
+"""What the lessons' words claim, against the model."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from lesson_pages import answer, opened
+from visits import recording
+
+import vitviz
+from vitviz.inside.heads import head_statistics, uniform_distance
+from vitviz.inside.lens import residual_stream
+from vitviz.inside.tokens import projection
+from vitviz.ui.visit.language import texts
+
+
+def test_queries_keys_and_values_come_from_the_normed_token() -> None:
+    app = opened("attention", step="1", sample="coffee", patch="3,7", in_layer="5", in_head="2")
+    rec = recording(app)
+    block, token = rec.vit.module.blocks[5], 1 + 3 * 16 + 7
+    x = residual_stream(rec).states[5, token]
+    normed = F.layer_norm(x, x.shape, block.norm1.weight, block.norm1.bias, block.norm1.eps)
+    made = F.linear(normed, block.attn.qkv.weight, block.attn.qkv.bias).unflatten(0, (3, 6, 64))
+    call = rec.layers[5]
+    for vector, recorded in zip(made[:, 2], (call.query, call.key, call.value), strict=True):
+        torch.testing.assert_close(vector, recorded[0, 2, token], atol=1e-4, rtol=1e-4)
+    assert r"q = W_q\,\mathrm{LN}(x) + b_q" in app.latex[0].value
+
+
+def test_a_block_adds_twice_each_time_from_a_normed_token() -> None:
+    app = opened("layers", step="1", sample="coffee", in_layer="4")
+    rec = recording(app)
+    block = rec.vit.module.blocks[4]
+    with torch.no_grad():
+        x = residual_stream(rec).states[4][None]
+        between = x + block.ls1.gamma * block.attn(block.norm1(x))
+        after = between + block.ls2.gamma * block.mlp(block.norm2(between))
+    assert r"x' = x + \gamma_1 \cdot \mathrm{Attn}(\mathrm{LN}\,x)" in app.latex[0].value
+    shown = app.latex[-1].value.split("=")
+    for found, place in ((between, 2), (after, 4)):
+        number = float(shown[place].split("\\")[0].strip())
+        assert number == pytest.approx(float(found[0, 0, 0]), abs=2e-4)
+
+
+def test_attention_distance_grows_in_the_second_half_only() -> None:
+    vit = vitviz.load_model()
+    for sample in vitviz.samples():
+        rec = vitviz.record(vit, vitviz.load_image(sample.path))
+        of_layers = head_statistics(rec).distance.mean(axis=1)
+        assert (of_layers.argmin(), of_layers.argmax()) == (3, 10)
+        assert of_layers[0] > 1.5 * of_layers[3]
+        assert abs(of_layers[10] - uniform_distance(rec)) < 10
+    for name, step in (("layers", "5"), ("manyheads", "2")):
+        app = opened(name, step=step, sample="coffee")
+        answer(app, right=True)
+        [chart] = app.get("vega_lite_chart")
+        spec = json.loads(chart.proto.spec)
+        assert "rule" in [layer["mark"]["type"] for layer in spec["layer"]]
+        assert any("117" in caption.value for caption in app.caption)
+
+
+def test_scaled_logits_say_which_classes_rise() -> None:
+    app = opened("prediction", step="2", sample="tower")
+    answer(app, right=True)
+    rec, words = recording(app), texts("en")["prediction"]["softmax"]
+    best = [p.index for p in rec.predictions[:5]]
+    for scale in (0.3, 1.0, 2.0):
+        app.slider(key="scale").set_value(scale).run()
+        now, more = ((s * rec.logits.double()).softmax(0)[best] for s in (scale, scale + 1e-4))
+        expected = [words["rises" if rose else "falls"] for rose in (more > now).tolist()]
+        table = app.dataframe[0].value
+        assert table["way"].tolist() == expected
+        np.testing.assert_allclose(table["share"], now, rtol=1e-4)
+        assert expected.count(words["rises"]) > 1 or scale > 1  # not the largest alone
+
+
+def test_the_filters_components_say_what_they_hold() -> None:
+    app = opened("tokens", step="3")
+    weight = projection(recording(app).vit)[0].flatten(1).double().numpy()
+    values = np.linalg.eigvalsh(np.cov(weight.T))[::-1]
+    shares = values / values.sum()
+    [picture] = app.get("image")
+    assert f"together {shares[:32].sum():.0%} of their variance" in str(picture.proto)
+    assert f"the first alone {shares[0]:.0%}" in str(picture.proto)

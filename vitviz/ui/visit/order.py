@@ -1,0 +1,15 @@
+"""The order of the lessons. Their numbers follow from it, everywhere: a text that names a lesson by
+its number says {lesson_ID}."""
+
+COURSE = (
+    "tokens",
+    "positions",
+    "attention",
+    "manyheads",
+    "layers",
+    "prediction",
+    "training",
+    "cost",
+    "beyond",
+)
+NUMBERS = {lesson: number for number, lesson in enumerate(COURSE, start=1)}
