@@ -46,6 +46,7 @@ class Lesson:
         steps: in order.
         task: the widgets of the task at the end.
         papers: address by title.
+        sample: that it opens on; None for the first.
     """
 
     number: int
@@ -53,6 +54,7 @@ class Lesson:
     steps: tuple[Step, ...]
     task: Callable[[Session], None]
     papers: Mapping[str, str]
+    sample: str | None = None
 
     @property
     def screens(self) -> list[str]:

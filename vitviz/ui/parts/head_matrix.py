@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from vitviz.journey.page import palette
 from vitviz.ui.parts.browser import component
-from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
 
@@ -25,12 +24,19 @@ def matrix(
     pattern: str,
     off: set[Cell],
     chosen: Cell,
+    key: str,
     on_open: Callable[[], None],
 ) -> None:
     """Layers as columns, heads as rows; `on_open` runs after a click, with the cell as
-    `st.session_state[keys.MATRIX].open`: "layer,head", or "layer,all" for a layer’s number."""
+    `st.session_state[key].open`: "layer,head", or "layer,all" for a layer’s number.
+
+    Args:
+        values: NaN where it is not known yet.
+    """
     layers, heads = values.shape
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    span = (high - low) or 1.0
+    text = np.vectorize(lambda value: "…" if np.isnan(value) else pattern.format(value))(values)
     cells: list[dict[str, Any]] = [
         {
             "id": f"{layer},all",
@@ -45,13 +51,15 @@ def matrix(
     cells += [
         {
             "id": f"{layer},{head}",
-            "text": pattern.format(values[layer, head]),
+            "text": text[layer, head],
             "title": t(
                 "heads.value",
                 name=t("heads.name", layer=layer, head=head),
-                value=pattern.format(values[layer, head]),
+                value=text[layer, head],
             ),
-            "level": round(255 * (float(values[layer, head]) - low) / ((high - low) or 1.0)),
+            "level": None
+            if np.isnan(values[layer, head])
+            else round(255 * (float(values[layer, head]) - low) / span),
             "off": (layer, head) in off,
             "chosen": (layer, head) == chosen,
         }
@@ -65,5 +73,5 @@ def matrix(
         "palette": palette("viridis"),
         "alt": t("heads.matrix"),
     }
-    _matrix(data=data, key=keys.MATRIX, on_open_change=on_open)
+    _matrix(data=data, key=key, on_open_change=on_open)
     st.caption(t("heads.matrix_caption"))
