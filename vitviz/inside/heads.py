@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vitviz.errors import Phrase, VitvizError
 from vitviz.methods.target import Target, target_class
-from vitviz.progress import Progress, batches
+from vitviz.progress import Progress, batches, part_of
 from vitviz.recording.predictions import Prediction, rank_classes
 from vitviz.recording.query import ROWS_AT_ONCE
 from vitviz.recording.recorder import Recorder
@@ -24,6 +24,7 @@ __all__ = [
     "ablate",
     "head_importance",
     "head_statistics",
+    "layer_importance",
     "mean_statistics",
     "uniform_distance",
 ]
@@ -155,12 +156,25 @@ def head_importance(
     Raises:
         MethodError: if the model has no classifier, is not in float32, or has no such class.
     """
+    layers = range(rec.num_layers)
+    found = [
+        layer_importance(rec, layer, target, progress=part_of(progress, layer, 1, rec.num_layers))
+        for layer in layers
+    ]
+    heads = np.full((len(layers), max(map(rec.num_heads, layers))), np.nan, np.float32)
+    for row, (drops, _) in zip(heads, found, strict=True):
+        row[: len(drops)] = drops
+    return Importance(heads, np.array([whole for _, whole in found], np.float32))
+
+
+def layer_importance(
+    rec: Recording, layer: int, target: Target | None = None, *, progress: Progress | None = None
+) -> tuple[NDArray[np.float32], float]:
+    """The same of one layer: the drop without each of its heads, (heads,), and without them all."""
     rec.require_plain(IMPORTANCE)
     index = target_class(rec, target, IMPORTANCE)
-    counts = [rec.num_heads(layer) for layer in range(rec.num_layers)]
-    single = [[(layer, head)] for layer, count in enumerate(counts) for head in range(count)]
-    whole = [[(layer, head) for head in range(count)] for layer, count in enumerate(counts)]
-    cases = [*single, *whole]
+    heads = [(layer, head) for head in range(rec.num_heads(layer))]
+    cases = [*([head] for head in heads), heads]
     left = torch.cat(
         [
             rec.values(_without(rec, cases[part]))[:, index]
@@ -168,10 +182,7 @@ def head_importance(
         ]
     )
     drops = (rec.values(rec.logits)[index] - left).numpy()
-    heads = np.full((len(counts), max(counts)), np.nan, np.float32)
-    for [(layer, head)], drop in zip(single, drops, strict=False):
-        heads[layer, head] = drop
-    return Importance(heads, drops[len(single) :])
+    return drops[:-1], float(drops[-1])
 
 
 @torch.no_grad()

@@ -10,7 +10,8 @@ from streamlit.navigation.page import StreamlitPage
 from vitviz.ui.controls.photo_picker import keep_link
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.lesson_page import lessons, show
-from vitviz.ui.pages import compare, explore, heads, journey, start
+from vitviz.ui.pages import start
+from vitviz.ui.pages.tools import tools
 from vitviz.ui.visit.admission import admit
 from vitviz.ui.visit.language import t, widget_words
 from vitviz.ui.visit.memory import give_back_again_and_again, leave_out_imports
@@ -19,12 +20,6 @@ from vitviz.ui.visit.streamlit_private import limit_uploads, send_at_once
 
 HERE = Path(__file__).parent
 START = ":material/home:"
-ICONS = {
-    "explore": ":material/visibility:",
-    "journey": ":material/conversion_path:",
-    "compare": ":material/balance:",
-    "heads": ":material/grid_view:",
-}
 
 
 def main() -> None:
@@ -37,16 +32,16 @@ def main() -> None:
     st.html(HERE / "page.css")
     st.html(widget_words())
     admit()
-    tools = _tools()
+    shown = tools()
     course = {lesson.id: (_page_of(lesson), lesson.minutes) for lesson in lessons()}
 
     def first() -> None:
-        start.page(tools, course)
+        start.page(shown, course)
 
     beginning = st.Page(first, title=t("nav.start"), icon=START, default=True)
     found = st.navigation(
         {
-            "": [beginning, *tools.values()],
+            "": [beginning, *shown.values()],
             t("nav.lessons"): [lesson for lesson, _ in course.values()],
         },
         position="top",
@@ -54,15 +49,6 @@ def main() -> None:
     keep_link(found.url_path)
     found.run()
     visit().decoded = None  # no page needed it now
-
-
-def _tools() -> dict[str, StreamlitPage]:
-    """The pages besides the lessons, by their address."""
-    shown = {"explore": explore, "journey": journey, "compare": compare, "heads": heads}
-    return {
-        name: st.Page(module.page, title=t(f"nav.{name}"), icon=ICONS[name], url_path=name)
-        for name, module in shown.items()
-    }
 
 
 def _page_of(lesson: Lesson) -> StreamlitPage:

@@ -69,17 +69,20 @@ def _photo(data: bytes, decoded: Image.Image, name: str) -> Photo:
     )
 
 
-def choose_photo() -> Photo:
+def choose_photo(first: str | None = None) -> Photo:
     """The gallery with its menu for one's own photo, and what is chosen in it.
 
     The address says which sample it is; without one it is the visitor's own photo.
+
+    Args:
+        first: the sample that is shown where nothing was chosen; None for the first of all.
     """
     offered = sample_photos()
     own = visit().own
     chosen = st.query_params.get("sample")
+    visit().sample = chosen if chosen in offered else None
     if chosen not in offered:
-        chosen = OWN if own else next(iter(offered))
-    visit().sample = chosen
+        chosen = OWN if own else first or next(iter(offered))
     photos = [{"id": key, "title": title, "thumb": p.thumb} for key, (title, p) in offered.items()]
     if own:
         photos.insert(0, {"id": OWN, "title": t("photo.yours"), "thumb": own.thumb})
@@ -108,7 +111,7 @@ def keep_link(page: str) -> None:
     """Put sample, model and language into the address again after a move to another page, which
     drops them."""
     last = visit()
-    shown = {"sample": (last.sample, OWN), "model": (last.model, BUNDLED)}
+    shown = {"sample": (last.sample, None), "model": (last.model, BUNDLED)}
     shown[LANG] = last.language, ENGLISH
     if last.page not in (None, page):
         for key, (held, usual) in shown.items():

@@ -46,12 +46,14 @@ class Lesson:
         steps: in order.
         task: the widgets of the task at the end.
         papers: address by title.
+        sample: that it opens on; None for the first.
     """
 
     id: str
     steps: tuple[Step, ...]
     task: Callable[[Session], None]
     papers: Mapping[str, str]
+    sample: str | None = None
 
     @property
     def number(self) -> int:

@@ -30,7 +30,7 @@ def show(lesson: Lesson) -> None:
     language_switch()
     with st.container(key="presenting" if is_presenting() else "lesson"):
         _head(lesson)
-        photo = choose_photo()
+        photo = choose_photo(lesson.sample)
         stage = st.container(key="stage")
         number = _walk(lesson)
         with stage:

@@ -38,7 +38,8 @@ from vitviz.ui.visit.analyse import model
 from vitviz.ui.visit.language import label, language, t
 from vitviz.ui.visit.opening import opened
 from vitviz.ui.visit.session import Session
-from vitviz.ui.visit.turns import many_turns, turn
+from vitviz.ui.visit.turns import turn
+from vitviz.ui.visit.works import on_request
 from vitviz.zoo.catalogue import COUNTERPART
 
 PATCHES_ACROSS = (8, 12, 16, 24, 32, 40)  # of the measured inputs
@@ -53,13 +54,19 @@ FACTS = ("global", "assumptions", "data", "cost", "places")
 def measure(session: Session) -> None:
     """Time and memory of this machine against the number of tokens."""
     rec = session.rec
+    sides = [rec.patch_size[0] * across for across in PATCHES_ACROSS]
     timings: list[Timing] | None = rec.derived.last("cost")
     if timings is None:
-        if not st.button(t("cost.measure.run"), icon=":material/timer:", type="primary"):
+        timings = on_request(
+            "cost",
+            rec.derived,
+            t("cost.measure.run"),
+            ":material/timer:",
+            t("cost.measure.running"),
+            lambda work: rec.derived.keep(None, measure_cost(rec, sides, work.progress), "cost"),
+        )
+        if timings is None:
             return
-        sides = [rec.patch_size[0] * across for across in PATCHES_ACROSS]
-        with many_turns(t("cost.measure.running")) as progress:
-            rec.derived.keep(None, measure_cost(rec, sides, progress), "cost")
         st.rerun()  # without the button
     columns = ("side", "tokens", "seconds", "recorded", "maps")
     rows = [

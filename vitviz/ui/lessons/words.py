@@ -345,7 +345,6 @@ def _judged(
 
 
 LESSON = Lesson(
-    12,
     "words",
     (
         Step("pieces", pieces),

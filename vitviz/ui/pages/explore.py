@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -20,11 +21,9 @@ from vitviz.heatmap import Heatmap, Scale
 from vitviz.methods.artefacts import artefact_patches, attention_sinks
 from vitviz.methods.attention import all_head_maps
 from vitviz.methods.explain import METHODS, explain
-from vitviz.methods.method import Method
 from vitviz.models.labels import imagenet_names
 from vitviz.pictures.input import show_input
 from vitviz.pictures.overlay import COLORMAPS, colorize, shared_scale
-from vitviz.progress import Progress
 from vitviz.recording.query import Query
 from vitviz.recording.recording import Recording
 from vitviz.ui.controls.model_picker import is_here, page_head
@@ -49,9 +48,11 @@ from vitviz.ui.visit.language import explained, t
 from vitviz.ui.visit.markdown import as_code, as_words
 from vitviz.ui.visit.session import Look, Photo, Session
 from vitviz.ui.visit.state import visit
-from vitviz.ui.visit.turns import many_turns, turn
+from vitviz.ui.visit.turns import turn
+from vitviz.ui.visit.works import carried_out, give_up
 from vitviz.zoo.catalogue import Offer
 
+SLOW, MOST_SLOW = "slow answer", 8  # of a photo: what took long is kept longer
 MOST_PATCHES = 1600  # whose rows are sent to the browser
 REGISTERS = "[Vision transformers need registers](https://arxiv.org/abs/2309.16588)"
 MATRIX = (160, 160)  # px of a picture of a matrix
@@ -226,40 +227,49 @@ def patch_rows(rec: Recording, question: Question) -> NDArray[np.float32] | None
 
 def explanation(session: Session, question: Question, note: DeltaGenerator) -> Heatmap | None:
     """The heatmap, kept until the question changes; None, and why in `note`, where the method does
-    not apply.
-
-    A slow method shows in `note` how far it is and a button to stop it; any other change stops it
-    too.
-    """
-    rec, method = session.rec, question.method
-
-    def compute() -> Heatmap:
-        arguments = {**question.options, **question.classes}
-        with method_turn(METHODS[method], note) as progress:
-            return explain(rec, method, question.query, progress=progress, **arguments)
-
+    not apply."""
+    rec, method = session.rec, METHODS[question.method]
+    arguments: dict[str, Any] = {**question.options, **question.classes}
+    asked = partial(explain, rec, question.method, question.query, **arguments)
     try:
+        if method.slow:
+            return slow_explanation(session, question, asked, note)
+
+        def compute() -> Heatmap:
+            with turn() if method.needs_gradient else nullcontext():
+                return asked()
+
         return rec.derived.get(question.key, compute, "answer", most=1)
     except VitvizError as error:
         note.warning(explained(error), icon=":material/block:")
         return None
 
 
-@contextmanager
-def method_turn(method: Method, note: DeltaGenerator) -> Iterator[Progress | None]:
-    """A turn for a method that runs the model; a slow one shows its progress and can be stopped."""
-    if method.slow:
+def slow_explanation(
+    session: Session, question: Question, asked: Callable[..., Heatmap], note: DeltaGenerator
+) -> Heatmap:
+    """One that runs the model many times: in `note` it says how far it is, with a button to stop
+    it. Another such question stops it too; another page or method does not."""
+    derived = session.rec.derived
+    found: Heatmap | None = derived.find(question.key, SLOW)
+    if found is None:
         with note.container(horizontal=True, vertical_alignment="center"):
-            st.button(
-                t("explore.stop"), on_click=lambda: st.session_state.update({keys.METHOD: FIRST})
+            st.button(t("explore.stop"), on_click=stop_asking)
+            found = carried_out(
+                SLOW,
+                (derived, question.key),
+                t("explore.asking"),
+                lambda work: derived.keep(
+                    question.key, asked(progress=work.progress), SLOW, MOST_SLOW
+                ),
             )
-            with many_turns(t("explore.asking")) as progress:
-                yield progress
-    elif method.needs_gradient:
-        with turn():
-            yield None
-    else:
-        yield None
+    return found
+
+
+def stop_asking() -> None:
+    """Another method, which is quick."""
+    give_up(SLOW)
+    st.session_state[keys.METHOD] = FIRST
 
 
 def takes_query(rec: Recording, question: Question) -> bool:

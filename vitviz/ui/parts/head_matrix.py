@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from vitviz.journey.page import palette
 from vitviz.ui.parts.browser import component
-from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
 
@@ -25,10 +24,15 @@ def matrix(
     pattern: str,
     off: set[Cell],
     chosen: Cell,
+    key: str,
     on_open: Callable[[], None],
 ) -> None:
     """Layers as columns, heads as rows; `on_open` runs after a click, with the cell as
-    `st.session_state[keys.MATRIX].open`: "layer,head", or "layer,all" for a layer’s number."""
+    `st.session_state[key].open`: "layer,head", or "layer,all" for a layer’s number.
+
+    Args:
+        values: NaN where it is not known yet.
+    """
     layers, heads = values.shape
     cells = [_layer_cell(session, layer, off) for layer in range(layers)]
     cells += [
@@ -43,7 +47,7 @@ def matrix(
         "palette": palette("viridis"),
         "alt": t("heads.matrix"),
     }
-    _matrix(data=data, key=keys.MATRIX, on_open_change=on_open)
+    _matrix(data=data, key=key, on_open_change=on_open)
     st.caption(t("heads.matrix_caption"))
 
 
@@ -65,12 +69,13 @@ def _head_cell(
     """A head's value, coloured between the smallest and the largest."""
     (layer, head), value = cell, float(values[cell])
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    text = pattern.format(value)
+    known = not np.isnan(value)
+    text = pattern.format(value) if known else "…"
     return {
         "id": f"{layer},{head}",
         "text": text,
         "title": t("heads.value", name=t("heads.name", layer=layer, head=head), value=text),
-        "level": round(255 * (value - low) / ((high - low) or 1.0)),
+        "level": round(255 * (value - low) / ((high - low) or 1.0)) if known else None,
         "off": cell in off,
         "chosen": cell == chosen,
     }

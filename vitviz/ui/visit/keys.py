@@ -30,6 +30,7 @@ UNRANKED_MAPS = "maps_{}_{}"  # a side, and how many there are yet
 # Heads
 STATISTIC, OVER, MODE = "statistic", "over", "mode"
 MATRIX, OPEN_MAP = "matrix", "open map"
+MATRIX_SO_FAR = "matrix {}"  # how often it was drawn
 
 # Every lesson
 PRESENT, WORKSHEETS, WORKSHEET = "present", "worksheets", "worksheet_{}"  # with or without answers

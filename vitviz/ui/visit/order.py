@@ -10,6 +10,7 @@ COURSE = (
     "prediction",
     "training",
     "cost",
+    "words",
     "beyond",
 )
 NUMBERS = {lesson: number for number, lesson in enumerate(COURSE, start=1)}

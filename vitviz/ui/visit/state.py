@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import streamlit as st
 from PIL import Image
@@ -11,6 +11,7 @@ from PIL import Image
 from vitviz.errors import ImageError, VitvizError
 from vitviz.ui.visit.album import Album, Run
 from vitviz.ui.visit.session import Photo, Session
+from vitviz.ui.visit.work import Work
 
 VISIT = "visit"  # the only key of the session state that belongs to no widget
 Side = Literal["main", "second"]
@@ -24,7 +25,8 @@ class Visit:
     Attributes:
         admitted: whether there was room, see admission.py.
         language: chosen last; the address comes first.
-        page, sample, model: shown last, to be put into the address of another page.
+        page, sample, model: shown last, to be put into the address of another page; a sample only
+            if it was chosen.
         written: what `choice` wrote into the address, by the widget's key.
         fetch_failed: why a model's weights could not be fetched.
         own: the photo that the visitor brought.
@@ -44,6 +46,7 @@ class Visit:
         shuffles: how often the patches were shuffled again.
         sentence: typed in the lessons on words; empty until then.
         word, word_layer, word_head: the piece, layer and head that they follow.
+        works: that are under way, or whose result was not shown yet, by their names.
     """
 
     admitted: bool = False
@@ -75,11 +78,14 @@ class Visit:
     word: int | None = None
     word_layer: int = 0
     word_head: int = 0
+    works: dict[str, Work[Any]] = field(default_factory=dict)
 
     def forget_photo(self) -> None:
         """Keep nothing of the visitor's own photo."""
         self.own = self.refused = self.decoded = None
         self.recorded.clear()
+        while self.works:
+            self.works.popitem()[1].stop()
 
     def forget_second(self) -> None:
         """Keep nothing of the second one."""

@@ -17,6 +17,7 @@ from typing import Any, cast
 import streamlit as st
 from starlette.exceptions import HTTPException
 from streamlit.components.v2.types import ComponentRenderer
+from streamlit.runtime import RuntimeState
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
@@ -34,6 +35,7 @@ __all__ = [
     "limit_uploads",
     "media_address",
     "send_at_once",
+    "serving",
     "session_id",
     "still_here",
 ]
@@ -114,6 +116,12 @@ def session_id() -> str:
 def connected(session: str) -> bool:
     """Whether a session's tab is open; Streamlit keeps others for some minutes."""
     return st.runtime.get_instance().is_active_session(session)
+
+
+def serving() -> bool:
+    """Whether the server runs, and is not about to end."""
+    ending = RuntimeState.STOPPING, RuntimeState.STOPPED
+    return st.runtime.exists() and st.runtime.get_instance().state not in ending
 
 
 def browser() -> str:
