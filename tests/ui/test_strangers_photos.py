@@ -13,7 +13,7 @@ from visits import session, visit
 import vitviz
 from vitviz.photos.decoders import Decoders
 from vitviz.ui.controls import photo_picker
-from vitviz.ui.course import album
+from vitviz.ui.course import album_editor
 from vitviz.ui.lessons import beyond
 from vitviz.ui.pages import downloads
 from vitviz.ui.visit import opening
@@ -34,7 +34,7 @@ def _pages(light: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Decoders with less patience, and samples that nothing slows down."""
     del light
     strict = Decoders(seconds=1)
-    for module in (photo_picker, album, opening):
+    for module in (photo_picker, album_editor, opening):
         monkeypatch.setattr(module, "decoders", lambda: strict)
 
 
@@ -135,7 +135,7 @@ def test_in_a_lesson(lesson: str, step: str) -> None:
 def test_what_was_taken_is_held_once(lesson: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page has it now; Streamlit's own copy would stay until the visitor leaves."""
     forgotten: list[str] = []
-    for module in (photo_picker, album, beyond):
+    for module in (photo_picker, album_editor, beyond):
         monkeypatch.setattr(module, "forget_upload", lambda file: forgotten.append(file.name))
     if lesson is None:
         app = opened()
