@@ -133,7 +133,7 @@ def test_predictions_without_heads_stand_beside_those_with_them() -> None:
 
 def test_a_link_opens_a_head() -> None:
     assert any(text.value == "Layer 4, head 2" for text in opened("heads", open="4.2").subheader)
-    assert any(text.value == "Layer 11, head 0" for text in opened("heads", open="4.9").subheader)
+    assert any(text.value == "Layer 5, head 1" for text in opened("heads", open="4.9").subheader)
 
 
 def test_the_page_speaks_chinese() -> None:

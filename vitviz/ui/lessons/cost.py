@@ -45,7 +45,7 @@ from vitviz.zoo.catalogue import COUNTERPART
 PATCHES_ACROSS = (8, 12, 16, 24, 32, 40)  # of the measured inputs
 MEGABYTE = 1e6
 CHART = 230  # px, of two side by side
-SIDE, ANSWERS = 320, 3  # px of a photo, and classes below it
+ANSWERS = 3  # classes below a photo
 FEW = alt.Axis(tickCount=4)
 INSIDE = alt.Legend(orient="top-left", columns=1, labelLimit=300, offset=0, padding=0, rowPadding=0)
 FACTS = ("global", "assumptions", "data", "cost", "places")
@@ -260,7 +260,7 @@ def counterpart(session: Session) -> None:
         with column:
             text = t(f"cost.counterpart.{key}", label=label(answers[0].label))
             picture = overlay(session.preview, heat.scaled(session.factor))
-            st.image(picture, caption=text, alt=text, width=SIDE)
+            st.image(picture, caption=text, alt=text, width="stretch")
             prediction_bars(answers)
 
 

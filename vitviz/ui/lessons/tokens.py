@@ -35,7 +35,7 @@ def cut(session: Session) -> None:
     """The model's own input with the borders of its patches."""
     rows, cols = session.rec.grid
     caption = t("tokens.cut.caption", rows=rows, cols=cols, patches=rows * cols)
-    st.image(show_input(session.rec), caption=caption, alt=caption, width=520)
+    st.image(show_input(session.rec), caption=caption, alt=caption, width="stretch")
 
 
 def numbers(session: Session) -> None:

@@ -31,7 +31,7 @@ from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.model_picker import is_here, page_head
 from vitviz.ui.controls.photo_picker import choose_photo, sample_photos
-from vitviz.ui.controls.question import cls_means
+from vitviz.ui.controls.question import cls_means, typical_head
 from vitviz.ui.parts.head_matrix import Cell, matrix
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
 from vitviz.ui.parts.notices import left_out
@@ -79,7 +79,7 @@ def page() -> None:
         st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
         return
     off = read_link(session.rec, "off")
-    chosen = min(read_link(session.rec, "open"), default=(session.rec.num_layers - 1, 0))
+    chosen = min(read_link(session.rec, "open"), default=typical_head(session.rec))
     left, right = st.columns([3, 2], gap="large")
     with left:
         bar, place = st.container(), st.empty()

@@ -25,7 +25,7 @@ from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
 
-VIEWS, VIEW = 6, 170  # random views, and the width of one in px
+VIEWS, VIEW = 6, 210  # random views, and the width of one in px
 
 
 def freezing(session: Session) -> None:
