@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -151,6 +151,7 @@ def _walk(lesson: Lesson) -> int:
     return number
 
 
+@cache
 def lessons() -> list[Lesson]:
     """Every lesson in the folder, in the order of their numbers."""
     folder = Path(__file__).parent.parent / "lessons"

@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 import streamlit as st
+import torch
 
 from vitviz.errors import VitvizError
 from vitviz.progress import Progress
+from vitviz.ui.visit.admission import ADMISSION
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.queue import Place, Queue
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.streamlit_private import browser, still_here
 
-__all__ = ["QUEUE", "many_turns", "turn"]
+__all__ = ["QUEUE", "many_turns", "one_core", "turn"]
 
 QUEUE = Queue()
 SECONDS = 90  # from here on, minutes are said
 
 
-def turn() -> AbstractContextManager[None]:
+def one_core() -> None:
+    """Let this thread compute on one core only, in a turn or out of it. Two that share a small
+    matrix wait for each other, on a busy machine for longer than either computes."""
+    torch.set_num_threads(1)
+
+
+def _own_cores() -> None:
+    """Let this thread compute on as many cores as there are for each visitor."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // max(1, ADMISSION.visitors)))
+
+
+@contextmanager
+def turn() -> Iterator[None]:
     """Held by whoever runs the model for a moment; long work lets it go first."""
-    return QUEUE.short(still_here)
+    with QUEUE.short(still_here):
+        _own_cores()
+        try:
+            yield
+        finally:
+            one_core()
 
 
 @contextmanager
@@ -43,15 +63,19 @@ def many_turns(text: str) -> Iterator[Progress]:
     try:
         with QUEUE.long(browser(), (text, visit().model), tell) as between:
             bar.progress(0.0, text)
+            _own_cores()
 
             def progress(share: float) -> None:
                 bar.progress(share, text)
                 between(share)
+                _own_cores()  # others may have come
 
             yield progress
     except VitvizError:
         bar.empty()
         raise
+    finally:
+        one_core()
     bar.empty()
 
 
