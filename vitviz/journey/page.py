@@ -167,6 +167,7 @@ def words(language: Language) -> dict[str, Any]:
 
 
 @cache
+@cache
 def palette(colormap: str = COLORMAP) -> str:
     """The 256 colours of a colour map, RGB bytes as base64."""
     colours = colorize(np.linspace(0, 1, 256, dtype=np.float32), colormap, (0, 1))

@@ -82,7 +82,7 @@ def _reduced(image: Image.Image, most_pixels: int) -> Image.Image:
 
 def _with_alpha(image: Image.Image) -> Image.Image:
     """What is transparent by a colour of its own, by a channel of its own."""
-    if not image.has_transparency_data:
+    if not image.has_transparency_data or image.mode in ("LA", "RGBA"):  # or it would be copied
         return image
     return image.convert("LA" if Image.getmodebase(image.mode) == "L" else "RGBA")
 

@@ -7,16 +7,20 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from vitviz.ui.controls.photo_picker import keep_link
+from vitviz.ui.controls.photo_picker import keep_link, opened_samples
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.lesson_page import lessons, show
 from vitviz.ui.pages import start
 from vitviz.ui.pages.tools import tools
+from vitviz.ui.parts.journey import journey_document
 from vitviz.ui.visit.admission import admit
-from vitviz.ui.visit.language import t, widget_words
+from vitviz.ui.visit.analyse import see_sample
+from vitviz.ui.visit.language import choose_language, t, widget_words
 from vitviz.ui.visit.memory import give_back_again_and_again, leave_out_imports
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.streamlit_private import limit_uploads, send_at_once
+from vitviz.ui.visit.turns import one_core
+from vitviz.zoo.catalogue import BUNDLED
 
 HERE = Path(__file__).parent
 START = ":material/home:"
@@ -24,10 +28,9 @@ START = ":material/home:"
 
 def main() -> None:
     """One run of the app: the page that the address names."""
-    st.cache_resource(show_spinner=False)(send_at_once)()
-    st.cache_resource(show_spinner=False)(limit_uploads)()
-    st.cache_resource(show_spinner=False)(leave_out_imports)()
-    st.cache_resource(show_spinner=False)(give_back_again_and_again)()
+    prepare_server()
+    one_core()
+    choose_language()
     st.set_page_config("Vitviz", page_icon=str(HERE / "logo.svg"), layout="wide")
     st.html(HERE / "page.css")
     st.html(widget_words())
@@ -49,6 +52,23 @@ def main() -> None:
     keep_link(found.url_path)
     found.run()
     visit().decoded = None  # no page needed it now
+
+
+@st.cache_resource(show_spinner=False)
+def prepare_server() -> None:
+    """Once, for the first page."""
+    send_at_once()
+    limit_uploads()
+    leave_out_imports()
+    give_back_again_and_again()
+
+
+def warm_up() -> None:
+    """Look at the samples before anybody asks for them; at the first one as the start page does."""
+    for number, (_, photo) in enumerate(opened_samples().values()):
+        session = see_sample(photo, BUNDLED)
+        if number == 0:
+            journey_document(session)
 
 
 def _page_of(lesson: Lesson) -> StreamlitPage:

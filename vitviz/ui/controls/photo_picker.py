@@ -20,7 +20,7 @@ from vitviz.ui.parts.browser import component, thumbnail
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import ENGLISH, LANG, explained, library_text, t
 from vitviz.ui.visit.markdown import as_code
-from vitviz.ui.visit.opening import decoders
+from vitviz.ui.visit.opening import open_file
 from vitviz.ui.visit.session import Photo
 from vitviz.ui.visit.state import visit, without_frames
 from vitviz.ui.visit.streamlit_private import forget_upload
@@ -40,12 +40,12 @@ def sample_photos() -> dict[str, tuple[str, Photo]]:
             library_text(f"samples.{key}.title", title),
             replace(photo, alt=library_text(f"samples.{key}.alt", photo.alt)),
         )
-        for key, (title, photo) in _opened_samples().items()
+        for key, (title, photo) in opened_samples().items()
     }
 
 
 @st.cache_resource(show_spinner=False)
-def _opened_samples() -> dict[str, tuple[str, Photo]]:
+def opened_samples() -> dict[str, tuple[str, Photo]]:
     """The samples in English, shared by all visitors."""
     found = {}
     for sample in samples():
@@ -200,7 +200,7 @@ def open_photo(data: bytes, name: str) -> Photo:
     Raises:
         ImageError: if the file is no usable photo.
     """
-    decoded = decoders().load_image(data)
+    decoded = open_file(data)
     photo = _photo(data, decoded, name)
     visit().decoded = photo.key, decoded
     return photo

@@ -17,7 +17,7 @@ from vitviz.ui.visit import keys
 from vitviz.ui.visit.album import MOST_CLASSES, Album, ClassName
 from vitviz.ui.visit.language import explained, t
 from vitviz.ui.visit.markdown import as_code, as_words
-from vitviz.ui.visit.opening import decoders
+from vitviz.ui.visit.opening import open_file
 from vitviz.ui.visit.state import visit, without_frames
 from vitviz.ui.visit.streamlit_private import forget_upload
 from vitviz.ui.visit.turns import turn
@@ -98,7 +98,7 @@ def _take_files(index: int, key: str) -> None:
             album.overfull = True
             break
         try:
-            photo = decoders().load_image(file.getvalue())
+            photo = open_file(file.getvalue())
         except ImageError as error:
             album.refused.append((file.name, without_frames(error)))
         else:

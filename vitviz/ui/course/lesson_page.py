@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 
 import streamlit as st
@@ -153,6 +153,7 @@ def _walk(lesson: Lesson) -> int:
     return number
 
 
+@cache
 def lessons() -> list[Lesson]:
     """Every lesson, in order."""
     return [import_module(f"vitviz.ui.lessons.{name}").LESSON for name in COURSE]

@@ -10,9 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
@@ -40,7 +38,7 @@ from vitviz.ui.pages.downloads import downloads
 from vitviz.ui.pages.sheet import show_sheet
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.notices import left_out
-from vitviz.ui.parts.patch_map import patch_map
+from vitviz.ui.parts.patch_map import patch_map, quantised
 from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse
@@ -54,6 +52,7 @@ from vitviz.zoo.catalogue import Offer
 
 SLOW, MOST_SLOW = "slow answer", 8  # of a photo: what took long is kept longer
 MOST_PATCHES = 1600  # whose rows are sent to the browser
+MOST_ROWS = 96  # layers and heads of which a sample's are kept, 67 kB each for 256 patches
 REGISTERS = "[Vision transformers need registers](https://arxiv.org/abs/2309.16588)"
 MATRIX = (160, 160)  # px of a picture of a matrix
 
@@ -62,8 +61,18 @@ def page() -> None:
     """Photo and predictions first, then the map with its controls."""
     model = page_head(t("explore.title"))
     photo = choose_photo()
-    if not is_here(model) or (session := analysed(photo, model)) is None:
+    if not is_here(model) or analysed(photo, model) is None:
         return
+    explanations(photo)
+
+
+@st.fragment
+def explanations(photo: Photo) -> None:
+    """What the controls change: after a click only this is made anew, and the rest of the page
+    stays. Streamlit keeps it until the next page is complete, so it is given no recording."""
+    session = visit().recorded["main"]
+    if is_whole() != session.whole:
+        st.rerun()  # the whole page: the model looks at the photo again
     show, ask = st.columns([3, 2], gap="large")
     with ask:
         predictions(session.rec, photo)
@@ -198,7 +207,7 @@ def show_map(
     patch_map(
         session,
         heat,
-        patch_rows(rec, question),
+        patch_rows(session, question),
         look,
         query=None if query == "cls" else rec.cell(query, (rows, cols)),
         scale=scale,
@@ -211,18 +220,23 @@ def show_map(
     )
 
 
-def patch_rows(rec: Recording, question: Question) -> NDArray[np.float32] | None:
-    """Where each patch looks in the chosen layer and head, (patches, patches); None for a method
-    that would have to compute it, or a layer with too many patches or none that look at all."""
+def patch_rows(session: Session, question: Question) -> bytes | None:
+    """Where each patch looks in the chosen layer and head, see `quantised`, computed once for all
+    visitors of a sample; None for a method that would have to compute it, or a layer with too many
+    patches or none that look at all."""
     if not METHODS[question.method].raw_attention:
         return None
-    layer, head = question.options["layer"], question.options["head"]
+    rec, layer, head = session.rec, question.options["layer"], question.options["head"]
     if rec.kind(layer) != "global" or math.prod(rec.layer_grid(layer)) > MOST_PATCHES:
         return None
-    attention = rec.attention(layer)
-    chosen = attention.mean(dim=0) if head is None else attention[head]
-    prefix = len(chosen) - math.prod(rec.layer_grid(layer))
-    return chosen[prefix:, prefix:].numpy()
+    rows: bytes | None = session.results.find((layer, head), "rows")
+    if rows is None:
+        attention = rec.attention(layer)
+        chosen = attention.mean(dim=0) if head is None else attention[head]
+        prefix = len(chosen) - math.prod(rec.layer_grid(layer))
+        rows = quantised(chosen[prefix:, prefix:].numpy())
+        session.results.keep((layer, head), rows, "rows", MOST_ROWS if session.common else None)
+    return rows
 
 
 def explanation(session: Session, question: Question, note: DeltaGenerator) -> Heatmap | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from weakref import WeakKeyDictionary, WeakSet
 
 import streamlit as st
 from PIL import Image
@@ -11,6 +13,7 @@ from PIL import Image
 from vitviz.errors import ImageError, VitvizError
 from vitviz.ui.visit.album import Album, Run
 from vitviz.ui.visit.session import Photo, Session
+from vitviz.ui.visit.streamlit_private import run_state
 from vitviz.ui.visit.work import Work
 
 VISIT = "visit"  # the only key of the session state that belongs to no widget
@@ -18,7 +21,7 @@ Side = Literal["main", "second"]
 RefusedFile = tuple[str, VitvizError]  # a file's name, and what is wrong with it
 
 
-@dataclass
+@dataclass(eq=False)
 class Visit:
     """One visitor's.
 
@@ -80,6 +83,12 @@ class Visit:
     word_head: int = 0
     works: dict[str, Work[Any]] = field(default_factory=dict)
 
+    @property
+    def held(self) -> int:
+        """Bytes of the files that are kept of the photos the visitor brought."""
+        photos = [photo.data for photo in (self.own, self.second) if photo]
+        return sum(map(len, [*photos, *(file for of in self.album.photos for file in of)]))
+
     def forget_photo(self) -> None:
         """Keep nothing of the visitor's own photo."""
         self.own = self.refused = self.decoded = None
@@ -99,9 +108,25 @@ def without_frames(error: ImageError) -> ImageError:
     return error
 
 
+_visits: WeakSet[Visit] = WeakSet()
+_of_runs: WeakKeyDictionary[object, Visit] = WeakKeyDictionary()
+_counting = threading.Lock()
+
+
 def visit() -> Visit:
-    """This visitor's."""
-    if VISIT not in st.session_state:
-        st.session_state[VISIT] = Visit()
-    found: Visit = st.session_state[VISIT]
+    """This visitor's. A page asks for it a thousand times, and Streamlit's state is slow to say."""
+    state = run_state()
+    found = None if state is None else _of_runs.get(state)
+    if found is None:
+        found = st.session_state.setdefault(VISIT, Visit())
+        with _counting:
+            _visits.add(found)
+            if state is not None:
+                _of_runs[state] = found
     return found
+
+
+def held_by_all() -> int:
+    """Bytes of the files that are kept of all visitors' photos."""
+    with _counting:
+        return sum(each.held for each in _visits)

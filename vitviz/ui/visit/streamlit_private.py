@@ -20,6 +20,7 @@ from streamlit.components.v2.types import ComponentRenderer
 from streamlit.runtime import RuntimeState
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestType
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string
 from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_NAME
@@ -34,6 +35,7 @@ __all__ = [
     "forget_upload",
     "limit_uploads",
     "media_address",
+    "run_state",
     "send_at_once",
     "serving",
     "session_id",
@@ -47,6 +49,7 @@ HIDDEN_OPTIONS = (
 TEST_IDS = (
     "stCameraInputButton",
     "stCaptionContainer",
+    "stFileChips",
     "stFileUploaderDropzone",
     "stFileUploaderDropzoneInstructions",
     "stLayoutWrapper",
@@ -113,6 +116,13 @@ def session_id() -> str:
     return context.session_id
 
 
+def run_state() -> object | None:
+    """The session state as this run sees it: the same object throughout the run, and never another
+    visitor's. None in a thread that makes no page."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context and context.session_state
+
+
 def connected(session: str) -> bool:
     """Whether a session's tab is open; Streamlit keeps others for some minutes."""
     return st.runtime.get_instance().is_active_session(session)
@@ -134,11 +144,15 @@ def browser() -> str:
 def still_here() -> None:
     """End this run, as the next call of Streamlit would, if the visitor has left or clicked.
 
-    Reading the session state looks for that, and sends the browser nothing. Does nothing in a
-    thread that makes no page, such as a download's.
+    Reading the session state looks for that, and sends the browser nothing; but a click on what
+    only remakes a part of the page would wait for the end of this run. Does nothing in a thread
+    that makes no page, such as a download's.
     """
-    if get_script_run_ctx(suppress_warning=True):
+    if context := get_script_run_ctx(suppress_warning=True):
         st.session_state.get("anything")
+        asked = context.script_requests
+        if asked and asked._state is ScriptRequestType.RERUN:
+            st.stop()
 
 
 def send_at_once() -> None:

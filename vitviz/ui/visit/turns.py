@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import torch
+
+from vitviz.ui.visit.admission import ADMISSION
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.queue import Place, Queue
 from vitviz.ui.visit.streamlit_private import still_here
 
-__all__ = ["QUEUE", "how_long", "turn", "waiting"]
+__all__ = ["QUEUE", "how_long", "one_core", "own_cores", "turn", "waiting"]
 
 QUEUE = Queue()
 SECONDS = 90  # from here on, minutes are said
 
 
-def turn() -> AbstractContextManager[None]:
+def one_core() -> None:
+    """Let this thread compute on one core only, in a turn or out of it. Two that share a small
+    matrix wait for each other, on a busy machine for longer than either computes."""
+    torch.set_num_threads(1)
+
+
+def own_cores() -> None:
+    """Let this thread compute on as many cores as there are for each visitor."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // max(1, ADMISSION.visitors)))
+
+
+@contextmanager
+def turn() -> Iterator[None]:
     """Held by whoever runs the model for a moment; long work lets it go first."""
-    return QUEUE.short(still_here)
+    with QUEUE.short(still_here):
+        own_cores()
+        try:
+            yield
+        finally:
+            one_core()
 
 
 def waiting(place: Place) -> str:

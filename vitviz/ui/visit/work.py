@@ -34,7 +34,12 @@ class Work(Generic[T]):
     """
 
     def __init__(
-        self, queue: Queue, asked: Hashable, do: Callable[[Work[T]], T], kind: Hashable
+        self,
+        queue: Queue,
+        asked: Hashable,
+        do: Callable[[Work[T]], T],
+        kind: Hashable,
+        take_cores: Callable[[], None],
     ) -> None:
         """Begin. For a page's own run: in the thread there is no page and no language.
 
@@ -42,11 +47,12 @@ class Work(Generic[T]):
             queue: that it waits in.
             do: what is done; it calls `progress` between two batches.
             kind: works of one kind are expected to take as long as each other.
+            take_cores: lets the thread compute on as many cores as it may have by now.
         """
         self.asked, self.share = asked, 0.0
         self.place: Place | None = None
         self.told: Any = None
-        self._session, self._visitor = session_id(), browser()
+        self._session, self._visitor, self._take_cores = session_id(), browser(), take_cores
         self._stop, self._seen, self._began = Event(), time.monotonic(), 0.0
         thread = ThreadPoolExecutor(1, "work")
         self._found: Future[T] = thread.submit(self._run, queue, do, kind)
@@ -55,6 +61,7 @@ class Work(Generic[T]):
     def _run(self, queue: Queue, do: Callable[[Work[T]], T], kind: Hashable) -> T:
         with queue.long(self._visitor, kind, self._wait) as self._between:
             self.place, self._began = None, time.monotonic()
+            self._take_cores()
             return do(self)
 
     def _wait(self, place: Place | None) -> None:
@@ -75,6 +82,7 @@ class Work(Generic[T]):
         self.share = share
         self._wait(None)
         self._between(share)
+        self._take_cores()
 
     def tell(self, found: Any) -> None:
         """What there is to be shown so far: something new each time."""

@@ -22,7 +22,7 @@ T = TypeVar("T")
 def begin(name: str, asked: Hashable, do: Callable[[Work[T]], T]) -> None:
     """Begin a work of the visitor, in place of the one with this name."""
     give_up(name)
-    visit().works[name] = Work(turns.QUEUE, asked, do, (name, visit().model))
+    visit().works[name] = Work(turns.QUEUE, asked, do, (name, visit().model), turns.own_cores)
 
 
 def give_up(name: str) -> None:
