@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vitviz.errors import ModelError
+from vitviz.models.weights import as_floats
 from vitviz.recording.query import check_patch
 from vitviz.recording.recording import Recording
 from vitviz.zoo.load import Vit
@@ -30,7 +31,7 @@ def projection(vit: Vit) -> tuple[Tensor, Tensor]:
             "{model} does not turn each patch into a vector with one matrix.",
             model=vit.name,
         )
-    weight = layer.weight.detach().float()
+    weight = as_floats(layer.weight)
     bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().float()
     return weight, bias
 

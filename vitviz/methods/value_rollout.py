@@ -10,6 +10,7 @@ from vitviz.methods.method import (
     Method,
 )
 from vitviz.methods.rollout import RESIDUAL, START, flow
+from vitviz.models.weights import as_floats
 from vitviz.recording.query import Query
 from vitviz.recording.recording import Recording
 
@@ -61,9 +62,7 @@ def value_products(rec: Recording, layer: int) -> Tensor:
     value = rec.layers[layer].value[0].float()  # (key heads, tokens, dim)
     heads, dim = rec.num_heads(layer), value.shape[-1]
     value = value.repeat_interleave(heads // value.shape[0], dim=0)
-    weight = (
-        _output_projection(rec, layer, heads * dim).weight.detach().float()
-    )  # (width, heads·dim)
+    weight = as_floats(_output_projection(rec, layer, heads * dim).weight)  # (width, heads·dim)
     per_head = weight.unflatten(1, (heads, dim))  # (width, heads, dim)
     # ⟨v_h W_h, v_g W_g⟩ = v_h (W_hᵀ W_g) v_g: no (heads, tokens, width) tensor is needed
     between = torch.einsum("whd,wge->hgde", per_head, per_head)

@@ -6,18 +6,22 @@ not see the primitive that it calls. Its first lines ask `has_torch_function` wh
 the same code runs with a `has_torch_function` that says no, so that the mode sees what it does.
 
 The count of a tensor's changes in place, `Tensor._version`.
+
+`__tensor_flatten__`, by which a subclass of Tensor, such as a weight that torchao has quantised,
+names the tensors that it is made of.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["changes_in_place", "multi_head_attention", "num_heads"]
+__all__ = ["changes_in_place", "multi_head_attention", "num_heads", "parts_of"]
 
 multi_head_attention: Any = FunctionType(
     F.multi_head_attention_forward.__code__,
@@ -38,3 +42,13 @@ def changes_in_place(tensor: Tensor) -> int:
     """How often a tensor was changed in place; 0 for one made in inference mode, which has no
     count."""
     return 0 if tensor.is_inference() else tensor._version
+
+
+def parts_of(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """The ordinary tensors that a tensor is made of, by their names: mostly itself."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        yield name, tensor
+        return
+    parts, _ = tensor.__tensor_flatten__()
+    for part in parts:
+        yield from parts_of(f"{name}.{part}", getattr(tensor, part))

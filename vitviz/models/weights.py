@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from vitviz.models.torch_private import changes_in_place
+from vitviz.models.torch_private import changes_in_place, parts_of
 
-__all__ = ["cached_weights_hash", "tensor_hash", "weights_hash"]
+__all__ = ["as_floats", "cached_weights_hash", "tensor_hash", "weights_hash"]
 
 Changes = list[tuple[int, int]]
 
@@ -40,6 +40,11 @@ def cached_weights_hash(module: nn.Module) -> str:
     return known[1]
 
 
+def as_floats(weight: Tensor) -> Tensor:
+    """A weight as ordinary numbers in float32, without a gradient, also where it is quantised."""
+    return weight.detach().dequantize().float()
+
+
 def tensor_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
     """SHA-256 of named tensors of any type, as 64 hexadecimal digits."""
     found = hashlib.sha256()
@@ -50,5 +55,8 @@ def tensor_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
     return found.hexdigest()
 
 
-def _tensors(module: nn.Module) -> Iterable[tuple[str, Tensor]]:
-    return chain(module.named_parameters(), module.named_buffers())
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """A model's parameters and buffers; of those that are made of others, as torchao quantises,
+    these."""
+    for name, tensor in chain(module.named_parameters(), module.named_buffers()):
+        yield from parts_of(name, tensor)
