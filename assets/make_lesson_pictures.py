@@ -14,6 +14,8 @@ from PIL import Image
 import vitviz
 from vitviz.inside.features import patch_features, principal_components
 from vitviz.inside.positions import position_similarity
+from vitviz.inside.score_matrix import score_matrix
+from vitviz.inside.tokens import patch_pixels
 from vitviz.methods.attention import head_maps
 from vitviz.pictures.input import input_picture, show_input
 from vitviz.pictures.overlay import colorize, mark_patch
@@ -43,10 +45,13 @@ def main() -> None:
     places = position_similarity(rec).flatten(0, 1)[:: rows * 2 + 2].flatten(1).numpy()
     parts = principal_components(patch_features(rec))[0]
     low, high = torch.aminmax(parts.flatten(0, 1), dim=0)
+    alone = input_picture(rec.vit, patch_pixels(rec, PATCH))
     pictures = {
+        "idea": [alone.resize((256, 256), Image.Resampling.NEAREST), over(gaze)],
         "tokens": [show_input(rec)],
         "positions": [_map(row.reshape(rows, cols)) for row in places[:8]],
         "attention": [mark_patch(over(gaze), at_patch, PATCH), seen],
+        "matrix": [_signed(score_matrix(rec, LAYER, head).numpy()) for head in (0, 5)],
         "manyheads": heads,
         "layers": layers,
         "prediction": [over(vitviz.explain(rec, "legrad")), seen],
@@ -69,6 +74,11 @@ def _word_maps() -> list[np.ndarray]:
 
 def _map(values: np.ndarray) -> Image.Image:
     return _picture(colorize(values.astype(np.float32), "inferno", (values.min(), values.max())))
+
+
+def _signed(values: np.ndarray) -> Image.Image:
+    most = np.quantile(np.abs(values), 0.99)
+    return _picture(colorize(values.astype(np.float32), "RdBu_r", (-most, most)))
 
 
 def _picture(colours: np.ndarray) -> Image.Image:

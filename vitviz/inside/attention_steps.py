@@ -17,7 +17,14 @@ from vitviz.recording.calls import AttentionCall
 from vitviz.recording.query import Query
 from vitviz.recording.recording import Recording
 
-__all__ = ["AttentionSteps", "attention_steps", "entropy", "head_steps", "regrouped"]
+__all__ = [
+    "AttentionSteps",
+    "attention_steps",
+    "collected",
+    "entropy",
+    "head_steps",
+    "regrouped",
+]
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,13 @@ def head_steps(
         call.scale if divisor is None else 1 / divisor,
         bias,
     )
+
+
+def collected(rec: Recording, layer: int, head: int) -> Tensor:
+    """What a head collects for every token, A V: float32 (tokens, dim)."""
+    value = rec.layers[layer].value[0]
+    group = head * value.shape[0] // rec.num_heads(layer)
+    return rec.attention(layer)[head] @ value[group].float()
 
 
 def regrouped(rec: Recording, layer: int, heads: int, query: Query = "cls") -> Tensor:

@@ -213,6 +213,21 @@ class Anatomy:
         result: Tensor = added if scale is None else scale(added)
         return result
 
+    def hidden_width(self, layer: int) -> int | None:
+        """Numbers of a token between the two matrices of a block's MLP; None if it is another."""
+        mlp = getattr(self.block(layer), "mlp", None)
+        first, second = getattr(mlp, "fc1", None), getattr(mlp, "fc2", None)
+        if not isinstance(first, nn.Linear) or not isinstance(second, nn.Linear):
+            return None
+        return first.out_features if first.out_features == second.in_features else None
+
+    def query_key_value(self, attention: str) -> nn.Linear | None:
+        """The one matrix of an attention module that makes queries, keys and values, in this order
+        and of equal size; None if it has another."""
+        joint = getattr(self.module.get_submodule(attention), "qkv", None)
+        is_joint = isinstance(joint, nn.Linear) and joint.out_features == 3 * joint.in_features
+        return joint if is_joint else None
+
     def joining_projection(self, attention: str, width: int) -> nn.Linear | None:
         """W_O of an attention module, if it is all that follows attention @ values: no norm and no
         gate in between.

@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from vitviz.errors import VitvizError
 from vitviz.ui.controls.photo_picker import choose_photo
 from vitviz.ui.course.asking import answered, ask, is_presenting, recall
+from vitviz.ui.course.course_map import course_map
 from vitviz.ui.course.lesson import CHECK, TRY, Lesson
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.parts.browser import URL
@@ -48,6 +49,8 @@ def _head(lesson: Lesson) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="lesson_head"):
         st.title(f"{lesson.number} · {lesson.text('title')}", anchor=False)
         st.toggle(t("lesson.present"), key=keys.PRESENT, bind=URL)
+        with st.popover(t("course_map.menu"), icon=":material/map:", key=keys.MAP_MENU):
+            course_map(lesson.id, "menu")
         with st.popover(t("lesson.worksheet"), icon=":material/print:", key=keys.WORKSHEETS):
             for answers in (False, True):
                 kind = "answers" if answers else "blanks"

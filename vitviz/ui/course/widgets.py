@@ -20,13 +20,14 @@ from vitviz.methods.explain import explain
 from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import colorize, overlay
 from vitviz.recording.recording import Recording
+from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.question import typical_head
 from vitviz.ui.course.asking import is_presenting
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.patch_map import patch_map
 from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
-from vitviz.ui.visit.language import t
+from vitviz.ui.visit.language import label, t
 from vitviz.ui.visit.session import Look, Session
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import turn
@@ -34,6 +35,7 @@ from vitviz.ui.visit.turns import turn
 DIVERGING = "RdBu_r"
 PATCH = "patch"  # in the address
 CLASSES = 4  # of a prediction
+OFFERED_CLASSES = 10
 UPRIGHT = {"labelAngle": 0}  # numbers below a chart that stand upright
 T = TypeVar("T")
 
@@ -153,6 +155,14 @@ def followed(session: Session) -> tuple[int, int]:
     layer = min(first_layer if (held := visit().layer) is None else held, rec.num_layers - 1)
     head = first_head if (held := visit().head) is None else held
     return layer, min(head, rec.num_heads(layer) - 1)
+
+
+def choose_class(session: Session) -> int:
+    """The class that the lessons follow, one of the most probable."""
+    offered = {p.label: p.index for p in session.rec.predictions[:OFFERED_CLASSES]}
+    first = next(iter(offered))
+    name: str = choice(st.selectbox, t("ask.class"), list(offered), first, keys.LESSON_CLASS, label)
+    return offered[name]
 
 
 def follow_layer(session: Session) -> int:

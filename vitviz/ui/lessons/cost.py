@@ -290,7 +290,7 @@ def task(session: Session) -> None:
 LESSON = Lesson(
     "cost",
     (
-        Step("measure", measure, guess=True, formula=r"t \approx a + b\,n + c\,n^2"),
+        Step("measure", measure, guess=True, formula=r"t \approx c_0 + c_1\,n + c_2\,n^2"),
         Step("operations", operations, formula=r"12\,n\,w^2 + 2\,n^2 w"),
         Step("resolution", resolution),
         Step("convolution", convolution, guess=True),

@@ -257,7 +257,7 @@ LESSON = Lesson(
     (
         Step("stream", stream, formula=BLOCK),
         Step("mlp", mlp),
-        Step("norm", norm, formula=r"y = \dfrac{x - \mu}{\sigma} \cdot \gamma + \beta"),
+        Step("norm", norm, formula=r"\mathrm{LN}(x) = \dfrac{x - \mu}{\sigma} \cdot g + c"),
         Step("lens", lens, guess=True),
         Step("distance", distance),
         Step("rollout", rollout, guess=True),

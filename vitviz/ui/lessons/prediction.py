@@ -16,10 +16,9 @@ from vitviz.memo import Memo
 from vitviz.methods.explain import explain
 from vitviz.progress import part_of
 from vitviz.recording.recording import Recording
-from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.question import method_title
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import colours, in_rows, run_once
+from vitviz.ui.course.widgets import OFFERED_CLASSES, choose_class, colours, in_rows, run_once
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
@@ -31,7 +30,6 @@ from vitviz.ui.visit.work import Work
 from vitviz.ui.visit.works import on_request
 
 LOOK = Look("inferno", 0.6, True)
-OFFERED = 10  # classes
 COMPARED = ("attention", "relevance")
 STEPS = 16  # of removing patches
 WIDE = 64  # numbers in one row of a picture
@@ -39,7 +37,7 @@ WIDE = 64  # numbers in one row of a picture
 
 def score(session: Session) -> None:
     """Features times the class's weights: the logit."""
-    index = _class(session)
+    index = choose_class(session)
     found = _score(session, index)
     parts = (("features", found.features), ("weights", found.weights), ("products", found.products))
     for name, vector in parts:
@@ -97,7 +95,7 @@ def support(session: Session) -> None:
 
 def two_maps(session: Session) -> None:
     """Attention and relevance for the chosen class."""
-    index = _class(session)
+    index = choose_class(session)
     [name] = [p.label for p in session.rec.predictions if p.index == index]
     maps = {
         "attention": explain(session.rec, "attention"),
@@ -110,7 +108,7 @@ def two_maps(session: Session) -> None:
 
 def judge(session: Session) -> None:
     """Remove patches in the order of either map, and watch the class's probability."""
-    index = _class(session)
+    index = choose_class(session)
     rec, name = session.rec, f"judged {index}"
     curves: list[Curve] | None = session.results.last(name)
     if curves is None:
@@ -150,14 +148,6 @@ def task(session: Session) -> None:
     judge(session)
 
 
-def _class(session: Session) -> int:
-    """The class that the lesson follows."""
-    offered = {p.label: p.index for p in session.rec.predictions[:OFFERED]}
-    first = next(iter(offered))
-    name: str = choice(st.selectbox, t("ask.class"), list(offered), first, keys.LESSON_CLASS, label)
-    return offered[name]
-
-
 def _score(session: Session, index: int) -> ClassScore:
     rec = session.rec
     features = run_once(rec, "features", None, lambda: image_features(rec))
@@ -170,7 +160,7 @@ def _relevance(session: Session, index: int) -> Heatmap:
         "relevance",
         index,
         lambda: explain(session.rec, "relevance", target=index),
-        most=OFFERED,
+        most=OFFERED_CLASSES,
     )
 
 

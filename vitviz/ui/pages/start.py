@@ -11,6 +11,7 @@ from streamlit.navigation.page import StreamlitPage
 from vitviz.errors import VitvizError
 from vitviz.ui.controls.model_picker import MODEL
 from vitviz.ui.controls.photo_picker import choose_photo
+from vitviz.ui.course.course_map import course_map
 from vitviz.ui.parts.journey import show_journey
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse
@@ -67,6 +68,7 @@ def _tools(tools: Mapping[str, StreamlitPage]) -> None:
 def _course(lessons: Mapping[str, tuple[StreamlitPage, int]]) -> None:
     """The lessons with a picture and how long they take."""
     st.subheader(t("start.course"), anchor=False)
+    course_map(None, "start")
     with st.container(horizontal=True):
         for name, (lesson, minutes) in lessons.items():
             with st.container(border=True, width=CARD, height="stretch"):

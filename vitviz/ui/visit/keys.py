@@ -38,11 +38,14 @@ STEP, BACK, NEXT, SHOWN = "step", "back", "next", "shown"
 LESSON_PHOTO, LESSON_LAYER, LESSON_HEAD = "lesson_photo", "in_layer", "in_head"
 LESSON_MAPS = "{} maps"
 AGAIN = "again"
+MAP_MENU, COURSE_MAP = "map_menu", "course_map_{}"  # a place on the page
 
 # Lessons up to the prediction
+WRITTEN_WORD, SQUEEZED, ALIGNMENT = "written", "squeezed", "alignment"
 CHANNEL, NUMBER, SIDE, PATCH_SIZE = "channel", "number", "side", "patch_size"
 OTHER_ROW, OTHER_COL = "other_row", "other_col"
 DIVISOR, BY_HAND = "divisor", "hand_{}"  # a number of the table
+TOKEN_MATRIX, SATURATION = "tokens_{}", "saturation"
 HEADS_OF_WIDTH = "heads_of_width"
 THROUGH, FOLLOW = "through", "follow"
 ADDED, SCALE, LESSON_CLASS = "added", "scale", "of_class"

@@ -2,9 +2,11 @@
 its number says {lesson_ID}."""
 
 COURSE = (
+    "idea",
     "tokens",
     "positions",
     "attention",
+    "matrix",
     "manyheads",
     "layers",
     "prediction",
@@ -13,4 +15,4 @@ COURSE = (
     "words",
     "beyond",
 )
-NUMBERS = {lesson: number for number, lesson in enumerate(COURSE, start=1)}
+NUMBERS = {lesson: number for number, lesson in enumerate(COURSE)}

@@ -13,7 +13,7 @@ LESSON = Lesson(
         Step(
             "warm_up",
             hyperparameters.warm_up,
-            formula=r"\eta_s = \frac{\eta}{2}\,(1 + \cos(\pi\,\frac{s-w}{S-w}))",
+            formula=r"\eta_s = \frac{\eta}{2}\,(1 + \cos(\pi\,\frac{s-u}{S-u}))",
         ),
         Step("beginning", hyperparameters.beginning, guess=True, formula=r"L = -\ln\, p_y"),
         Step("run", fine_tuning.run),
