@@ -69,7 +69,7 @@ def _screen(lesson: Lesson, session: Session, screen: str) -> None:
     if screen == CHECK:
         _check(lesson)
         return
-    words, widgets = st.columns([4, 5] if is_presenting() else [2, 3], gap="large")
+    words, widgets = st.columns([4, 7] if is_presenting() else [2, 3], gap="large")
     step = lesson.step(screen)
     with words:
         heading = t("lesson.try") if screen == TRY else lesson.text(f"{screen}.title")
