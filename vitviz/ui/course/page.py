@@ -31,7 +31,7 @@ def show(lesson: Lesson) -> None:
     language_switch()
     with st.container(key="presenting" if is_presenting() else "lesson"):
         _head(lesson)
-        gallery, stage = st.container(), st.container(key="stage")
+        gallery, stage = st.container(key="lesson_gallery"), st.container(key="stage")
         number = _walk(lesson)
         screen = lesson.screens[number - 1]
         with gallery:

@@ -24,8 +24,8 @@ def lines_by(field: str, domain: Sequence[str] | None = None, **details: Any) ->
         domain: all of its values; None for those that are shown.
         details: of the legend, for both.
     """
-    all_of_it = {} if domain is None else {"domain": list(domain)}
-    colours = {"scale": altair.Scale(**all_of_it)} if domain else {}
+    all_of_it: dict[str, Any] = {} if domain is None else {"domain": list(domain)}
+    colours: dict[str, Any] = {"scale": altair.Scale(**all_of_it)} if domain else {}
     return {
         "color": altair.Color(field, **colours, **details),
         "strokeDash": altair.StrokeDash(

@@ -43,9 +43,9 @@ class Work(Generic[T]):
             do: what is done; it calls `progress` between two batches.
             kind: works of one kind are expected to take as long as each other.
         """
-        self.asked, self.place, self.share, self.told = asked, None, 0.0, None
-        self.place: Place | None
-        self.told: Any
+        self.asked, self.share = asked, 0.0
+        self.place: Place | None = None
+        self.told: Any = None
         self._session, self._visitor = session_id(), browser()
         self._stop, self._seen, self._began = Event(), time.monotonic(), 0.0
         thread = ThreadPoolExecutor(1, "work")
