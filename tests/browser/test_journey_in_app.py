@@ -21,7 +21,7 @@ from timm.models import save_for_hf
 from waiting import wait_until_idle
 
 import vitviz
-from vitviz.inside.lens import residual_stream
+from vitviz.inside.lens import logit_lens, residual_stream
 
 
 @pytest.fixture(scope="session")
@@ -116,4 +116,41 @@ class TestInTheApp:
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.locator(".matrix-button").first.click()
         expect(page.locator(".marks")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+class TestOnTheStartPage:
+    """The first thing that a visitor sees."""
+
+    def go(self, page: Page, server: str) -> None:
+        page.emulate_media(reduced_motion="reduce")
+        page.goto(server)
+        expect(page.locator(".follow")).to_contain_text("Following: ")
+        wait_until_idle(page)
+
+    def test_the_first_samples_journey_is_there(
+        self, page: Page, server: str, rec: vitviz.Recording
+    ) -> None:
+        self.go(page, server)
+        assert_classes(page, rec.values(rec.logits), rec)
+        page.get_by_role("slider", name="Time in the forward pass").fill("4")
+        expect(page.locator(".classes h2")).to_have_text("Read after block 2: class token")
+        assert_classes(page, rec.values(logit_lens(rec, residual_stream(rec)))[3], rec)
+
+    def test_it_is_opened_and_another_photo_is_taken(self, page: Page, server: str) -> None:
+        self.go(page, server)
+        open_block(page, 4)
+        expect(page.locator(".station-residual small")).to_contain_text("384 numbers")
+        page.get_by_role("button", name="Coffee", exact=True).click()
+        expect(page.locator(".class-rows")).to_contain_text("espresso")
+        expect(page.locator(".detail")).to_be_empty()
+        page.get_by_role("link", name="Start with lesson 0").click()
+        page.wait_for_url("**/idea**sample=coffee**")
+
+    def test_a_phones_first_screen_shows_it(self, page: Page, server: str) -> None:
+        page.set_viewport_size({"width": 390, "height": 844})
+        self.go(page, server)
+        box = page.locator(".scene").bounding_box()
+        assert box
+        assert box["y"] < 844 / 2
         assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -15,9 +15,9 @@ from visits import recording
 
 import vitviz
 from vitviz.inside.heads import head_statistics, typical_head
-from vitviz.ui.course import course_map
-from vitviz.ui.course.course_map import PARTS, drawing
 from vitviz.ui.lessons.idea.alignment import READ, WEIGHTS, WRITTEN, alignment
+from vitviz.ui.parts import course_map
+from vitviz.ui.parts.course_map import PARTS, drawing
 from vitviz.ui.visit.language import LANGUAGES, texts
 
 NOTATION = Path(__file__).parents[2] / "docs" / "notation.md"

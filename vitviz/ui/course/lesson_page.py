@@ -11,10 +11,10 @@ from streamlit.delta_generator import DeltaGenerator
 from vitviz.errors import VitvizError
 from vitviz.ui.controls.photo_picker import choose_photo
 from vitviz.ui.course.asking import answered, ask, is_presenting, recall
-from vitviz.ui.course.course_map import course_map
 from vitviz.ui.course.lesson import CHECK, TRY, Lesson
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.parts.browser import URL
+from vitviz.ui.parts.course_map import course_map
 from vitviz.ui.parts.scroll import to_top_when_new
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse
@@ -31,7 +31,7 @@ def show(lesson: Lesson) -> None:
     language_switch()
     with st.container(key="presenting" if is_presenting() else "lesson"):
         _head(lesson)
-        gallery, stage = st.container(), st.container(key="stage")
+        gallery, stage = st.container(key="lesson_gallery"), st.container(key="stage")
         number = _walk(lesson)
         screen = lesson.screens[number - 1]
         with gallery:
@@ -71,7 +71,7 @@ def _screen(lesson: Lesson, session: Session, screen: str) -> None:
     if screen == CHECK:
         _check(lesson)
         return
-    words, widgets = st.columns([4, 5] if is_presenting() else [2, 3], gap="large")
+    words, widgets = st.columns([4, 7] if is_presenting() else [2, 3], gap="large")
     step = lesson.step(screen)
     with words:
         heading = t("lesson.try") if screen == TRY else lesson.text(f"{screen}.title")

@@ -41,6 +41,7 @@ from vitviz.ui.visit.turns import turn
 from vitviz.zoo.load import bundled_models
 
 SIDE = 640  # px of a picture, at least as many as are shown
+EQUAL = 0.179  # luminance of a ground on which black and white are equally easy to read
 GROUPS = matplotlib.colormaps["tab10"]
 
 
@@ -101,7 +102,9 @@ def texts(session: Session) -> None:
     shares = contrast(images, rows, temperature)
     titles = [title for title, _ in sample_photos().values()]
     table = pd.DataFrame(shares.numpy(), index=titles, columns=labels)
-    shaded = table.style.format("{:.0%}").background_gradient("Greens", axis=None, vmin=0, vmax=1)
+    shaded = table.style.format("{:.0%}").background_gradient(
+        "Greens", axis=None, vmin=0, vmax=1, text_color_threshold=EQUAL
+    )
     st.table(shaded)
     right = int((shares.argmax(dim=-1).numpy() == np.arange(len(titles))).sum())
     st.caption(t("beyond.texts.caption", right=right, count=len(titles)))

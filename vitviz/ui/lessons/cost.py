@@ -31,7 +31,7 @@ from vitviz.recording.recording import Recording
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import UPRIGHT, pick_patch
 from vitviz.ui.parts.browser import URL
-from vitviz.ui.parts.chart import draw_chart
+from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import model
@@ -119,7 +119,7 @@ def _memory(found: pd.DataFrame) -> None:
         lines.encode(
             x=alt.X("tokens", title=t("cost.measure.tokens"), axis=FEW),
             y=alt.Y("size", title=t("cost.measure.size"), axis=FEW),
-            color=alt.Color("what", title=None, legend=INSIDE),
+            **lines_by("what", title=None, legend=INSIDE),
             tooltip=[
                 alt.Tooltip("tokens", title=t("cost.measure.tokens"), format=","),
                 alt.Tooltip("what", title=t("lesson.part")),
@@ -146,7 +146,7 @@ def operations(session: Session) -> None:
         lines.encode(
             x=alt.X("tokens", title=t("tokens.resolution.tokens")),
             y=alt.Y("millions", title=t("cost.operations.millions")),
-            color=alt.Color("part", title=None, legend=alt.Legend(orient="top")),
+            **lines_by("part", title=None, legend=alt.Legend(orient="top")),
             tooltip=[
                 alt.Tooltip("tokens", title=t("tokens.resolution.tokens"), format=","),
                 alt.Tooltip("part", title=t("lesson.part")),

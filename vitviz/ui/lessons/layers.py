@@ -26,7 +26,7 @@ from vitviz.ui.course.widgets import (
     pick_patch,
     run_once,
 )
-from vitviz.ui.parts.chart import draw_chart
+from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, t
 from vitviz.ui.visit.session import Session
@@ -197,7 +197,7 @@ def _lens_chart(session: Session) -> None:
                 scale=alt.Scale(type="log"),  # it is far below 1 % for most of the way
                 axis=alt.Axis(format="~%", values=POWERS),
             ),
-            color=alt.Color(
+            **lines_by(
                 "class:N",
                 title=None,
                 sort=[label(p.label) for p in shown],

@@ -20,7 +20,7 @@ from vitviz.ui.controls.question import method_title
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import OFFERED_CLASSES, choose_class, colours, in_rows, run_once
 from vitviz.ui.parts.browser import URL
-from vitviz.ui.parts.chart import draw_chart
+from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, t
@@ -190,7 +190,7 @@ def _curves(found: dict[str, Curve]) -> None:
         lines.encode(
             x=alt.X("share", title=t("prediction.judge.removed"), axis=percent),
             y=alt.Y("probability", title=t("compare.probability"), axis=percent),
-            color=alt.Color("method", title=None, legend=alt.Legend(orient="top")),
+            **lines_by("method", title=None, legend=alt.Legend(orient="top")),
             tooltip=[
                 alt.Tooltip("method", title=t("compare.method")),
                 alt.Tooltip("share", title=t("prediction.judge.removed"), format=".0%"),

@@ -20,7 +20,7 @@ from vitviz.inside.tokens import (
 from vitviz.pictures.input import draw_grid, input_picture, show_input
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import chart_height, chosen_patch, colours, in_rows, pick_patch
-from vitviz.ui.parts.chart import draw_chart
+from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
@@ -166,7 +166,7 @@ def _growth() -> None:
         lines.encode(
             x=alt.X("side", title=t("tokens.resolution.axis"), axis=alt.Axis(tickCount=4)),
             y=alt.Y("tokens", title=t("tokens.resolution.tokens")),
-            color=alt.Color(
+            **lines_by(
                 "patch:N",
                 title=t("tokens.resolution.patch"),
                 legend=alt.Legend(orient="bottom"),

@@ -11,7 +11,7 @@ from streamlit.navigation.page import StreamlitPage
 from vitviz.errors import VitvizError
 from vitviz.ui.controls.model_picker import MODEL
 from vitviz.ui.controls.photo_picker import choose_photo
-from vitviz.ui.course.course_map import course_map
+from vitviz.ui.parts.course_map import course_map
 from vitviz.ui.parts.journey import show_journey
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse

@@ -16,10 +16,10 @@ from vitviz.inside.attention_steps import AttentionSteps, collected, entropy, he
 from vitviz.inside.heads import head_statistics, typical_head
 from vitviz.inside.tokens import patch_pixels
 from vitviz.pictures.input import input_picture
-from vitviz.ui.course.course_map import course_map
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import chosen_patch, pick_patch
 from vitviz.ui.lessons.idea.alignment import READ, WEIGHTS, WRITTEN, alignment
+from vitviz.ui.parts.course_map import course_map
 from vitviz.ui.parts.drawing import draw
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import entry, t
