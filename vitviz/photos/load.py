@@ -18,6 +18,7 @@ from vitviz.errors import ImageError, in_a_line
 from vitviz.photos.colours import Space, space_of, to_srgb
 from vitviz.photos.depth import STRETCHED, eight_bits
 from vitviz.photos.jpeg import ended, scan_count
+from vitviz.photos.webp import webp_size
 
 __all__ = [
     "MAX_BYTES",
@@ -91,15 +92,21 @@ def load_image(source: Source) -> Image.Image:
     return open_image(_read(source))
 
 
-def open_image(data: bytes, most_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_image(
+    data: bytes, most_pixels: int = MAX_PIXELS, most_of_webp: int = MAX_PIXELS
+) -> Image.Image:
     """The same of a file's bytes; a photo of more pixels at a whole part of its size.
 
     Then `info["reduced"]` says at which: 2 is half as wide and half as high.
+
+    Args:
+        most_of_webp: pixels of a WebP: its decoder takes three times the memory of others.
 
     Raises:
         ImageError: as `load_image`.
     """
     try:
+        _check_webp(data, most_of_webp)
         image = _open(data)
         _check_size(image)
         _check_scans(image, data)
@@ -234,6 +241,18 @@ def _check_size(image: Image.Image) -> None:
             width=image.width,
             height=image.height,
             ratio=MAX_RATIO,
+        )
+
+
+def _check_webp(data: bytes, most: int) -> None:
+    """Before it is opened: its decoder takes memory for all pixels at once."""
+    width, height = webp_size(data) or (0, 0)
+    if width * height > most:
+        raise ImageError(
+            "webp_too_many_pixels",
+            "The WebP has more than {count} megapixels, which takes too much memory to open; save "
+            "a smaller copy, or as JPEG.",
+            count=most // 10**6,
         )
 
 
