@@ -142,12 +142,12 @@ class Visitor:
         Returns:
             Which component of ours it is, if it is one.
         """
-        kind = answer.WhichOneof("type")
-        if kind == "new_session":
+        told = answer.WhichOneof("type")
+        if told == "new_session":
             self._session = answer.new_session.initialize.session_id
-        if kind == "page_info_changed":
+        if told == "page_info_changed":
             self.query = answer.page_info_changed.query_string
-        if kind != "delta":
+        if told != "delta":
             return ""
         element = answer.delta.new_element
         part = element.WhichOneof("type")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import streamlit as st
+import torch
 from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 from visits import recording
@@ -17,7 +19,7 @@ import vitviz
 from vitviz.ui.visit import analyse as analysing
 from vitviz.ui.visit import turns, works
 from vitviz.ui.visit.queue import Queue
-from vitviz.ui.visit.turns import turn
+from vitviz.ui.visit.turns import one_core, turn
 
 
 @pytest.fixture(autouse=True)
@@ -194,6 +196,26 @@ def test_the_words(ahead: int, seconds: float | None, english: str, chinese: str
         app = AppTest.from_function(say, default_timeout=120, args=(ahead, seconds, lang)).run()
         assert not app.exception
         assert app.text[0].value.endswith(ending)
+
+
+@pytest.fixture
+def _threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_threads_as_before")
+@pytest.mark.parametrize(("visitors", "threads"), [(0, 4), (1, 4), (2, 2), (3, 1), (9, 1)])
+def test_a_turn_has_the_cores_that_there_are_for_each_visitor(
+    visitors: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(turns, "ADMISSION", SimpleNamespace(visitors=visitors))
+    one_core()
+    with turn():
+        assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 1
 
 
 def open_photo() -> None:

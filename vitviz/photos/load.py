@@ -15,6 +15,7 @@ from vitviz.arguments import checked
 from vitviz.errors import ImageError, in_a_line
 from vitviz.photos.jpeg import scan_count
 from vitviz.photos.pixels import rgb_of
+from vitviz.photos.webp import webp_size
 
 __all__ = [
     "MAX_BYTES",
@@ -77,15 +78,21 @@ def load_image(source: PhotoFile) -> Image.Image:
     return open_image(_read(source))
 
 
-def open_image(data: bytes, most_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_image(
+    data: bytes, most_pixels: int = MAX_PIXELS, most_of_webp: int = MAX_PIXELS
+) -> Image.Image:
     """The same of a file's bytes; a photo of more pixels at a whole part of its size.
 
     Then `info["reduced"]` says at which: 2 is half as wide and half as high.
+
+    Args:
+        most_of_webp: pixels of a WebP: its decoder takes three times the memory of others.
 
     Raises:
         ImageError: as `load_image`.
     """
     try:
+        _check_webp(data, most_of_webp)
         image = _open(data)
         _check_size(image)
         _check_scans(image, data)
@@ -215,6 +222,18 @@ def _check_size(image: Image.Image) -> None:
             width=image.width,
             height=image.height,
             ratio=MAX_RATIO,
+        )
+
+
+def _check_webp(data: bytes, most: int) -> None:
+    """Before it is opened: its decoder takes memory for all pixels at once."""
+    width, height = webp_size(data) or (0, 0)
+    if width * height > most:
+        raise ImageError(
+            "webp_too_many_pixels",
+            "The WebP has more than {count} megapixels, which takes too much memory to open; save "
+            "a smaller copy, or as JPEG.",
+            count=most // 10**6,
         )
 
 

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from streamlit.components.v2.types import ComponentRenderer
 from streamlit.runtime import RuntimeState
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
-from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner import StopException, get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestType
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string
@@ -152,7 +152,7 @@ def still_here() -> None:
         st.session_state.get("anything")
         asked = context.script_requests
         if asked and asked._state is ScriptRequestType.RERUN:
-            st.stop()
+            raise StopException  # st.stop() would forget what was asked
 
 
 def send_at_once() -> None:
