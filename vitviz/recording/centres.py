@@ -19,7 +19,7 @@ from vitviz.models.core import channels_of, float_type
 from vitviz.models.libraries import Grid
 from vitviz.recording.layout import Call, Layout
 from vitviz.recording.noise import noise
-from vitviz.recording.recorder import Recorder, Source
+from vitviz.recording.recorder import ModuleTensor, Recorder
 
 __all__ = ["are_centred"]
 
@@ -82,7 +82,7 @@ def are_centred(module: nn.Module, size: Grid, layouts: Sequence[Layout | None])
     return True
 
 
-def _vectors(call: Call, sources: Sequence[Source], layout: Layout) -> Iterator[Tensor]:
+def _vectors(call: Call, sources: Sequence[ModuleTensor], layout: Layout) -> Iterator[Tensor]:
     """The patches' vectors, (patches, width): their values, or else what these were made from, as
     no gradient leads through weights in int8."""
     keys = layout.keys[layout.prefix :]

@@ -20,7 +20,7 @@ from vitviz.models.libraries import Grid, is_timms
 from vitviz.recording.layout import NOWHERE, Call, Kind, Layout, grid_of
 from vitviz.recording.noise import noise
 from vitviz.recording.places import PhotoTokens, in_place, photo_tokens
-from vitviz.recording.recorder import Recorder, Source
+from vitviz.recording.recorder import ModuleTensor, Recorder
 
 __all__ = ["NO_PLACES", "find_layouts"]
 TRIED = 5  # slots that are made from several tokens
@@ -93,7 +93,7 @@ def _why_not(shape: Sequence[int], tokens: PhotoTokens | None) -> Phrase:
 def _layout(
     module: nn.Module,
     call: Call,
-    sources: Sequence[Source],
+    sources: Sequence[ModuleTensor],
     prefixes: Sequence[int],
     size: Grid,
 ) -> Layout | None:
@@ -126,7 +126,7 @@ def _kind(call: Call, grid: Grid, prefix: int, queries: Tensor) -> Kind:
 
 
 def _token_tensors(
-    call: Call, sources: Sequence[Source], prefixes: Sequence[int], size: Grid
+    call: Call, sources: Sequence[ModuleTensor], prefixes: Sequence[int], size: Grid
 ) -> Iterator[tuple[str, int, Grid, Tensor, str]]:
     """Tensors in front of a call that hold one vector a token: the name of their module, prefix,
     grid, tensor, order of axes.

@@ -11,7 +11,16 @@ from torch import Tensor
 
 from vitviz.errors import VitvizError
 
-__all__ = ["ROWS_AT_ONCE", "Query", "as_query", "check_patch", "is_cls", "is_place", "sum_rows"]
+__all__ = [
+    "ROWS_AT_ONCE",
+    "Query",
+    "as_query",
+    "check_layer",
+    "check_patch",
+    "is_cls",
+    "is_place",
+    "sum_rows",
+]
 
 Query = Literal["cls"] | tuple[int, int]
 """The token that looks: "cls", or a patch as (row, column)."""
@@ -34,6 +43,17 @@ def as_query(query: Any) -> Query:
 def is_place(value: object) -> bool:
     """Whether it can be a row or a column; a truth value is none."""
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_layer(layer: int, layers: int) -> None:
+    """VitvizError if there is no such layer among so many; negative ones count from the last."""
+    if not (isinstance(layer, Integral) and -layers <= layer < layers):
+        raise VitvizError(
+            "no_such_layer",
+            "There is no layer {layer}; this model's layers are 0 to {last}.",
+            layer=layer,
+            last=layers - 1,
+        )
 
 
 def check_patch(patch: tuple[int, int], grid: tuple[int, int]) -> None:

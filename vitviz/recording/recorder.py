@@ -33,7 +33,7 @@ MATMUL = (Tensor.__matmul__, Tensor.matmul, torch.matmul, Tensor.bmm, torch.bmm)
 PRODUCTS = 8  # matrix products in front of a softmax among which its scores are looked for
 SOURCES = 64  # tensors in front of a call among which its tokens are looked for
 
-Source = tuple[str, Tensor]
+ModuleTensor = tuple[str, Tensor]
 """What went into or came out of a module, by the module's name."""
 
 
@@ -86,14 +86,14 @@ class Recorder(TorchFunctionMode):
         self.sigmoid: Tensor | None = None
         self.inputs: dict[str, Any] = {}
         self.outputs: dict[str, Any] = {}
-        self.sources: list[list[Source]] = []
+        self.sources: list[list[ModuleTensor]] = []
         self._watch = watch
         self._gates = gates or {}
         self._trace = trace
         self._instead = instead or {}
         self._module = module
         self._running: list[str] = []
-        self._recent: deque[Source] = deque(maxlen=SOURCES)
+        self._recent: deque[ModuleTensor] = deque(maxlen=SOURCES)
         self._names: dict[int, str] = {}
         self._outer: Token[Watcher | None]
         self._softmax: Tensor | None = None  # the last result, not yet multiplied with values

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -22,7 +21,15 @@ from vitviz.models.vit import Vit
 from vitviz.models.weights import tensor_hash
 from vitviz.recording.layout import Call, Kind, Layout
 from vitviz.recording.predictions import Prediction, rank_classes
-from vitviz.recording.query import Query, as_query, check_patch, is_cls, is_place, sum_rows
+from vitviz.recording.query import (
+    Query,
+    as_query,
+    check_layer,
+    check_patch,
+    is_cls,
+    is_place,
+    sum_rows,
+)
 from vitviz.recording.recorder import Recorder
 
 __all__ = ["Recording"]
@@ -449,11 +456,5 @@ class Recording:
             )
 
     def _layer(self, layer: int) -> Call:
-        if not (isinstance(layer, Integral) and -self.num_layers <= layer < self.num_layers):
-            raise VitvizError(
-                "no_such_layer",
-                "There is no layer {layer}; this model's layers are 0 to {last}.",
-                layer=layer,
-                last=self.num_layers - 1,
-            )
+        check_layer(layer, self.num_layers)
         return self.layers[layer]

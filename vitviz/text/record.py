@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vitviz.arguments import checked
-from vitviz.errors import VitvizError
 from vitviz.recording.calls import AttentionCall
+from vitviz.recording.query import check_layer
 from vitviz.recording.recorder import Recorder
 from vitviz.text.model import TextModel, Token
 
@@ -73,13 +72,7 @@ class TextRecording:
         Raises:
             VitvizError: if there is no such layer.
         """
-        if not (isinstance(layer, Integral) and -self.num_layers <= layer < self.num_layers):
-            raise VitvizError(
-                "no_such_layer",
-                "There is no layer {layer}; this model's layers are 0 to {last}.",
-                layer=layer,
-                last=self.num_layers - 1,
-            )
+        check_layer(layer, self.num_layers)
         return self.layers[layer]
 
 
