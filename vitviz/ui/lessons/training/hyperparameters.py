@@ -52,7 +52,7 @@ def freezing(session: Session) -> None:
                 alt.Tooltip("millions", title=t("training.freezing.millions"), format=".3f"),
             ],
         ),
-        height=270,
+        height=240,
     )
     st.caption(t("training.freezing.all", every=f"{every:,}"))
 
