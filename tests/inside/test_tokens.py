@@ -13,6 +13,8 @@ from vitviz.inside.tokens import (
     patch_pixels,
     patch_vectors,
     projection,
+    share_along,
+    smoothest,
     token_count,
 )
 
@@ -69,3 +71,24 @@ def test_filters_are_made_of_their_components() -> None:
     np.testing.assert_allclose(alike, 1.0, atol=1e-3)
     assert found.shape == (40, 3, 4, 4)
     assert filter_components(filters, 3)[0].shape == (3, 3, 4, 4)
+
+
+def test_all_patterns_together_hold_all_of_a_photo(rec: vitviz.Recording) -> None:
+    patterns = torch.linalg.qr(torch.randn(588, 588)).Q.T.unflatten(1, (3, 14, 14))
+    assert share_along(rec, patterns) == pytest.approx(1.0, abs=1e-4)
+    parts = share_along(rec, patterns[:200]) + share_along(rec, patterns[200:])
+    assert parts == pytest.approx(1.0, abs=1e-4)
+    # How much the brightness differs, by the mean of each patch.
+    grey = torch.full((1, 3, 14, 14), 588**-0.5)
+    tiles = rec.pixels.unflatten(1, (16, 14)).unflatten(3, (16, 14)).permute(1, 3, 0, 2, 4)
+    patches = tiles.reshape(256, 588).double()
+    means, every = patches.mean(dim=1), patches - patches.mean(dim=0)
+    expected = 588 * (means - means.mean()).square().sum() / every.square().sum()
+    assert share_along(rec, grey) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_broad_patterns_come_before_fine_ones() -> None:
+    plain = torch.ones(3, 8, 8)
+    stripes = plain * torch.tensor([1.0, 1, 1, 1, -1, -1, -1, -1])
+    chequered = plain * torch.tensor([1.0, -1] * 4) * torch.tensor([1.0, -1] * 4)[:, None]
+    assert smoothest(torch.stack([chequered, 5 * stripes, plain])).tolist() == [2, 1, 0]

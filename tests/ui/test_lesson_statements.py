@@ -14,7 +14,7 @@ from visits import recording
 import vitviz
 from vitviz.inside.heads import head_statistics, uniform_distance
 from vitviz.inside.lens import residual_stream
-from vitviz.inside.tokens import projection
+from vitviz.inside.tokens import filter_components, projection, share_along
 from vitviz.ui.visit.language import texts
 
 
@@ -86,3 +86,12 @@ def test_the_filters_components_say_what_they_hold() -> None:
     [picture] = app.get("image")
     assert f"together {shares[:32].sum():.0%} of their variance" in str(picture.proto)
     assert f"the first alone {shares[0]:.0%}" in str(picture.proto)
+    # As the words say: fine, grey, and hardly in any photo.
+    found, _ = filter_components(projection(recording(app).vit)[0], 32)
+    grey = 3 * found.mean(dim=1).square().sum(dim=(1, 2)) / found.square().sum(dim=(1, 2, 3))
+    assert grey.mean() > 0.95
+    assert shares[0] < 0.03
+    vit = recording(app).vit
+    for sample in vitviz.samples():
+        rec = vitviz.record(vit, vitviz.load_image(sample.path))
+        assert share_along(rec, found) < 0.04

@@ -15,7 +15,15 @@ from vitviz.recording.query import check_patch
 from vitviz.recording.recording import Recording
 from vitviz.zoo.load import Vit
 
-__all__ = ["filter_components", "patch_pixels", "patch_vectors", "projection", "token_count"]
+__all__ = [
+    "filter_components",
+    "patch_pixels",
+    "patch_vectors",
+    "projection",
+    "share_along",
+    "smoothest",
+    "token_count",
+]
 
 
 def projection(vit: Vit) -> tuple[Tensor, Tensor]:
@@ -51,6 +59,30 @@ def filter_components(filters: Tensor, count: int) -> tuple[Tensor, Tensor]:
     _, lengths, components = torch.linalg.svd(centred, full_matrices=False)
     shares = lengths.square() / lengths.square().sum()
     return components[:count].unflatten(1, filters.shape[1:]), shares[:count]
+
+
+def share_along(rec: Recording, patterns: Tensor) -> float:
+    """How much of what makes this photo's patches differ lies in these patterns: a share of their
+    variance.
+
+    Args:
+        rec: from `record`.
+        patterns: of length 1 and at right angles to each other, (count, 3, height, width).
+    """
+    rows, cols = rec.grid
+    patches = torch.stack([patch_pixels(rec, (r, c)) for r in range(rows) for c in range(cols)])
+    centred = (patches - patches.mean(dim=0)).flatten(1)
+    return float((centred @ patterns.flatten(1).T).square().sum() / centred.square().sum())
+
+
+def smoothest(filters: Tensor) -> Tensor:
+    """Numbers of the filters (width, 3, height, width), those with broad patterns first: (width,).
+
+    The order is that of how much neighbouring weights differ, Σ (difference)², in shares of Σ w².
+    """
+    differences = (filters.diff(dim=axis).square().sum(dim=(1, 2, 3)) for axis in (-1, -2))
+    energy = filters.square().sum(dim=(1, 2, 3)).clamp(min=torch.finfo().tiny)
+    return (torch.stack(list(differences)).sum(dim=0) / energy).argsort()
 
 
 def patch_pixels(rec: Recording, patch: tuple[int, int]) -> Tensor:

@@ -248,7 +248,7 @@ def _line(table: pd.DataFrame, name: str, title: str, across: str) -> None:
                 alt.Tooltip(name, title=title, format=".2f"),
             ],
         ),
-        height=chart_height(220),
+        height=chart_height(200),
     )
 
 

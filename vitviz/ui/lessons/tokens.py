@@ -15,9 +15,12 @@ from vitviz.inside.tokens import (
     patch_pixels,
     patch_vectors,
     projection,
+    share_along,
+    smoothest,
     token_count,
 )
 from vitviz.pictures.input import draw_grid, input_picture, show_input
+from vitviz.ui.controls.choice import choice
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import chart_height, chosen_patch, colours, in_rows, pick_patch
 from vitviz.ui.parts.chart import draw_chart, lines_by
@@ -60,22 +63,33 @@ def numbers(session: Session) -> None:
 
 
 def filters(session: Session) -> None:
-    """The filters' main components on one sheet."""
+    """The filters' main components on one sheet, or the broadest of the filters themselves."""
     weight, _ = projection(session.rec.vit)
+    shown: str = choice(
+        st.segmented_control,
+        t("tokens.filters.show"),
+        ("components", "broadest"),
+        "components",
+        keys.FILTERS_SHOWN,
+        lambda kind: t(f"tokens.filters.{kind}"),
+        required=True,
+    )
     found, shares = filter_components(weight, FILTERS)
+    values: dict[str, object] = {
+        "share": f"{shares.sum():.0%}",
+        "first": f"{shares[0]:.0%}",
+        "in_photo": f"{share_along(session.rec, found):.1%}",
+    }
+    if shown == "broadest":
+        chosen = smoothest(weight)[:FILTERS].sort().values
+        found, values = weight[chosen], {"numbers": ", ".join(map(str, chosen.tolist()))}
     tiles = np.stack([np.asarray(_filter_picture(pattern)) for pattern in found])
     opaque = np.pad(tiles, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=255)
     ringed = np.pad(opaque, ((0, 0), (1, 1), (1, 1), (0, 0)))  # clear gaps between them
     _, height, width, _ = ringed.shape
     rows = ringed.reshape(-1, FILTERS_WIDE, height, width, 4).swapaxes(1, 2)
     sheet = Image.fromarray(rows.reshape(-1, FILTERS_WIDE * width, 4))
-    caption = t(
-        "tokens.filters.caption",
-        count=FILTERS,
-        filters=len(weight),
-        share=f"{shares.sum():.0%}",
-        first=f"{shares[0]:.0%}",
-    )
+    caption = t(f"tokens.filters.{shown}_caption", count=FILTERS, filters=len(weight), **values)
     st.image(_enlarged(sheet, 6), caption=caption, alt=caption, width="stretch")
 
 

@@ -42,7 +42,13 @@ MAP_MENU, COURSE_MAP = "map_menu", "course_map_{}"  # a place on the page
 
 # Lessons up to the prediction
 WRITTEN_WORD, SQUEEZED, ALIGNMENT = "written", "squeezed", "alignment"
-CHANNEL, NUMBER, SIDE, PATCH_SIZE = "channel", "number", "side", "patch_size"
+FILTERS_SHOWN, CHANNEL, NUMBER, SIDE, PATCH_SIZE = (
+    "filters",
+    "channel",
+    "number",
+    "side",
+    "patch_size",
+)
 OTHER_ROW, OTHER_COL = "other_row", "other_col"
 DIVISOR, BY_HAND = "divisor", "hand_{}"  # a number of the table
 TOKEN_MATRIX, SATURATION = "tokens_{}", "saturation"
