@@ -6,26 +6,13 @@ import re
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe import serious
 from playwright.sync_api import Browser, Page, expect
-from vitviz.ui.course.page import lessons
 from waiting import wait_until_idle
 
 from vitviz.ui.visit.language import LANGUAGES, texts
 
-PAGES = ["", "explore", "journey", "compare", "heads", *(lesson.id for lesson in lessons())]
-SERIOUS = ("serious", "critical")
-
-
-def serious(page: Page) -> list[str]:
-    """What axe-core finds that is serious or worse, with the element."""
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{page.url} {each['id']}: {node['target']} {node['html'][:200]} {node['failureSummary']}"
-        for each in found
-        if each["impact"] in SERIOUS
-        for node in each["nodes"]
-    ]
+PAGES = ["", "explore", "journey", "compare", "heads"]  # lessons: see test_steps
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-from PIL import Image
 from playwright.sync_api import Page, expect
 from waiting import wait_until_idle
-
-from vitviz.ui.course.lesson_page import lessons
-from vitviz.ui.visit.language import texts
 
 
 def open_lesson(page: Page, address: str) -> None:
@@ -67,41 +62,6 @@ def test_worksheets_are_downloaded(page: Page, server: str) -> None:
     sheet = Path(started.value.path()).read_text(encoding="utf-8")
     assert "从照片到 token" in sheet
     assert "☒" in sheet
-
-
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_every_lesson_works_on_an_uploaded_photo(
-    page: Page, server: str, tmp_path: Path, language: str
-) -> None:
-    words = texts(language)
-    path = tmp_path / "mine.jpg"
-    Image.effect_mandelbrot((300, 260), (-2, -1.2, 1, 1.2), 60).convert("RGB").save(path)
-    open_lesson(page, f"{server}/tokens?lang={language}")
-    page.get_by_role("button", name=words["photo"]["own"]).click()
-    page.locator("input[type=file]").set_input_files(path)
-    mine = page.get_by_role("button", name=words["photo"]["yours"], exact=True)
-    expect(mine).to_have_attribute("aria-pressed", "true")
-    for lesson in lessons():
-        wait_until_idle(page)
-        page.get_by_text(words["nav"]["lessons"], exact=True).click()
-        page.get_by_test_id("stTopNavDropdownLink").nth(lesson.number - 1).click()
-        title = f"{lesson.number} · {words[lesson.id]['title']}"
-        expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
-        expect(mine).to_have_attribute("aria-pressed", "true")
-        wait_until_idle(page)
-        steps = page.get_by_role("radiogroup", name=words["lesson"]["step"])
-        for number in range(2, len(lesson.screens) + 1):
-            page.get_by_role("button", name=words["lesson"]["next"], exact=True).click()
-            expect(steps.get_by_role("radio", name=str(number), exact=True)).to_be_checked()
-            wait_until_idle(page)
-            step = words[lesson.id].get(lesson.screens[number - 1], {})
-            if "guess" in step:
-                options, right = step["guess"]["options"], step["guess"]["right"]
-                page.get_by_text(options[right], exact=True).click()
-                page.get_by_text(step["guess"]["why"][right]).wait_for()
-                wait_until_idle(page)
-            expect(page.get_by_test_id("stException")).to_have_count(0)
-        expect(page.get_by_role("heading", name=words["lesson"]["check"])).to_be_visible()
 
 
 def test_a_word_is_hovered_clicked_and_walked_to(page: Page, server: str) -> None:
