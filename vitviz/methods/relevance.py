@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from vitviz.methods.gradients import (
-    Score,
+    Scored,
     gradients,
     positive_part,
 )
@@ -19,7 +19,7 @@ from vitviz.recording.recording import Recording
 __all__ = ["METHOD", "relevance"]
 
 
-def relevance(rec: Recording, query: Query, score: Score) -> Tensor:
+def relevance(rec: Recording, query: Query, score: Scored) -> Tensor:
     """Row `query` of R after R ← R + E_h[(∂s/∂A ⊙ A)⁺] R, layer by layer from R = I: (tokens,).
 
     The row is carried down from the last layer, so that no two (tokens × tokens) matrices are ever

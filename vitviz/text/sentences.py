@@ -51,6 +51,6 @@ def train_classifier(vectors: Tensor, is_second: Tensor) -> SentenceClassifier:
         found.backward()
         return found
 
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.enable_grad():
         optimizer.step(loss)
     return SentenceClassifier(weights.detach(), float(bias.detach()))

@@ -19,6 +19,7 @@ from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
 
 MOST_LETTERS = 160  # of the sentence that is followed
+MOST_LINES = 20  # of a field for several
 KEPT = 12  # texts with a photo
 
 
@@ -51,6 +52,12 @@ def vectors_of(session: Session, texts: tuple[str, ...], name: str) -> Tensor:
     """Their vectors, (texts, width)."""
     model = text_model()
     return run_once(session.rec, name, texts, lambda: text_vectors(model, list(texts)), 2)
+
+
+def lines_of(text: str) -> tuple[str, ...]:
+    """The texts in a field, one a line."""
+    lines = (line.strip() for line in text.splitlines())
+    return tuple(line[:MOST_LETTERS] for line in lines if line)[:MOST_LINES]
 
 
 def typed_sentence(session: Session) -> TextRecording:

@@ -19,6 +19,7 @@ from vitviz.ui.course.words import (
     MOST_LETTERS,
     followed_word,
     in_words,
+    lines_of,
     typed_sentence,
     vectors_of,
     word_layer_and_head,
@@ -32,7 +33,6 @@ from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
 
 ROWS = 3  # pieces in a table
-MOST_SENTENCES = 20  # of a class
 BASE = "A cat is sleeping on the sofa."
 OTHERS = (
     "A kitten is taking a nap on the couch.",
@@ -203,7 +203,7 @@ def vectors(session: Session) -> None:
     text = st.text_area(
         t("words.vectors.lines"), "\n".join((BASE, *OTHERS)), height=150, key=keys.COMPARED
     )
-    lines = _lines(text)
+    lines = lines_of(text)
     if len(lines) < 2:
         st.info(t("words.vectors.two"), icon=":material/info:")
         return
@@ -230,7 +230,7 @@ def sentiment(session: Session) -> None:
     """A classifier trained on the class's sentences, and where it fails."""
     left, right = st.columns(2)
     lines = [
-        _lines(
+        lines_of(
             column.text_area(
                 t(f"words.sentiment.{name}"),
                 "\n".join(sentences),
@@ -315,12 +315,6 @@ def _steps(rec: TextRecording, layer: int, head: int, word: int) -> AttentionSte
     call = rec.call(layer)
     query, key, value = (x[0, head] for x in (call.query, call.key, call.value))
     return attention_steps(query[word], key, value, call.scale)
-
-
-def _lines(text: str) -> tuple[str, ...]:
-    """The sentences in a field, one a line."""
-    lines = (line.strip() for line in text.splitlines())
-    return tuple(line[:MOST_LETTERS] for line in lines if line)[:MOST_SENTENCES]
 
 
 def _judge_own(session: Session, trained: SentenceClassifier) -> None:

@@ -73,4 +73,6 @@ SENTENCE, SENTENCE_FIELD = "sentence", "sentence_field"  # in the address; the f
 WORD, WORD_LAYER, WORD_HEAD = "word", "word_layer", "word_head"
 WORD_MAP, WORD_PLACE, OTHER_WORD = "word_map", "looks_at", "other_word"
 COMPARED, SENTENCES, OWN_SENTENCE = "compared", "sentences_{}", "own_sentence"  # a class
-ASKED_WORDS, TAU, TAU_STEPS, PAIRS_AS = "words", "tau", "tau_steps", "pairs_as"
+CAPTION, CAPTION_FIELD, RATHER_THAN = "caption", "caption_field", "rather_than"
+ASKED_WORDS, WORDS_MAP = "asked_words", "words_map"
+TAU, TAU_STEPS, PAIRS_AS = "tau", "tau_steps", "pairs_as"

@@ -13,6 +13,7 @@ COURSE = (
     "training",
     "cost",
     "words",
+    "captions",
     "beyond",
 )
 NUMBERS = {lesson: number for number, lesson in enumerate(COURSE)}
