@@ -1,4 +1,4 @@
-"""Lesson 13: photos and words in one space."""
+"""Photos and words in one space."""
 
 from __future__ import annotations
 
@@ -133,6 +133,7 @@ def where(session: Session) -> None:
             query=None,
             scale=None,
             marks=[],
+            crosses=[],
             meaning=t("captions.where.meaning"),
             alt=t("captions.where.alt"),
             key=keys.WORDS_MAP,

@@ -78,8 +78,8 @@ def weights(session: Session) -> None:
             rf" = \underset{{{tokens} \times {dim}}}{{O}}"
         )
         st.latex(
-            rf"\sum_j A_{{{own},j}} = {found[own].sum():.4f},\quad"
-            rf" O_{{{own},0}} = {result[own, 0]:.4f}"
+            rf"\begin{{aligned}}\textstyle\sum_j A_{{{own},j}} &= {found[own].sum():.4f} \\"
+            rf"O_{{{own},0}} &= {result[own, 0]:.4f}\end{{aligned}}"
         )
     with picture:
         most = float(found.quantile(0.999))

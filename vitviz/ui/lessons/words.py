@@ -1,4 +1,4 @@
-"""Lesson 12: the same attention on words."""
+"""The same attention on words."""
 
 from __future__ import annotations
 
