@@ -244,7 +244,7 @@ def _show(found: Contrast, view: str) -> None:
     named = [
         alt.Tooltip("photo", title=t("captions.photo")),
         alt.Tooltip("text", title=t("captions.text")),
-        alt.Tooltip("value", title=t(f"captions.batch.{view}"), format=".3f"),
+        alt.Tooltip("value", title=t("captions.batch.number"), format=".3f"),
     ]
     limits = [float(numbers.min()), float(numbers.max())] if view == "scores" else [0, 1]
     cells = alt.Chart(table).encode(
