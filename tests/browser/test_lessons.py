@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
@@ -78,3 +79,30 @@ def test_a_word_is_hovered_clicked_and_walked_to(page: Page, server: str) -> Non
     page.locator(".word-heads .rows button").nth(5).click()
     expect(said).to_contain_text("in head 5")
     page.wait_for_url("**word_head=5*")
+
+
+def test_the_map_leads_to_a_lesson_and_keeps_photo_and_language(page: Page, server: str) -> None:
+    open_lesson(page, f"{server}/idea?step=6&sample=coffee&lang=zh")
+    chosen = page.locator(".course-map [data-lesson=attention] rect:visible").first
+    chosen.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(texts("zh")["attention"]["title"])
+    wait_until_idle(page)
+    assert "sample=coffee" in page.url
+    page.get_by_role("button", name=texts("zh")["course_map"]["menu"]).click()
+    here = page.locator(".course-map .here:visible")
+    expect(here).to_have_attribute("aria-label", re.compile(texts("zh")["attention"]["title"]))
+    page.locator(".course-map li [data-lesson=cost]:visible").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(texts("zh")["cost"]["title"])
+
+
+def test_a_matrix_names_the_tokens_under_the_cursor(page: Page, server: str) -> None:
+    open_lesson(page, f"{server}/matrix?step=2&patch=3,7")
+    marks = page.locator(".token-matrix .marks")
+    readout = page.locator(".token-matrix output")
+    expect(readout).to_contain_text("row 3, column 7 looks at")
+    wait_until_idle(page)
+    side = marks.bounding_box()["width"]
+    marks.hover(position={"x": 257.0 / 257 * side - 1, "y": 18.5 / 257 * side})
+    expect(readout).to_contain_text("row 1, column 1 looks at row 15, column 15")
+    marks.press("ArrowUp")
+    expect(readout).to_contain_text("row 1, column 0 looks at row 15, column 15")

@@ -13,6 +13,7 @@ from vitviz.ui.parts.browser import component
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import language, t
 from vitviz.ui.visit.order import COURSE, NUMBERS
+from vitviz.ui.visit.streamlit_private import go_to
 
 FIRST, LAST = "photo", "class"  # the ends, which are no lesson
 PARTS = ("tokens", "positions", "attention", "matrix", "manyheads", "layers", "prediction")
@@ -56,7 +57,7 @@ def course_map(here: str | None, place: str) -> None:
     )
     chosen = st.session_state.get(key, {}).get("open")
     if chosen in NUMBERS and chosen != here:
-        st.switch_page(st.Page(lambda: None, url_path=chosen))
+        go_to(chosen)
 
 
 def drawing(here: str | None) -> str:

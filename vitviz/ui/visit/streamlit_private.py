@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import streamlit as st
 from starlette.exceptions import HTTPException
@@ -33,6 +33,7 @@ __all__ = [
     "connected",
     "drop_expired_sessions",
     "forget_upload",
+    "go_to",
     "limit_uploads",
     "media_address",
     "run_state",
@@ -68,6 +69,18 @@ def media_address(data: bytes, mimetype: str, place: str) -> str:
     files = st.runtime.get_instance().media_file_mgr
     base = st.get_option("server.baseUrlPath").strip("/")
     return f"/{base}".rstrip("/") + files.add(data, mimetype, place)
+
+
+def go_to(page: str) -> NoReturn:
+    """Show another page of the app, by its address, without what the address says of this one.
+
+    `st.switch_page` alone refuses to where widgets are bound to the address.
+    """
+    context = get_script_run_ctx()
+    assert context is not None  # a page's own run
+    with context.session_state.query_params() as parameters:
+        parameters.clear_with_no_forward_msg(preserve_embed=True)
+    st.switch_page(st.Page(lambda: None, url_path=page))
 
 
 def limit_uploads() -> None:
