@@ -8,6 +8,8 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 from waiting import wait_until_idle
 
+from vitviz.ui.visit.language import texts
+
 
 def open_lesson(page: Page, address: str) -> None:
     page.goto(address)
