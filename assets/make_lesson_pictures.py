@@ -19,6 +19,8 @@ from vitviz.inside.tokens import patch_pixels
 from vitviz.methods.attention import head_maps
 from vitviz.pictures.input import input_picture, show_input
 from vitviz.pictures.overlay import colorize, mark_patch
+from vitviz.text.captions import patches_for_words
+from vitviz.text.record import text_vectors
 from vitviz.training.augmentation import random_crops
 
 OUT = Path(__file__).parents[1] / "vitviz" / "ui" / "lessons" / "pictures"
@@ -57,11 +59,26 @@ def main() -> None:
         "prediction": [over(vitviz.explain(rec, "legrad")), seen],
         "training": random_crops(seen, 8, seed=0),
         "cost": [_map(np.sqrt(rec.attention(LAYER)[head].numpy())) for head in (1, 3)],
+        "words": [_map(map_) for map_ in _word_maps()],
+        "captions": [over(_answer(rec, "a cat")), seen],
         "beyond": [_picture((255 * (parts - low) / (high - low)).byte().numpy()), seen],
     }
     OUT.mkdir(exist_ok=True)
     for name, found in pictures.items():
         _sheet(found).save(OUT / f"{name}.webp", quality=80, method=6)
+
+
+def _word_maps() -> list[np.ndarray]:
+    """Eight heads of the text model on a sentence, each (tokens, tokens)."""
+    rec = vitviz.record_text(vitviz.load_text_model(), "The cat sat on the mat: it was tired.")
+    heads = ((0, 2), (1, 8), (0, 5), (2, 11), (1, 10), (3, 8), (4, 2), (5, 11))
+    return [np.sqrt(rec.attention(layer)[head].numpy()) for layer, head in heads]
+
+
+def _answer(rec: vitviz.Recording, words: str) -> vitviz.Heatmap:
+    """Which patches speak for these words."""
+    [text] = text_vectors(vitviz.load_text_model(), [words])
+    return patches_for_words(rec, text)
 
 
 def _map(values: np.ndarray) -> Image.Image:

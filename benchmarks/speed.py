@@ -3,8 +3,8 @@
     python -m benchmarks.speed
 
 On the bundled model at 224 px. Two parts, `--part roofline` and `--part compare`; the second needs
-some ten minutes, most of them for the exact curves that the quick ones are held against. Run it on
-a machine that does nothing else: the load is printed.
+some five minutes, half of them for the exact curves of two photos that the quick ones are held
+against. Run it on a machine that does nothing else: the load is printed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import vitviz
+from benchmarks.machine import processor
 from vitviz.measures.comparison import (
     CHANGES,
     FINE,
@@ -38,28 +38,12 @@ from vitviz.measures.comparison import (
     supported,
     too_close,
 )
-from vitviz.measures.curves import deletion, insertion
 from vitviz.methods.explain import BASELINE
 from vitviz.recording.recording import Recording
 
 SIDE = 2048  # of the matrices whose product is taken for the peak
 PHOTOS = (1, 16, 64)
 METHODS = ["attention", "rollout", "relevance", "gradcam"]  # that Compare shows first
-STEPS_BEFORE = 16
-
-
-def processor() -> str:
-    """Its name, what it computes with, and how busy it is."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    known = dict(line.split(":", 1) for line in lines if ":" in line)
-    said = {key.strip(): value.strip() for key, value in known.items()}
-    kinds = ("avx2", "avx512f", "avx512_bf16", "avx_vnni", "avx512_vnni", "amx_bf16")
-    flags = [kind for kind in kinds if kind in said["flags"].split()]
-    load = ", ".join(f"{part:.2f}" for part in os.getloadavg())
-    return (
-        f"{said['model name']}, {os.cpu_count()} cores, {' '.join(flags)}; "
-        f"PyTorch {torch.__version__}; load before the run {load}"
-    )
 
 
 def fastest(run: Callable[[], object], rounds: int) -> float:
@@ -160,14 +144,6 @@ def cost(rec: Recording, costs: list[Cost]) -> Iterator[Cost]:
     hook.remove()
 
 
-def before(rec: Recording) -> None:
-    """As Compare measured until now: sixteen steps, nothing shared."""
-    for method in [*METHODS, BASELINE]:
-        for heat in maps_of(rec, method):
-            for curve in (deletion, insertion):
-                curve(replace(rec), heat, steps=STEPS_BEFORE)
-
-
 def exact(rec: Recording) -> list[Measured]:
     return [measure(rec, method) for method in [*METHODS, BASELINE]]
 
@@ -185,34 +161,35 @@ def first_curve(rec: Recording) -> None:
     curves_of(rec, maps[0], "deletion", tolerance=QUICK)
 
 
-def compare(recordings: Sequence[tuple[str, Recording]]) -> Iterator[str]:
-    """Where quick and exact differ, and what Compare costs."""
-    heads = ["photo", "quick passes", "exact passes", "same order", "same verdict", "closest two"]
-    heads += ["an area differs by", "a score differs by"]
+def compare(recordings: Sequence[tuple[str, Recording]], exactly: int) -> Iterator[str]:
+    """What Compare costs, and where quick and exact differ on the first photos: exact curves take
+    six times as long."""
+    heads = ["photo", "quick passes", "s", "exact passes", "s", "same order", "same verdict"]
+    heads += ["closest two", "an area differs by", "a score differs by"]
     yield f"\n| {' | '.join(heads)} |"
     yield "|" + len(heads) * "---|"
     costs: dict[str, list[Cost]] = {"first": [], "quick": [], "exact": []}
-    for name, rec in recordings:
+    for number, (name, rec) in enumerate(recordings):
         with cost(rec, costs["first"]):
             first_curve(replace(rec))
         with cost(rec, costs["quick"]) as fast:
             few = ranked(quick(replace(rec)))
-        with cost(rec, costs["exact"]) as slow:
-            all_points = ranked(exact(replace(rec)))
-        yield f"| {name} | {fast.passes} | {slow.passes} | {differences(few, all_points)} |"
-    old: list[Cost] = []
-    with cost(recordings[0][1], old):
-        before(recordings[0][1])
-    yield "\n| Compare of four methods | forward passes | seconds | processor seconds |"
+        compared = "| " * 7 + "|"
+        if number < exactly:
+            with cost(rec, costs["exact"]) as slow:
+                all_points = ranked(exact(replace(rec)))
+            compared = f"| {slow.passes} | {slow.seconds:.0f} | {differences(few, all_points)} |"
+        yield f"| {name} | {fast.passes} | {fast.seconds:.1f} {compared}"
+    yield "\n| Compare of four methods, median of the photos | forward passes | s | processor s |"
     yield "|---|---|---|---|"
-    yield row(f"before, one photo: {STEPS_BEFORE} steps, nothing shared", old)
+    yield row("all maps and the first curve", costs["first"])
+    yield row("quick: all of it", costs["quick"])
     yield row("exact: 32 steps", costs["exact"])
-    yield row("quick", costs["quick"])
-    yield row("quick: all maps and the first curve", costs["first"])
-    yield "\nMedians over the photos; passes include those of the methods."
 
 
 def row(name: str, costs: Sequence[Cost]) -> str:
+    if not costs:
+        return f"| {name} | not measured | | |"
     median = [statistics.median(getattr(c, part) for c in costs) for part in Cost().__dict__]
     return f"| {name} | {median[0]:.0f} | {median[1]:.1f} | {median[2]:.1f} |"
 
@@ -241,19 +218,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=["roofline", "compare", "both"], default="both")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--limit", type=int, help="Compare the first photos only")
+    parser.add_argument("--exact", type=int, default=2, help="photos with exact curves, too")
     parser.add_argument("--compile", action="store_true", help="time torch.compile too (minutes)")
     args = parser.parse_args()
     print(processor())
     vit = vitviz.load_model()
-    photos = vitviz.samples()[: args.limit]
-    recordings = [(s.id, vitviz.record(vit, vitviz.load_image(s.path))) for s in photos]
+    samples = [(sample.id, vitviz.load_image(sample.path)) for sample in vitviz.samples()]
+    recordings = [(name, vitviz.record(vit, photo)) for name, photo in samples]
     lines: list[Iterator[str]] = []
     if args.part != "compare":
         rec = recordings[0][1]
         lines += [roofline(rec, args.rounds), other_ways(rec, args.rounds, args.compile)]
     if args.part != "roofline":
-        lines += [compare(recordings)]
+        lines += [compare(recordings, args.exact)]
     for part in lines:
         for line in part:
             print(line, flush=True)

@@ -12,11 +12,15 @@ import timm
 import torch
 from colour_photos import COLOURS, EACH, write_photo
 from families import FAMILIES, make_photo, random_module
+from hypothesis import settings
 from PIL import Image
 from streamlit.components.v2 import manifest_scanner
 from timm.models import save_for_hf
 
 import vitviz
+
+settings.register_profile("any machine", deadline=None)  # a busy one is no defect
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session", autouse=True)

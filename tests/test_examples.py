@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,25 @@ import pytest
 import vitviz
 from vitviz.measures import faithfulness
 
-FUNCTIONS = ["deletion", "insertion", "perturbation", "saco", "versus_random"]
+FUNCTIONS = [
+    "deletion",
+    "insertion",
+    "masked_input",
+    "perturbation",
+    "removal_order",
+    "saco",
+    "versus_random",
+]
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference.md"
 PUBLIC = {
     **{name: getattr(vitviz, name) for name in vitviz.__all__},
     **{f"faithfulness.{name}": getattr(faithfulness, name) for name in FUNCTIONS},
+    **{f"methods.{method.id}": method.function for method in vitviz.METHODS.values()},
+    **{
+        f"Recording.{name}": thing
+        for name, thing in vars(vitviz.Recording).items()
+        if inspect.isfunction(thing) and not name.startswith("_")
+    },
 }
 EXPLAINED = {
     name: thing
@@ -24,6 +40,7 @@ EXPLAINED = {
     if inspect.isfunction(thing)
     or (inspect.isclass(thing) and not issubclass(thing, (vitviz.VitvizError, Warning)))
 }
+CALLED = [name for name, thing in EXPLAINED.items() if inspect.isfunction(thing)]
 TWO_OF_EACH = {"cat": ("cat", "cat-and-coffee"), "coffee": ("coffee", "cat-and-coffee")}
 
 
@@ -62,3 +79,19 @@ def test_the_examples_are_true(name: str, known: dict[str, Any]) -> None:
     said: list[str] = []
     doctest.DocTestRunner().run(example, out=said.append)
     assert not said, "".join(said)
+
+
+def test_the_reference_lists_what_is_public() -> None:
+    """What is not a name of the package itself is a method or the measures' module."""
+    listed = re.findall(r"^::: vitviz\.(\S+)$", REFERENCE.read_text(), re.MULTILINE)
+    others = {"faithfulness", *(f"methods.{id}" for id in vitviz.METHODS)}
+    assert set(vitviz.__all__) - {"__version__"} <= set(listed)
+    assert set(listed) <= {*vitviz.__all__, *others}
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_who_raises_says_so(name: str) -> None:
+    doc, source = inspect.getdoc(EXPLAINED[name]), inspect.getsource(EXPLAINED[name])
+    assert doc is not None
+    if "raise " in source or "@checked" in source:
+        assert "Raises:" in doc

@@ -19,7 +19,7 @@ from vitviz.finetuning.finetune import finetune
 from vitviz.finetuning.result import Finetuned
 from vitviz.finetuning.settings import FinetuneSettings
 from vitviz.heatmap import Heatmap
-from vitviz.journey.notebook import as_html
+from vitviz.journey.notebook import as_html, as_png
 from vitviz.journey.page import write_page
 from vitviz.measures import faithfulness
 from vitviz.measures.evaluation import evaluate
@@ -33,10 +33,13 @@ from vitviz.pictures.overlay import overlay
 from vitviz.recording.predictions import Prediction, predict
 from vitviz.recording.record import record
 from vitviz.recording.recording import Recording
+from vitviz.text.model import TextModel, load_text_model
+from vitviz.text.record import TextRecording, record_text
 from vitviz.zoo.load import Vit, bundled_models, from_module, load_model
 
-# Asked by notebooks; a recording itself knows no pages.
+# Asked by notebooks; a recording itself knows no pages, and a heatmap no pictures.
 Recording._repr_html_ = as_html  # type: ignore[attr-defined]
+Heatmap._repr_png_ = as_png  # type: ignore[attr-defined]
 
 __version__ = "0.1.0"
 
@@ -51,6 +54,8 @@ __all__ = [
     "ModelUnavailable",
     "Prediction",
     "Recording",
+    "TextModel",
+    "TextRecording",
     "Tokens",
     "Vit",
     "VitvizError",
@@ -67,9 +72,11 @@ __all__ = [
     "from_module",
     "load_image",
     "load_model",
+    "load_text_model",
     "overlay",
     "predict",
     "record",
+    "record_text",
     "samples",
     "write_page",
 ]

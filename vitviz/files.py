@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,10 +36,12 @@ def whole_file(file: Path) -> Iterator[BinaryIO]:
     """What is written here is in the file at the end, or the file is as it was before.
 
     Raises:
-        VitvizError: if it cannot be written, such as on a full disk.
+        VitvizError: if it cannot be written, such as on a full disk, or it is a folder.
     """
     unfinished = file.with_name(f".{file.name}.part")
     try:
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
         try:
             with unfinished.open("wb") as opened:
                 yield opened

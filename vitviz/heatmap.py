@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -141,7 +142,7 @@ class Heatmap:
                 method=self.method,
             )
 
-    @property
+    @cached_property
     def range(self) -> Scale:
         """Smallest and largest value: the scale a picture of this map alone uses."""
         return float(self.values.min()), float(self.values.max())

@@ -17,8 +17,11 @@ import pytest
 import timm
 import torch
 from fake_hub import Hub
+from journey_pages import SAMPLE
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from timm.models import save_for_hf
+
+import vitviz
 
 ROOT = Path(__file__).parent.parent.parent
 CHROMIUM_FLAGS = [
@@ -96,6 +99,13 @@ def _wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
         else:
             return
     pytest.fail("the app did not become healthy")
+
+
+@pytest.fixture(scope="session")
+def rec() -> vitviz.Recording:
+    """The bundled model's recording of the sample that the journey's tests show."""
+    photo = next(sample.path for sample in vitviz.samples() if sample.id == SAMPLE)
+    return vitviz.record(vitviz.load_model(), photo)
 
 
 @pytest.fixture(scope="session")

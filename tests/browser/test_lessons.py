@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-from PIL import Image
 from playwright.sync_api import Page, expect
 from waiting import wait_until_idle
 
-from vitviz.ui.course.page import lessons
 from vitviz.ui.visit.language import texts
 
 
@@ -70,39 +67,20 @@ def test_worksheets_are_downloaded(page: Page, server: str) -> None:
     assert "☒" in sheet
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_every_lesson_works_on_an_uploaded_photo(
-    page: Page, server: str, tmp_path: Path, language: str
-) -> None:
-    words = texts(language)
-    path = tmp_path / "mine.jpg"
-    Image.effect_mandelbrot((300, 260), (-2, -1.2, 1, 1.2), 60).convert("RGB").save(path)
-    open_lesson(page, f"{server}/tokens?lang={language}")
-    page.get_by_role("button", name=words["photo"]["own"]).click()
-    page.locator("input[type=file]").set_input_files(path)
-    mine = page.get_by_role("button", name=words["photo"]["yours"], exact=True)
-    expect(mine).to_have_attribute("aria-pressed", "true")
-    for lesson in lessons():
-        wait_until_idle(page)
-        page.get_by_text(words["nav"]["lessons"], exact=True).click()
-        page.get_by_test_id("stTopNavDropdownLink").nth(lesson.number - 1).click()
-        title = f"{lesson.number} · {words[lesson.id]['title']}"
-        expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
-        expect(mine).to_have_attribute("aria-pressed", "true")
-        wait_until_idle(page)
-        steps = page.get_by_role("radiogroup", name=words["lesson"]["step"])
-        for number in range(2, len(lesson.screens) + 1):
-            page.get_by_role("button", name=words["lesson"]["next"], exact=True).click()
-            expect(steps.get_by_role("radio", name=str(number), exact=True)).to_be_checked()
-            wait_until_idle(page)
-            step = words[lesson.id].get(lesson.screens[number - 1], {})
-            if "guess" in step:
-                options, right = step["guess"]["options"], step["guess"]["right"]
-                page.get_by_text(options[right], exact=True).click()
-                page.get_by_text(step["guess"]["why"][right]).wait_for()
-                wait_until_idle(page)
-            expect(page.get_by_test_id("stException")).to_have_count(0)
-        expect(page.get_by_role("heading", name=words["lesson"]["check"])).to_be_visible()
+def test_a_word_is_hovered_clicked_and_walked_to(page: Page, server: str) -> None:
+    open_lesson(page, f"{server}/words?step=2&word_head=2")
+    words, said = page.locator(".word-heads .words button"), page.locator(".word-heads output")
+    expect(words).to_have_count(13)
+    expect(said).to_contain_text("“mat” looks most at “the” in head 2")
+    words.nth(2).hover()
+    expect(said).to_contain_text("“cat” looks most at “the” in head 2: > 99.9 %")
+    words.nth(9).click()
+    expect(words.nth(9)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("ArrowRight")
+    expect(said).to_contain_text("“tired” looks most at “was”")
+    page.locator(".word-heads .rows button").nth(5).click()
+    expect(said).to_contain_text("in head 5")
+    page.wait_for_url("**word_head=5*")
 
 
 def test_the_map_leads_to_a_lesson_and_keeps_photo_and_language(page: Page, server: str) -> None:

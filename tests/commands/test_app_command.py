@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import sys
+from importlib.util import find_spec
 
 import pytest
 from streamlit import config
@@ -17,9 +18,10 @@ def test_streamlit_runs_the_script_at_the_port(monkeypatch: pytest.MonkeyPatch) 
     started: list[list[str]] = []
     monkeypatch.setattr(runpy, "run_module", lambda name, **_: started.append([name, *sys.argv]))
     assert main(["app", "--port", "8700"]) == 0
-    command = ["streamlit", "streamlit", "run", str(app.SCRIPT), "--server.port", "8700"]
+    command = [app.SERVER, "streamlit", "run", str(app.SCRIPT), "--server.port", "8700"]
     assert started == [command]
     assert app.SCRIPT.is_file()
+    assert find_spec(app.SERVER)
 
 
 def test_streamlit_reads_the_configuration_beside_the_script(

@@ -261,3 +261,21 @@ def test_a_lost_folder_is_said_before_the_families_are_checked(
 ) -> None:
     monkeypatch.setattr("vitviz.commands.coverage.cover_family", pytest.fail)
     assert main(["coverage", "--out", str(tmp_path / "lost" / "page.md")]) == 2
+    assert main(["coverage", "--out", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize("before", [None, "The page of an earlier run.\n"])
+def test_a_coverage_run_that_is_broken_off_leaves_its_page_as_it_was(
+    before: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    page = tmp_path / "page.md"
+    if before is not None:
+        page.write_text(before)
+    monkeypatch.setattr("vitviz.commands.coverage.cover_family", stop)
+    assert main(["coverage", "--families", "Swin", "--out", str(page)]) == 130
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == (
+        {} if before is None else {"page.md": before}
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +16,10 @@ from PIL import Image
 
 import vitviz
 from vitviz.commands import explain as command
+from vitviz.commands import finetune as tuning
 from vitviz.commands.lock import locked
 from vitviz.commands.main import main
+from vitviz.photos.folder import Skipped
 
 
 @pytest.fixture
@@ -212,13 +215,58 @@ def test_a_lock_leaves_nothing_and_lets_nobody_in_who_waited_at_its_file(
     assert not file.exists()
 
 
-def test_a_name_with_a_line_break_stays_in_one_line(
-    tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    photos = [photo_of(tmp_path / "two\nlines.png", 0), tmp_path / "no\nphoto.png"]
-    common = ["--model", str(tiny_base), "--out", str(tmp_path / "out")]
-    main(["explain", *map(str, photos), *common])
-    lines = capsys.readouterr().out.strip().split("\n")
-    assert [line.partition(":")[0] for line in lines] == [
-        str(photo).replace("\n", "\\n") for photo in photos
-    ]
+class TestANameWithALineBreakStaysInOneLine:
+    def test_of_explain(
+        self, tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        photos = [photo_of(tmp_path / "two\nlines.png", 0), tmp_path / "no\nphoto.png"]
+        common = ["--model", str(tiny_base), "--out", str(tmp_path / "out")]
+        main(["explain", *map(str, photos), *common])
+        lines = capsys.readouterr().out.strip().split("\n")
+        assert [line.partition(":")[0] for line in lines] == [
+            str(photo).replace("\n", "\\n") for photo in photos
+        ]
+
+    def test_of_evaluate(
+        self, tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        photo_of(tmp_path / "photos" / "whole.png", 0)
+        (tmp_path / "photos" / "no\nphoto.png").write_bytes(b"none")
+        asked = ["--methods", "random", "--metrics", "saco", "--model", str(tiny_base)]
+        out = str(tmp_path / "out.csv")
+        assert main(["evaluate", str(tmp_path / "photos"), *asked, "--out", out]) == 2
+        [line] = [x for x in capsys.readouterr().err.splitlines() if x.startswith("vitviz:")]
+        assert line.startswith("vitviz: no\\nphoto.png: This is not an image")
+
+    def test_of_models(
+        self, tiny_base: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shutil.copytree(tiny_base, tmp_path / "two\nlines")
+        (tmp_path / "bro\nken").mkdir()
+        (tmp_path / "bro\nken" / "config.json").write_text("{")
+        monkeypatch.setenv("VITVIZ_MODELS", str(tmp_path))
+        assert main(["models"]) == 0
+        printed = capsys.readouterr()
+        assert any(line.startswith("two\\nlines  (here") for line in printed.out.splitlines())
+        assert printed.err.startswith("vitviz: skipped bro\\nken: ")
+        assert printed.err.count("\n") == 1
+
+    def test_of_finetune(
+        self, colour_folder: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "my\nmodel"
+        skipped = (Skipped("red/no\nphoto.png", "This is no image."),)
+        done = SimpleNamespace(out=out, report=out / "report.html", skipped=skipped)
+        numbers = {"held_out": 4, "accuracy": 0.75, "class_accuracy": {}}
+        monkeypatch.setattr(tuning, "finetune", lambda *_, **__: done)
+        monkeypatch.setattr(tuning, "asdict", lambda _: {})
+        vars(done).update(numbers)
+        assert main(["finetune", str(colour_folder), "--out", str(out)]) == 0
+        printed = capsys.readouterr()
+        assert "vitviz: skipped red/no\\nphoto.png: This is no image." in printed.err
+        [line] = printed.out.splitlines()
+        assert line.startswith(str(out).replace("\n", "\\n"))
+
+    def test_of_an_error(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["evaluate", "no\nfolder", "--out", str(tmp_path / "x.csv")]) == 2
+        assert "There is no photo in no\\nfolder;" in capsys.readouterr().err

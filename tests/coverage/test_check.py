@@ -13,7 +13,7 @@ from families import make_photo
 import vitviz
 from vitviz.coverage.check import _are_in_place, _rows_sum_to_one, cover, cover_family
 from vitviz.coverage.families import FAMILIES, family_of, members, without_attention
-from vitviz.coverage.page import report
+from vitviz.coverage.table import report
 
 SPREAD = {
     "ViT with a class token": {"global"},

@@ -24,7 +24,7 @@ from vitviz.photos.folder import read_folder
 from vitviz.training import run as course
 from vitviz.training.augmentation import views
 from vitviz.training.plan import Plan, hold_out
-from vitviz.training.trained_part import TrainedPart, predict, private_copy
+from vitviz.training.trained_part import TrainedPart, logits_of, private_copy
 from vitviz.training.training import start
 from vitviz.zoo import catalogue
 
@@ -239,7 +239,7 @@ def test_the_best_weights_are_kept_and_a_stalled_training_ends(
     scores = [(epoch.held_out_accuracy, -epoch.held_out_loss) for epoch in found.epochs]
     assert found.best_epoch == max(range(len(scores)), key=lambda i: scores[i])
     assert len(scores) == found.best_epoch + 1 + 3 < 20
-    logits = predict(training.part, pixels)
+    logits = logits_of(training.part, pixels)
     loss = torch.nn.functional.cross_entropy(logits, wrong)
     assert float(loss) == found.epochs[found.best_epoch].held_out_loss
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pages import PATIENCE, at
 from streamlit.testing.v1 import AppTest
 
-from vitviz.ui.course.page import lessons
+from vitviz.ui.course.lesson_page import lessons
 from vitviz.ui.visit.language import texts
 
 LESSONS = {lesson.id: lesson for lesson in lessons()}
@@ -17,7 +17,7 @@ SCREENS = [
 
 
 def run_page(name: str) -> None:
-    from vitviz.ui.course.page import lessons, show
+    from vitviz.ui.course.lesson_page import lessons, show
 
     show(next(lesson for lesson in lessons() if lesson.id == name))
 

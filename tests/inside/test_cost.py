@@ -91,7 +91,7 @@ def test_every_size_is_measured() -> None:
     found = measure_cost(rec, [32, 64], shares.append)
     assert [timing.tokens for timing in found] == [5, 17]
     assert all(timing.seconds > 0 for timing in found)
-    assert found[1].kept == 2 * 3 * 17 * 192 * 4
+    assert found[1].recorded == 2 * 3 * 17 * 192 * 4
     assert shares == [pytest.approx(n / 6) for n in range(1, 7)]
 
 

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 import vitviz
 from vitviz.inside.heads import (
     ablate,
-    gradient_importance,
     head_importance,
     head_statistics,
     mean_statistics,
@@ -188,35 +187,6 @@ def test_importance_is_the_drop_of_each_ablation(photo: Image.Image) -> None:
         whole = drop([(layer, head) for head in heads])
         assert found.layers[layer] == pytest.approx(whole, abs=1e-6)
     assert shares[-1] == 1
-
-
-@pytest.mark.parametrize("fused", [True, False])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_gradient_importance_is_the_slope_of_each_gate(
-    family: str, photo: Image.Image, fused: bool
-) -> None:
-    """Gates in front of the projections of a copy in float64, differentiated themselves."""
-    module = random_classifier(family)
-    set_fused(module, fused)
-    rec = vitviz.record(vitviz.from_module(module), photo)
-    double = copy.deepcopy(module).double()
-    gates = [torch.ones(rec.num_heads(0), 1, dtype=torch.float64) for _ in double.blocks]
-    for gate, block in zip(gates, double.blocks, strict=True):
-        gate.requires_grad_()
-
-        def open_gate(_: nn.Module, args: tuple[Tensor], gate: Tensor = gate) -> tuple[Tensor]:
-            return ((args[0].unflatten(-1, (len(gate), -1)) * gate).flatten(-2),)
-
-        joined_by(block.attn).register_forward_pre_hook(open_gate)
-    logits = double(rec.pixels[None].double())[0]
-    for target in (None, 3):
-        score = logits.max() if target is None else logits[target]
-        slopes = torch.autograd.grad(score, gates, retain_graph=True)
-        expected = torch.stack(slopes)[..., 0].numpy()
-        found = gradient_importance(rec, target)
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-4 * abs(expected).max())
-    assert is_left_alone(module)
 
 
 def test_other_threads_keep_all_heads(photo: Image.Image) -> None:

@@ -245,7 +245,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(st.builds("{} {}".format, PARTS, PLACES), JSON)))
 def test_no_question_is_an_error(names: list[Any]) -> None:
     found = named_arrays(recorded("vit"), names)

@@ -1,15 +1,22 @@
-"""A recording shows itself in a notebook."""
+"""A recording, and a heatmap, show themselves in a notebook."""
 
 from __future__ import annotations
 
+import gc
+import pickle
 from html.parser import HTMLParser
+from io import BytesIO
 
+import numpy as np
 import timm
-from families import make_photo
+from families import make_photo, random_module
 from journeys import recorded
+from PIL import Image
 
 import vitviz
 from vitviz.journey.page import page
+from vitviz.pictures.input import input_picture
+from vitviz.pictures.overlay import colorize, overlay
 
 
 class Frame(HTMLParser):
@@ -37,3 +44,34 @@ def test_a_model_without_a_journey_says_why() -> None:
     shown = vitviz.record(vit, make_photo())._repr_html_()
     assert "does not have one map over all tokens" in shown
     assert [tag for tag, _ in Frame(shown).found] == ["p"]
+
+
+def picture(heat: vitviz.Heatmap) -> np.ndarray:
+    return np.asarray(Image.open(BytesIO(heat._repr_png_())))
+
+
+def test_a_heatmap_is_its_overlay() -> None:
+    """A patch of the model's input is a whole number of pixels wide, so nothing moves."""
+    rec = vitviz.record(vitviz.from_module(random_module("vit")), make_photo())
+    heat = vitviz.explain(rec, "attention", (1, 2))
+    given = input_picture(rec.vit, rec.pixels)
+    times = 448 // given.width
+    size = (times * given.width, times * given.height)
+    box = (0.0, 0.0, float(size[0]), float(size[1]))
+    expected = overlay(
+        given.resize(size, Image.Resampling.LANCZOS), vitviz.Heatmap(heat.values, box, "attention")
+    )
+    for shown in (heat, pickle.loads(pickle.dumps(heat))):
+        np.testing.assert_array_equal(picture(shown), np.asarray(expected))
+
+
+def test_without_its_recording_it_is_its_colours() -> None:
+    rec = vitviz.record(vitviz.from_module(random_module("vit")), make_photo())
+    heat = vitviz.explain(rec, "attention")
+    del rec
+    gc.collect()
+    own = vitviz.Heatmap(heat.values, heat.box, "mine")
+    for shown in (heat, own):
+        times = 448 // max(shown.values.shape)
+        small = picture(shown)[::times, ::times]
+        np.testing.assert_array_equal(small, colorize(shown.values, "inferno", shown.range))

@@ -21,11 +21,12 @@ from phrases import places
 from timm.models.vision_transformer import ParallelScalingBlock
 
 import vitviz
-from vitviz.errors import MethodError, VitvizError, VitvizWarning
+from vitviz.errors import MethodError, Phrase, VitvizError, VitvizWarning
 from vitviz.heatmap import Heatmap
 from vitviz.journey import page as pages
 from vitviz.journey.document import cls_document, layer_arrays, layer_maps
 from vitviz.journey.page import HERE, MODULES, bundle, page, words
+from vitviz.ui.visit.language import texts
 
 LARGEST = 8_000_000  # bytes
 KIND = {"query": np.float16, "key": np.float16, "map": np.uint8, "most": np.float32}
@@ -149,6 +150,27 @@ def test_many_maps_leave_less_for_the_layers(monkeypatch: pytest.MonkeyPatch) ->
     assert "query 0" not in held(page(rec, [heat]))
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_maps_are_called_as_the_rest_of_the_page(language: pages.Language) -> None:
+    """Every method, as in the app; and a map that shows nothing says so."""
+    said, rec = words(language), recorded("vit")
+    app = texts("zh")["library"]
+    titles = {id: method.title for id, method in vitviz.METHODS.items()}
+    if language == "zh":
+        titles = {id: words["title"] for id, words in app["methods"].items()}
+        assert said["notices"] == {id: app["errors"][id] for id in said["notices"]}
+    assert said["methods"] == titles
+    nothing = Heatmap(np.zeros(rec.grid, np.float32), rec.box, "rollout")
+    with pytest.warns(VitvizWarning):
+        shown = Reader(page(rec, [nothing], language=language)).said
+    assert f"{titles['rollout']} · {said['notices']['map_is_zero']}" in shown
+    for notice in ("map_is_zero", "map_is_constant"):
+        same = np.full(rec.grid, notice == "map_is_constant", np.float32)
+        found = Heatmap(same, rec.box, "rollout").notice
+        assert found is not None
+        assert words("en")["notices"][notice] == str(found)
+
+
 HOSTILE = "</script><b id='broken'>{{ 7*7 }}<!--<script>"
 
 
@@ -157,7 +179,7 @@ def test_names_stay_text(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = [f"{HOSTILE}{index}" for index in range(5)]
     vit = vitviz.from_module(module, labels=labels, name=f"model {HOSTILE}")
     rec = vitviz.record(vit, make_photo())
-    monkeypatch.setattr(Heatmap, "notice", HOSTILE)
+    monkeypatch.setattr(Heatmap, "notice", Phrase("none", "{it}", it=HOSTILE))
     foreign = Heatmap(np.ones(rec.grid, np.float32), rec.box, f"method {HOSTILE}")
     with pytest.warns(VitvizWarning):  # the notice
         text = page(rec, [foreign])

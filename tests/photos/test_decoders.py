@@ -90,6 +90,35 @@ def test_what_takes_too_much_memory_is_refused_and_the_next_photo_opens() -> Non
     assert decoders.load_image(PHOTO).size == (64, 64)
 
 
+@pytest.mark.parametrize("lossless", [True, False])
+def test_a_webp_that_would_take_too_much_memory_is_refused_at_once(
+    decoders: Decoders, lossless: bool
+) -> None:
+    """By its header, before its decoder is started; 2 kB are enough for a gigabyte."""
+    data = encode(Image.new("RGB", (7_000, 7_000)), "WEBP", lossless=lossless, method=0)
+    with pytest.raises(ImageError) as met:
+        decoders.load_image(data)
+    assert met.value.id == "webp_too_many_pixels"
+    assert met.value.values["count"] == 25
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "size", "options"),
+    [
+        ("WEBP", "RGBA", (5_000, 5_000), {"lossless": True, "method": 0}),
+        ("PNG", "RGBA", (7_000, 7_000), {"compress_level": 1}),
+        ("JPEG", "CMYK", (7_000, 7_000), {"progressive": True, "subsampling": 0}),
+        ("TIFF", "F", (7_000, 7_000), {"compression": "tiff_deflate", "strip_size": 2**31 - 1}),
+        ("TIFF", "RGBA", (7_000, 7_000), {"compression": "tiff_deflate", "strip_size": 2**31 - 1}),
+    ],
+)
+def test_the_largest_photos_open_in_the_memory_that_there_is(
+    decoders: Decoders, kind: str, mode: str, size: tuple[int, int], options: dict[str, object]
+) -> None:
+    photo = decoders.load_image(encode(Image.new(mode, size), kind, **options))
+    assert photo.size == (size[0] // 2, size[1] // 2)
+
+
 def test_a_slow_file_does_not_hold_up_another_visitor() -> None:
     decoders = Decoders(at_once=2)
     slow = subprocess.Popen(NEVER_ENDS, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -139,7 +168,7 @@ def test_a_decoder_ends_with_the_one_who_started_it() -> None:
 def test_it_starts_without_torch_and_streamlit() -> None:
     code = f"""
 import runpy, sys
-sys.argv = ["decode_process.py", "5", str(2**30), "4096"]
+sys.argv = ["decode_process.py", "5", str(2**30), "4096", "4096"]
 runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 assert not {{"torch", "timm", "streamlit", "matplotlib", "cv2"}} & sys.modules.keys()
 """

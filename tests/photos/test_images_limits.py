@@ -143,7 +143,7 @@ SOUND["JPEG with a profile"] = encode(quarters(), "JPEG", icc_profile=SRGB)
 
 
 @pytest.mark.parametrize("kind", SOUND)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8

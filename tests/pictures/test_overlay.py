@@ -60,7 +60,7 @@ class TestPlaces:
                 expected[top : top + 20, left : left + 10] = colour
         np.testing.assert_array_equal(picture, expected)
 
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(
         left=st.floats(-20, 30),
         top=st.floats(-20, 30),

@@ -36,6 +36,11 @@ def a_map() -> vitviz.Heatmap:
     return vitviz.explain(recording(), "attention")
 
 
+@cache
+def text_model() -> vitviz.TextModel:
+    return vitviz.load_text_model()
+
+
 CALLED = ("progress", "measure")  # whatever a function of the caller's raises is passed on
 
 
@@ -98,6 +103,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Callable[[], dict[str, Any]]]] = {
         vitviz.record,
         lambda: {"vit": recording().vit, "photo": PHOTO, "whole": False},
     ),
+    "record_text": (vitviz.record_text, lambda: {"model": text_model(), "text": "A cat sleeps."}),
     "from_module": (
         vitviz.from_module,
         lambda: {"module": random_classifier("vit"), "labels": None, "transform": None,
@@ -165,9 +171,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Callable[[], dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_an_answer_or_a_sentence(name: str, data: st.DataObject) -> None:
     call, sound = CALLS[name]

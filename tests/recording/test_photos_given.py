@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision import transforms
 
 import vitviz
-from vitviz.models.anatomy import channels_of
+from vitviz.models.core import channels_of
 from vitviz.photos.given import as_photo
 from vitviz.pictures.input import input_picture
 

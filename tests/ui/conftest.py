@@ -8,13 +8,15 @@ import pytest
 from light_model import light_pages
 
 from vitviz.ui import app
+from vitviz.ui.visit.opening import allowance
 from vitviz.ui.visit.shared_samples import shared_samples
 
 
 @pytest.fixture(autouse=True)
-def _samples_are_new() -> None:
-    """No test finds what another left of a sample."""
+def _nothing_is_left() -> None:
+    """No test finds what another left of a sample, or has brought."""
     shared_samples.clear()
+    allowance.clear()
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ PAGES = [
 def run_page(name: str) -> None:
     from functools import partial
 
-    from vitviz.ui.course.page import lessons, show
+    from vitviz.ui.course.lesson_page import lessons, show
     from vitviz.ui.pages import explore, heads
 
     pages = {lesson.id: partial(show, lesson) for lesson in lessons()}

@@ -66,7 +66,7 @@ def test_nothing_in_any_error_is_obeyed(language: str, monkeypatch: pytest.Monke
 def run_page(name: str) -> None:
     from importlib import import_module
 
-    from vitviz.ui.course.page import lessons, show
+    from vitviz.ui.course.lesson_page import lessons, show
 
     for lesson in lessons():
         if lesson.id == name:
@@ -173,7 +173,7 @@ def test_a_usual_licence_keeps_its_name(name: str) -> None:
 
 
 def show_album(name: str) -> None:
-    from vitviz.ui.course.album import edit_album, is_enough
+    from vitviz.ui.course.album_editor import edit_album, is_enough
     from vitviz.ui.visit.album import ClassName
     from vitviz.ui.visit.state import visit
 

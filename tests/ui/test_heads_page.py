@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import pytest
+import streamlit as st
 from light_model import light_model, light_pages
-from pages import opened
-from visits import recording
+from pages import PATIENCE, opened
+from streamlit.testing.v1 import AppTest
+from visits import recording, session
 
 import vitviz
 from vitviz.inside.heads import ablate, head_importance, head_statistics
+from vitviz.ui.pages import heads
+
+
+def page(name: str, **address: str) -> AppTest:
+    """A page of which a part may be missing."""
+    script = f"from vitviz.ui.pages import {name}\n{name}.page()"
+    app = AppTest.from_string(script, default_timeout=PATIENCE)
+    for key, value in address.items():
+        app.query_params[key] = value
+    return app.run()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,12 +57,60 @@ def test_every_number_over_one_photo_and_over_all(statistic: str) -> None:
 
 def test_importance_is_measured_once_a_photo() -> None:
     app = opened("heads", statistic="importance")
-    shown = recording(app).derived.last("importance")
+    shown = session(app).results.last("importance")
     assert (shown == head_importance(recording(app)).heads).all()
     app.segmented_control(key="mode").set_value("switch").run()
-    assert recording(app).derived.last("importance") is shown
+    assert session(app).results.last("importance") is shown
     app.segmented_control(key="over").set_value("samples").run()
     assert "choose “This photo”" in app.error[0].value
+
+
+def cells(app: AppTest) -> dict[str, Any]:
+    """What the matrix is given, cell by cell."""
+    parts = (json.loads(part.proto.json) for part in app.get("bidi_component") if part.proto.json)
+    [matrix] = [part["cells"] for part in parts if "cells" in part]
+    return {cell["id"]: cell for cell in matrix}
+
+
+def test_what_is_measured_is_shown_while_the_rest_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fourth layer fails: the numbers of three are there, and the page around them."""
+    real = heads.layer_importance
+
+    def fails(rec: vitviz.Recording, layer: int, **kwargs: Any) -> Any:
+        if layer == 3:
+            raise RuntimeError("the processor has gone")
+        return real(rec, layer, **kwargs)
+
+    monkeypatch.setattr(heads, "layer_importance", fails)
+    app = page("heads", sample="tower", statistic="importance")
+    assert app.exception
+    exact = 100 * head_importance(recording(app)).heads
+    shown = cells(app)
+    for layer in range(12):
+        for head in range(6):
+            cell = shown[f"{layer},{head}"]
+            assert cell["text"] == (f"{exact[layer, head]:+.1f}" if layer < 3 else "…")
+            assert (cell["level"] is None) == (layer >= 3)
+    assert any("Layer" in heading.value for heading in app.subheader)
+
+
+def test_the_mean_of_the_samples_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third of them fails."""
+    real, seen = heads.head_statistics, []
+
+    def fails(rec: vitviz.Recording) -> Any:
+        seen.append(rec)
+        if len(seen) == 4:  # the first is the page's own photo
+            raise RuntimeError("the processor has gone")
+        return real(rec)
+
+    monkeypatch.setattr(heads, "head_statistics", fails)
+    st.cache_data.clear()
+    app = page("heads", sample="tower", over="samples")
+    assert app.exception
+    photos = [vitviz.load_image(sample.path) for sample in vitviz.samples()[:2]]
+    found = [real(vitviz.record(light_model(), photo)).distance[2, 4] for photo in photos]
+    assert cells(app)["2,4"]["text"] == f"{np.mean(found):.0f}"
 
 
 def test_predictions_without_heads_stand_beside_those_with_them() -> None:
@@ -70,7 +133,7 @@ def test_predictions_without_heads_stand_beside_those_with_them() -> None:
 
 def test_a_link_opens_a_head() -> None:
     assert any(text.value == "Layer 4, head 2" for text in opened("heads", open="4.2").subheader)
-    assert any(text.value == "Layer 11, head 0" for text in opened("heads", open="4.9").subheader)
+    assert any(text.value == "Layer 5, head 1" for text in opened("heads", open="4.9").subheader)
 
 
 def test_the_page_speaks_chinese() -> None:

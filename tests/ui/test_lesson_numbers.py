@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from urllib.parse import parse_qs
 
 import pytest
 import torch
 from lesson_pages import LESSONS, answer, opened
-from visits import recording, visit
+from visits import recording, session, visit
 
 import vitviz
+from vitviz.inside.attention_steps import head_steps
+from vitviz.inside.features import foreground, patch_features, principal_components
 from vitviz.inside.heads import ablate
-from vitviz.inside.lens import residual_stream
+from vitviz.inside.lens import logit_lens, residual_stream
 from vitviz.inside.positions import with_patches, without_positions
 from vitviz.inside.tokens import patch_vectors
 from vitviz.measures.faithfulness import deletion
@@ -21,7 +24,7 @@ from vitviz.training.augmentation import random_crops
 from vitviz.training.plan import hold_out
 from vitviz.training.trained_part import frozen_part
 from vitviz.training.training import start
-from vitviz.ui.course.album import READY_MADE
+from vitviz.ui.course.album_editor import READY_MADE
 from vitviz.ui.course.training_run import HEAD_PLAN
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.lessons.prediction import STEPS
@@ -188,6 +191,64 @@ def test_attention_explains_a_wrong_answer(field: str, answer: float, said: str)
     assert shown.value == texts("en")["attention"]["by_hand"][said]
 
 
+def test_attention_opens_on_a_map_with_both_signs() -> None:
+    """The text says that blue is negative."""
+    app = opened("attention", step="2")
+    products = head_steps(recording(app), 5, 1, (8, 8)).products
+    assert f"{products.max():.4f}" in app.latex[-1].value
+    above = float((recording(app).patches(products) > 0).float().mean())
+    assert 0.25 < above < 0.75
+
+
+def foreground_in(name: str, rows: slice, cols: slice) -> tuple[float, float]:
+    """Of a sample's foreground, the share in a box, and the share of the box that is foreground."""
+    path = next(sample.path for sample in vitviz.samples() if sample.id == name)
+    positions, _ = principal_components(patch_features(vitviz.record(vitviz.load_model(), path)), 1)
+    found = foreground(positions[..., 0])
+    inside = found[rows, cols]
+    return float(inside.sum() / found.sum()), float(inside.float().mean())
+
+
+def test_beyond_opens_where_the_foreground_is_found() -> None:
+    """The boxes were read off the photos: around the man, and in the middle of the cat's face."""
+    app = opened("beyond", step="2")
+    assert session(app).photo.name == "photographer"
+    within, _ = foreground_in("photographer", slice(2, 16), slice(0, 12))
+    assert within > 0.95
+    assert foreground_in("photographer", slice(6, 12), slice(2, 9))[1] > 0.95
+    assert foreground_in("cat", slice(5, 13), slice(4, 12))[1] < 0.3
+    app.segmented_control(key="step").set_value(3).run()
+    assert session(app).photo.name == "cat"
+    app.query_params["sample"] = "coffee"  # who has chosen a photo keeps it
+    app.segmented_control(key="step").set_value(2).run()
+    assert session(app).photo.name == "coffee"
+
+
+def test_layers_shows_what_is_far_below_one_percent() -> None:
+    app = opened("layers", step="4")
+    answer(app, right=True)
+    spec = json.loads(app.get("vega_lite_chart")[0].proto.spec)
+    assert spec["encoding"]["y"]["scale"]["type"] == "log"
+    lens = logit_lens(recording(app), residual_stream(recording(app))).softmax(dim=-1)
+    best = recording(app).predictions[0].index
+    assert (lens[:9, best] < 0.01).all()  # on a linear axis all of these lie on its line
+
+
+def test_manyheads_links_to_the_head_that_it_names() -> None:
+    app = opened("manyheads", step="7", sample="coffee", patch="5,7")
+    rec = recording(app)
+    rows = torch.stack([rec.attention_row(layer) for layer in range(rec.num_layers)])
+    best = rows[..., 1 + 5 * 16 + 7]
+    layer, head = divmod(int(best.argmax()), best.shape[1])
+    [link] = app.get("page_link")
+    assert link.proto.page == "explore"
+    assert parse_qs(link.proto.query_string) == {
+        "sample": ["coffee"],
+        "attention_layer": [str(layer)],
+        "attention_head": [str(head)],
+    }
+
+
 def test_manyheads_adds_up_to_the_layers_output() -> None:
     app = opened("manyheads", step="4", sample="coffee", patch="3,7", in_layer="5")
     rec = recording(app)
@@ -217,7 +278,9 @@ def test_manyheads_names_the_head_that_matters_most_to_the_cat() -> None:
     }
     assert max(changes, key=lambda head: abs(changes[head])) == (3, 4)  # as the text says
     assert sum(abs(change) < 0.05 for change in changes.values()) > len(changes) / 2
-    assert f"{100 * changes[6, 0]:+.1f} percentage points" in app.caption[-1].value
+    assert -0.05 < changes[5, 1] < 0  # it opens on a typical one, which speaks for the answer
+    assert max(changes, key=lambda head: changes[head]) == (11, 0)  # and this one against it
+    assert f"{100 * changes[5, 1]:+.1f} percentage points" in app.caption[-1].value
     app.slider(key="in_layer").set_value(3).run()
     app.slider(key="in_head").set_value(4).run()
     assert f"{100 * changes[3, 4]:+.1f} percentage points" in app.caption[-1].value

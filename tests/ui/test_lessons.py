@@ -112,7 +112,7 @@ def test_no_lesson_misreads_what_another_kept_with_the_photo() -> None:
     def run_pages() -> None:
         import streamlit as st
 
-        from vitviz.ui.course.page import lessons, show
+        from vitviz.ui.course.lesson_page import lessons, show
 
         show(next(x for x in lessons() if x.id == st.query_params["page"]))
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from light_model import light_model
-from pages import opened, page
+from pages import PATIENCE, at, opened, page
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 from visits import recording, session
 
 import vitviz
+from vitviz.ui.app import warm_up
 from vitviz.ui.visit.session import Photo, Session
 from vitviz.ui.visit.shared_samples import MOST_HELD, SharedSamples
 from vitviz.zoo.catalogue import BUNDLED, offer
+
+APP = Path(__file__).parents[2] / "app.py"
 
 
 def made(key: str = "a", *, bundled: bool = False, whole: bool = False) -> Session:
@@ -95,6 +99,14 @@ class TestTwoVisitors:
         assert recording(first).pixels is recording(second).pixels
         opened("explore", sample="coffee")
         assert sum(runs) == 2
+
+    def test_after_the_warm_up_the_first_pages_run_no_model(self, runs: list[int]) -> None:
+        warm_up()
+        assert sum(runs) >= len(vitviz.samples())
+        runs.clear()
+        opened("explore", sample="coffee")
+        at(AppTest.from_file(str(APP), default_timeout=PATIENCE))
+        assert sum(runs) == 0
 
     def test_a_comparison_is_measured_once(self, runs: list[int]) -> None:
         first = page("compare", sample="cat", methods="attention")

@@ -16,7 +16,7 @@ from timm.models import save_for_hf
 import vitviz
 from vitviz.ui.visit import shelf as ui_shelf
 from vitviz.ui.visit.memory import leave_out_imports
-from vitviz.ui.visit.shelf import Shelf, check_size
+from vitviz.ui.visit.shelf import Shelf, check_allowed
 from vitviz.zoo.catalogue import BUNDLED, count, offer
 
 NAMES = "abcde"
@@ -168,9 +168,9 @@ def test_a_model_that_is_too_large_is_refused_before_it_is_loaded(
 def test_a_model_of_timm_is_counted_before_it_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "vit_7b_patch16_dinov3.lvd1689m"
     with pytest.raises(vitviz.ModelError, match=r"6716 million parameters.*at most 350 million"):
-        check_size(offer(name))
+        check_allowed(offer(name))
     monkeypatch.setenv("VITVIZ_MAX_PARAMETERS", str(count(name)))
-    check_size(offer(name))
+    check_allowed(offer(name))
 
 
 @pytest.mark.parametrize("name", ["../a", "/etc/passwd", "hf-hub:a/b", "a/../b", ""])

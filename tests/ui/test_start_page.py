@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from visits import session
 
 import vitviz
-from vitviz.ui.course.page import lessons
+from vitviz.ui.course.lesson_page import lessons
 from vitviz.ui.pages import start
 from vitviz.ui.visit.language import LANGUAGES
 

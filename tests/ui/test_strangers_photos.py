@@ -13,7 +13,7 @@ from visits import session, visit
 import vitviz
 from vitviz.photos.decoders import Decoders
 from vitviz.ui.controls import photo_picker
-from vitviz.ui.course import album
+from vitviz.ui.course import album_editor
 from vitviz.ui.lessons import beyond
 from vitviz.ui.pages import downloads
 from vitviz.ui.visit import opening
@@ -21,6 +21,7 @@ from vitviz.ui.visit.language import texts
 
 APP = Path(__file__).parents[2] / "app.py"
 COFFEE = next(s.path for s in vitviz.samples() if s.id == "coffee").read_bytes()
+CAT = next(s.path for s in vitviz.samples() if s.id == "cat").read_bytes()
 SLOW = many_scans(100, 5_000)  # seconds of work, and no more scans than are allowed
 SENTENCES = {
     "en": "The image takes too much time or memory to open; save it again, smaller or in another "
@@ -34,8 +35,7 @@ def _pages(light: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Decoders with less patience, and samples that nothing slows down."""
     del light
     strict = Decoders(seconds=1)
-    for module in (photo_picker, album, opening):
-        monkeypatch.setattr(module, "decoders", lambda: strict)
+    monkeypatch.setattr(opening, "decoders", lambda: strict)
 
 
 def opened(**params: str) -> AppTest:
@@ -56,6 +56,37 @@ def test_an_upload(lang: str) -> None:
     assert not app.exception
     assert not app.error
     assert session(app).photo.data == COFFEE
+
+
+def test_the_next_file_waits_after_two_that_were_too_costly() -> None:
+    app = opened()
+    for _ in range(2):
+        app.file_uploader[0].upload("slow.jpg", SLOW, "image/jpeg").run()
+    app.file_uploader[0].upload("cup.jpg", COFFEE, "image/jpeg").run()
+    assert not app.exception
+    [error] = app.error
+    assert error.value.startswith("`cup.jpg`: 2 files of yours took too much to open")
+    assert session(app).photo.data == vitviz.samples()[0].path.read_bytes()
+
+
+def test_photos_of_one_visitor_and_of_all_have_their_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, other = opened(), opened()
+    app.file_uploader[0].upload("cup.jpg", COFFEE, "image/jpeg").run()
+    monkeypatch.setattr(opening, "MOST_HELD", len(COFFEE))
+    app.file_uploader[0].upload("cat.jpg", CAT, "image/jpeg").run()
+    assert [error.value for error in app.error] == [
+        "`cat.jpg`: Your photos take up the 0 MB that a visitor has here; remove some of them."
+    ]
+    assert session(app).photo.data == COFFEE
+    room = opening.held_by_all() + len(CAT)  # those of other tests may still be there
+    monkeypatch.setattr(opening, "MOST_HELD_BY_ALL", room - 1)
+    monkeypatch.setattr(opening, "MOST_HELD", len(CAT))
+    other.file_uploader[0].upload("cat.jpg", CAT, "image/jpeg").run()
+    [error] = other.error
+    assert error.value.startswith("`cat.jpg`: The photos of all visitors take up")
+    monkeypatch.setattr(opening, "MOST_HELD_BY_ALL", room)
+    other.file_uploader[0].upload("cat.jpg", CAT, "image/jpeg").run()
+    assert session(other).photo.data == CAT
 
 
 def test_too_many_scans() -> None:
@@ -135,7 +166,7 @@ def test_in_a_lesson(lesson: str, step: str) -> None:
 def test_what_was_taken_is_held_once(lesson: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page has it now; Streamlit's own copy would stay until the visitor leaves."""
     forgotten: list[str] = []
-    for module in (photo_picker, album, beyond):
+    for module in (photo_picker, album_editor, beyond):
         monkeypatch.setattr(module, "forget_upload", lambda file: forgotten.append(file.name))
     if lesson is None:
         app = opened()

@@ -9,6 +9,7 @@ import re
 import socket
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from streamlit.runtime import Runtime
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import RerunData, StopException
+from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 from streamlit.testing.v1 import AppTest
@@ -27,6 +30,7 @@ from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_tok
 from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_NAME
 
 from vitviz.ui.visit import streamlit_private
+from vitviz.ui.visit.state import VISIT
 from vitviz.ui.visit.streamlit_private import (
     HIDDEN_OPTIONS,
     TEST_IDS,
@@ -270,6 +274,35 @@ def test_connections_send_at_once() -> None:
             assert nodelay(early)
         with socket.create_connection(listening.getsockname()), listening.accept()[0] as late:
             assert nodelay(late)
+
+
+def test_a_click_on_a_part_of_the_page_ends_what_asks_whether_the_visitor_is_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Streamlit itself lets it wait until the run ends."""
+    requests = ScriptRequests()
+    context = SimpleNamespace(script_requests=requests)
+    monkeypatch.setattr(streamlit_private, "get_script_run_ctx", lambda **_: context)
+    still_here()
+    requests.request_rerun(RerunData(fragment_id="a part"))
+    assert requests.on_scriptrunner_yield() is None, f"{NOW}: still_here need not look by itself"
+    with pytest.raises(StopException):
+        still_here()
+
+
+def test_the_session_state_of_a_run_is_the_same_for_each_of_its_calls() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from vitviz.ui.visit.state import VISIT, visit
+        from vitviz.ui.visit.streamlit_private import run_state
+
+        assert run_state() is run_state() is not None
+        st.text(visit() is visit() is st.session_state[VISIT])
+
+    first, second = AppTest.from_function(script).run(), AppTest.from_function(script).run()
+    assert [app.text[0].value for app in (first, second, first.run())] == ["True"] * 3
+    assert first.session_state[VISIT] is not second.session_state[VISIT]
 
 
 def test_no_file_is_kept_open() -> None:

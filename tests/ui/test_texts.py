@@ -21,7 +21,7 @@ from vitviz.methods.method import ChoiceOption
 from vitviz.models.labels import imagenet_names
 from vitviz.photos.samples import samples
 from vitviz.ui import lessons as lesson_files
-from vitviz.ui.course.page import lessons
+from vitviz.ui.course.lesson_page import lessons
 from vitviz.ui.visit import language as ui_language
 from vitviz.ui.visit.language import LANGUAGES, class_names, explained, label, texts
 from vitviz.ui.visit.order import NUMBERS

@@ -5,18 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import streamlit as st
+import torch
 from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 from visits import recording
 
 import vitviz
 from vitviz.ui.visit import analyse as analysing
-from vitviz.ui.visit import turns
+from vitviz.ui.visit import turns, works
 from vitviz.ui.visit.queue import Queue
-from vitviz.ui.visit.turns import turn
+from vitviz.ui.visit.turns import one_core, turn
 
 
 @pytest.fixture(autouse=True)
@@ -44,30 +47,27 @@ def raise_it(_: object = None) -> None:
 def five_comparisons_and_a_photo() -> None:
     import threading
 
-    from streamlit.runtime.scriptrunner import add_script_run_ctx
-
-    from vitviz.ui.visit.turns import many_turns, turn
+    from vitviz.ui.visit.turns import turn
+    from vitviz.ui.visit.works import begin, watch
 
     at_work, photo_is_looked_at = threading.Event(), threading.Event()
     batches = []
 
-    def compare() -> None:
-        with many_turns("comparing") as progress:
-            for batch in range(3):
-                at_work.set()
-                photo_is_looked_at.wait(10)  # where it has to wait for batches, they go on
-                batches.append(batch)
-                progress(batch / 3)
+    def compare(work) -> None:
+        for batch in range(3):
+            at_work.set()
+            photo_is_looked_at.wait(10)  # where it has to wait for batches, they go on
+            batches.append(batch)
+            work.progress(batch / 3)
 
-    works = [threading.Thread(target=compare, daemon=True) for _ in range(5)]
-    for work in works:
-        add_script_run_ctx(work).start()
+    for name in "abcde":
+        begin(name, None, compare)
     at_work.wait()
     with turn():
         assert not batches
         photo_is_looked_at.set()
-    for work in works:
-        work.join()
+    for name in "abcde":
+        watch(name, "comparing")
     assert batches == [0, 1, 2] * 5  # and one comparison after the other
 
 
@@ -103,19 +103,6 @@ class Visitor:
 
     def click(self) -> None:
         self.runner.request_rerun(RerunData())
-
-
-def long_work(visitor) -> None:
-    import streamlit as st
-
-    from vitviz.ui.visit.turns import many_turns
-
-    if visitor.page() == 1:
-        with many_turns("working") as progress:
-            visitor.begun.set()
-            while True:
-                progress(0.5)
-    st.text("another page")
 
 
 def short_work(visitor) -> None:
@@ -161,63 +148,27 @@ class TestAVisitor:
             ends(*app)
         assert is_free(queue)
 
-    def test_ends_waiting_in_the_queue(self, queue: Queue, visitor: Visitor, ends: Any) -> None:
-        with queue.long("somebody", "work", raise_it):
-            app = self.start(long_work, visitor)
-            visitor.waits.wait(60)
-            ends(*app)
-        assert not visitor.begun.is_set()
-        assert is_free(queue)
 
-    def test_ends_between_two_batches(self, queue: Queue, visitor: Visitor, ends: Any) -> None:
-        app = self.start(long_work, visitor)
-        visitor.begun.wait(60)
-        with queue.short():
-            visitor.waits.wait(60)
-            ends(*app)
-        assert is_free(queue)
+def wait_in_the_queue(begun) -> None:
+    from vitviz.ui.visit.works import carried_out
 
-    def test_ends_at_work(self, queue: Queue, visitor: Visitor, ends: Any) -> None:
-        app = self.start(long_work, visitor)
-        visitor.begun.wait(60)
-        ends(*app)
-        assert is_free(queue)
-
-    def test_reads_what_is_before(self, queue: Queue, visitor: Visitor) -> None:
-        """The page that is left shows its last words."""
-        with queue.long("somebody", "work", raise_it):
-            app, thread = self.start(long_work, visitor)
-            visitor.waits.wait(60)
-            visitor.leave()
-            thread.join()
-        [bar] = app.get("progress")
-        assert bar.proto.text == "Waiting, with 1 before you …"
+    carried_out("work", None, "working", lambda _: begun.set())
 
 
-def working(ending: str) -> None:
-    import streamlit as st
+def test_who_waits_reads_what_is_before(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page that is left shows its last words."""
+    begun, looks = threading.Event(), iter(range(12))
 
-    from vitviz.errors import VitvizError
-    from vitviz.ui.visit.turns import many_turns
+    def leave() -> None:
+        if next(looks) == 11:
+            st.stop()
 
-    try:
-        with many_turns("working") as progress:
-            progress(0.5)
-            if ending == "refused":
-                raise VitvizError("no", "no")
-            if ending == "broken":
-                raise ZeroDivisionError
-    except VitvizError:
-        st.text("refused")
-
-
-@pytest.mark.parametrize("ending", ["done", "refused", "broken"])
-def test_the_place_is_given_back_and_the_bar_goes(queue: Queue, ending: str) -> None:
-    app = AppTest.from_function(working, default_timeout=120, args=(ending,)).run()
-    assert len(app.exception) == (ending == "broken")
-    assert len(app.text) == (ending == "refused")
-    assert len(app.get("progress")) == (ending == "broken")
-    assert is_free(queue)
+    monkeypatch.setattr(works, "still_here", leave)
+    with queue.long("somebody", "work", raise_it):
+        app = AppTest.from_function(wait_in_the_queue, default_timeout=120, args=(begun,)).run()
+        assert not begun.is_set()
+    [bar] = app.get("progress")
+    assert bar.proto.text == "Waiting, with 1 before you …"
 
 
 def say(ahead: int, seconds: float | None, lang: str) -> None:
@@ -245,6 +196,26 @@ def test_the_words(ahead: int, seconds: float | None, english: str, chinese: str
         app = AppTest.from_function(say, default_timeout=120, args=(ahead, seconds, lang)).run()
         assert not app.exception
         assert app.text[0].value.endswith(ending)
+
+
+@pytest.fixture
+def _threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_threads_as_before")
+@pytest.mark.parametrize(("visitors", "threads"), [(0, 4), (1, 4), (2, 2), (3, 1), (9, 1)])
+def test_a_turn_has_the_cores_that_there_are_for_each_visitor(
+    visitors: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(turns, "ADMISSION", SimpleNamespace(visitors=visitors))
+    one_core()
+    with turn():
+        assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 1
 
 
 def open_photo() -> None:

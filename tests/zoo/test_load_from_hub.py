@@ -94,7 +94,7 @@ def test_a_hub_without_the_model(hub: Hub, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("hub")
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(vitviz.ModelError, match="cannot be written"):
+    with pytest.raises(vitviz.VitvizError, match="cannot be written"):
         zoo.save_pretrained(NAME, tmp_path / "file")
 
 

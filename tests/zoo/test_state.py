@@ -21,7 +21,8 @@ from timm.models import save_for_hf
 from torch import Tensor, nn
 
 import vitviz
-from vitviz.zoo.state import WRAPPERS, _stripped, check_size, read_state
+from vitviz.zoo.state import WRAPPERS, _stripped, check_parameter_count, read_state
+from vitviz.zoo.weights import count_parameters
 
 TINY = "vit_tiny_patch16_224"
 State = dict[str, Tensor]
@@ -216,8 +217,41 @@ class TestSize:
             vitviz.load_model(tmp_path / "mine.pth", architecture="vit_giant_patch14_224")
 
     def test_what_fits_is_left_alone(self) -> None:
-        check_size(lambda: nn.Linear(1000, 1000), 1_001_000)
+        check_parameter_count(lambda: nn.Linear(1000, 1000), 1_001_000)
         assert nn.Linear(3, 3).weight.device.type == "cpu"
+
+
+class TestADamagedFile:
+    """Whatever is wrong with it, its size is not known, and nothing else breaks."""
+
+    @pytest.fixture(scope="class", params=["safetensors", "zip", "pickle"])
+    def file(self, request: pytest.FixtureRequest, tmp_path_factory) -> Path:
+        folder = tmp_path_factory.mktemp(request.param)
+        if request.param == "safetensors":
+            save_file(small(), folder / "model.safetensors")
+            return folder / "model.safetensors"
+        as_zip = request.param == "zip"
+        state = {"model": small(), "args": argparse.Namespace(lr=0.1)}
+        torch.save(state, folder / "model.pth", _use_new_zipfile_serialization=as_zip)
+        return folder / "model.pth"
+
+    @pytest.fixture(scope="class")
+    def whole(self, file: Path) -> bytes:
+        assert count_parameters(file.parent) == 4 * 3 * 2 * 2 + 4 + 4
+        return file.read_bytes()
+
+    @given(place=st.integers(0, 2**20), value=st.integers(0, 255))
+    def test_one_byte_is_another(self, place: int, value: int, file: Path, whole: bytes) -> None:
+        data = bytearray(whole)
+        data[place % len(data)] = value
+        file.write_bytes(data)
+        found = count_parameters(file.parent)
+        assert found is None or found >= 0
+
+    @given(length=st.integers(0, 2**20))
+    def test_it_is_cut_off(self, length: int, file: Path, whole: bytes) -> None:
+        file.write_bytes(whole[: length % len(whole)])
+        assert count_parameters(file.parent) is None
 
 
 @pytest.mark.parametrize("names", [["a", "b"], {"0": "a", "7": "b"}])

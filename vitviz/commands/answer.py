@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-__all__ = ["GOES_ON", "Answer", "Interrupted"]
+__all__ = ["GOES_ON", "Answer", "Interrupted", "in_one_line", "to_stderr"]
 
 GOES_ON = "the same command goes on"
 
@@ -18,3 +19,13 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, answer: Answer) -> None:
         super().__init__()
         self.answer = answer
+
+
+def in_one_line(text: object) -> str:
+    """Text for one line of output; the name of a file or a class may have a line break."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text))
+
+
+def to_stderr(text: object) -> None:
+    """One line on standard error."""
+    print(f"vitviz: {in_one_line(text)}", file=sys.stderr)

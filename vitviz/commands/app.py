@@ -17,6 +17,7 @@ __all__ = ["PORT", "SCRIPT", "add"]
 
 PORT = 8501
 SCRIPT = Path(__file__).parents[1] / "ui" / "entry" / "app.py"  # its configuration lies beside it
+SERVER = "vitviz.ui.entry.serve"
 NEEDED = ("streamlit", "altair", "pandas", "markdown_it")
 
 
@@ -41,5 +42,5 @@ def _app(args: argparse.Namespace) -> Answer:
         )
     max_visitors()  # a wrong setting is said here rather than on every page
     sys.argv = ["streamlit", "run", str(SCRIPT), "--server.port", str(args.port)]
-    runpy.run_module("streamlit", run_name="__main__", alter_sys=True)
+    runpy.run_module(SERVER, run_name="__main__", alter_sys=True)
     return {}, "", False

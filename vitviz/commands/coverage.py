@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from tqdm import tqdm
 from vitviz.commands.answer import Answer
 from vitviz.coverage.check import cover_family
 from vitviz.coverage.families import FAMILIES
-from vitviz.coverage.page import report
+from vitviz.coverage.table import report
 from vitviz.errors import VitvizError
+from vitviz.files import whole_file
 
 __all__ = ["add"]
 
@@ -39,13 +41,12 @@ def _coverage(args: argparse.Namespace) -> Answer:
                 families="; ".join(titles),
             )
     chosen = [f for f in FAMILIES if args.families is None or f.title in args.families]
-    if args.out is not None:  # before the minutes that it takes
-        with args.out.open("a", encoding="utf-8"):
-            pass
-    bar = tqdm(chosen, unit="family", file=sys.stderr)
-    covered = [(family, cover_family(family)) for family in bar]
-    text = report(covered)
-    if args.out is not None:
-        args.out.write_text(text, encoding="utf-8")
+    out = nullcontext() if args.out is None else whole_file(args.out)
+    with out as file:  # opened before the minutes that it takes
+        bar = tqdm(chosen, unit="family", file=sys.stderr)
+        covered = [(family, cover_family(family)) for family in bar]
+        text = report(covered)
+        if file is not None:
+            file.write(text.encode())
     rows = [{"family": family.title, **asdict(found)} for family, found in covered]
     return rows, text, False

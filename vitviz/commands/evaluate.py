@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vitviz.commands.answer import GOES_ON, Answer
+from vitviz.commands.answer import GOES_ON, Answer, to_stderr
 from vitviz.commands.bar import share_bar
 from vitviz.commands.lock import locked
 from vitviz.commands.model_choice import add_model_argument, chosen_model
@@ -54,5 +53,5 @@ def _evaluate(args: argparse.Namespace) -> Answer:
         )
     for error in found.errors:
         where = " ".join(filter(None, (error["photo"], error["method"])))
-        print(f"vitviz: {where}: {error['error']}", file=sys.stderr)
+        to_stderr(f"{where}: {error['error']}")
     return asdict(found), found.table(), bool(found.errors)

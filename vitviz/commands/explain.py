@@ -10,16 +10,16 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vitviz.commands.answer import Answer, Interrupted
+from vitviz.commands.answer import Answer, Interrupted, in_one_line
 from vitviz.commands.lock import locked
 from vitviz.commands.model_choice import add_model_argument, chosen_model
 from vitviz.commands.names import STDIN, FileNames
 from vitviz.commands.options import add_options, chosen_options
-from vitviz.errors import MethodError, VitvizError, VitvizWarning
+from vitviz.errors import VitvizError, VitvizWarning
 from vitviz.files import make_folder, whole_file
 from vitviz.heatmap import Heatmap
 from vitviz.journey.page import page
-from vitviz.methods.explain import METHODS, explain
+from vitviz.methods.explain import METHODS, explain, method_called
 from vitviz.methods.target import class_called
 from vitviz.models.outputs import written
 from vitviz.photos.depth import STRETCHED
@@ -70,14 +70,7 @@ def _query(text: str) -> Query:
 
 def _explain(args: argparse.Namespace) -> Answer:
     """Explain each photo; one that cannot be read is reported and the others go on."""
-    if args.method not in METHODS:
-        raise MethodError(
-            "no_such_method",
-            "There is no method “{method}”; choose one of {methods}.",
-            method=args.method,
-            methods=", ".join(METHODS),
-        )
-    args.options = chosen_options(METHODS[args.method], args)
+    args.options = chosen_options(method_called(args.method), args)
     vit = chosen_model(args)
     args.target, args.versus = _class_index(vit, args.target), _class_index(vit, args.versus)
     make_folder(args.out)
@@ -171,7 +164,7 @@ def _class_index(vit: Vit, name: str | None) -> int | None:
 def _line(row: dict[str, Any]) -> str:
     """One explained photo."""
     if "error" in row:
-        return _unbroken(f"{row['photo']}: {row['error']}")
+        return in_one_line(f"{row['photo']}: {row['error']}")
     outputs, stretched = row["outputs"], row["stretched"]
     kind = "score" if outputs == "score" else "probability"
     best = ", ".join(f"{p['label']} {written(p[kind], outputs, 0)}" for p in row["predictions"][:3])
@@ -179,10 +172,5 @@ def _line(row: dict[str, Any]) -> str:
     notes += [row["notice"]] if row["notice"] else []
     notes += ["greys stretched from {:.6g} to {:.6g}".format(*stretched)] if stretched else []
     return "\n  ".join(
-        map(_unbroken, [f"{row['photo']}: {best or 'no classes'} → {row['overlay']}", *notes])
+        map(in_one_line, [f"{row['photo']}: {best or 'no classes'} → {row['overlay']}", *notes])
     )
-
-
-def _unbroken(text: str) -> str:
-    """Text in one line; a file may have a name with a line break."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vitviz.commands.answer import Answer
+from vitviz.commands.answer import Answer, in_one_line
 from vitviz.commands.model_choice import fetching
 from vitviz.zoo.catalogue import offer
 from vitviz.zoo.load import save_pretrained
@@ -29,8 +29,9 @@ def _fetch(args: argparse.Namespace) -> Answer:
     """Write a model's folder, for this machine or another."""
     offered = offer(args.model)
     if offered.folder:
-        return {"folder": str(offered.folder)}, f"It is here: {offered.folder}", False
+        text = in_one_line(f"It is here: {offered.folder}")
+        return {"folder": str(offered.folder)}, text, False
     with fetching(args.model) as progress:
         folder = save_pretrained(args.model, args.out or own_models(), progress)
-    text = f"{folder}; on another machine, copy this folder to models/."
+    text = in_one_line(f"{folder}; on another machine, copy this folder to models/.")
     return {"folder": str(folder)}, text, False

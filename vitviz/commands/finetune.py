@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from vitviz.commands.answer import GOES_ON, Answer
+from vitviz.commands.answer import GOES_ON, Answer, in_one_line, to_stderr
 from vitviz.commands.bar import share_bar
 from vitviz.commands.lock import locked
 from vitviz.files import make_folder
@@ -84,7 +83,7 @@ def _finetune(args: argparse.Namespace) -> Answer:
 
         done = finetune(args.folder, args.out, settings, base=args.base, progress=show)
     for skipped in done.skipped:
-        print(f"vitviz: skipped {skipped.file}: {skipped.error}", file=sys.stderr)
+        to_stderr(f"skipped {skipped.file}: {skipped.error}")
     result = asdict(done) | {
         "out": str(done.out),
         "report": str(done.report),
@@ -93,4 +92,4 @@ def _finetune(args: argparse.Namespace) -> Answer:
         "class_accuracy": done.class_accuracy,
     }
     text = f"{done.out}: {done.accuracy:.1%} of {done.held_out} held-out photos → {done.report}"
-    return result, text, False
+    return result, in_one_line(text), False

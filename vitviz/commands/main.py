@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from vitviz.commands import app, coverage, evaluate, explain, fetch, finetune, methods, models
-from vitviz.commands.answer import Answer, Interrupted
+from vitviz.commands.answer import Answer, Interrupted, to_stderr
 from vitviz.errors import VitvizError
 
 __all__ = ["main"]
@@ -27,13 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(args)
     except KeyboardInterrupt:
-        print(f"vitviz: interrupted; {args.interrupted}.", file=sys.stderr)
+        to_stderr(f"interrupted; {args.interrupted}.")
         return INTERRUPTED
     except VitvizError as error:
-        print(f"vitviz: {error}", file=sys.stderr)
+        to_stderr(error)
     except OSError as error:  # a full disk, a lost folder
         place = f"{error.filename}: " if error.filename else ""
-        print(f"vitviz: {place}{error.strerror or error}.", file=sys.stderr)
+        to_stderr(f"{place}{error.strerror or error}.")
     return BAD_INPUT
 
 

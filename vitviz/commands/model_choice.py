@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 from tqdm import tqdm
 
+from vitviz.commands.answer import to_stderr
 from vitviz.errors import ModelError
 from vitviz.progress import Progress
 from vitviz.zoo.catalogue import BUNDLED, offer
@@ -40,6 +41,6 @@ def fetching(name: str | None) -> Iterator[Progress]:
     with suppress(ModelError):  # a path, or a name that whoever loads it will refuse
         if name and not (offered := offer(name)).here:
             licence = offered.licence or "not stated"
-            print(f"vitviz: fetching {name}; its licence: {licence}", file=sys.stderr)
+            to_stderr(f"fetching {name}; its licence: {licence}")
     with tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}", file=sys.stderr, delay=0.5) as bar:
         yield lambda share: bar.update(share - bar.n)

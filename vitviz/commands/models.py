@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
-from vitviz.commands.answer import Answer
+from vitviz.commands.answer import Answer, in_one_line, to_stderr
 from vitviz.zoo.catalogue import BUNDLED, Offer, broken_models, offer, offers, search
 
 __all__ = ["add"]
@@ -22,7 +21,7 @@ def add(commands: Any) -> None:
 def _models(args: argparse.Namespace) -> Answer:
     found = [offer(name) for name in search(" ".join(args.search))] if args.search else offers()
     for name, reason in broken_models().items():
-        print(f"vitviz: skipped {name}: {reason}", file=sys.stderr)
+        to_stderr(f"skipped {name}: {reason}")
     rows = [
         {
             "name": o.name,
@@ -43,4 +42,5 @@ def _offered(o: Offer) -> str:
     size = f"{o.parameters / 1e6:.0f} M parameters" if o.parameters else ""
     place = "default" if o.name == BUNDLED else "here" if o.here else ""
     facts = ", ".join(filter(None, (place, size, o.licence or "licence not stated")))
-    return f"{o.name}  ({facts})" + (f"\n    {o.note}" if o.note else "")
+    lines = [f"{o.name}  ({facts})", *([o.note] if o.note else [])]
+    return "\n    ".join(map(in_one_line, lines))

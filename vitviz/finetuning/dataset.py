@@ -87,13 +87,18 @@ def prepare(
     blocks, augment, seed = settings.blocks, settings.augment, settings.seed
     channels, *size = vit.transform(Image.new("RGB", (64, 64))).shape
     side = 2 * max(size)  # a random crop shows at least 0.55 of it
-    pixels = Opened(folder.files, vit.transform, ROOM // (4 * channels * math.prod(size)))
+    kind = vit.anatomy.float_type
+    pixels = Opened(
+        folder.files,
+        lambda photo: vit.transform(photo).to(kind),
+        ROOM // (4 * channels * math.prod(size)),
+    )
     copies = Opened(folder.files, partial(_smaller, side=side), ROOM // (3 * side * side))
     with stages("Reading photos") as progress:
         broken = (copies if augment else pixels).broken(progress)
     folder = folder.without(broken)
-    kept, held_out = hold_out(folder.counts, LEAST, settings.hold_out, seed)
-    files, held_out_files = ([folder.files[i] for i in some] for some in (kept, held_out))
+    trained, held_out = hold_out(folder.counts, LEAST, settings.hold_out, seed)
+    files, held_out_files = ([folder.files[i] for i in some] for some in (trained, held_out))
     with stages("Frozen part") as progress:
         if augment:
             inputs: Tensor | Draw = views(
@@ -105,7 +110,7 @@ def prepare(
     with stages("Held-out photos") as progress:
         held = _entering(vit, pixels.only(held_out_files), blocks, progress)
     targets = torch.tensor(folder.targets)
-    return TrainingPhotos(folder, held_out_files, inputs, targets[kept], held, targets[held_out])
+    return TrainingPhotos(folder, held_out_files, inputs, targets[trained], held, targets[held_out])
 
 
 def _entering(
@@ -140,7 +145,7 @@ def _random_view(
     steps = [
         augmentation(size, **chosen),
         v2.ToImage(),
-        v2.ToDtype(torch.float32, scale=True),
+        v2.ToDtype(vit.anatomy.float_type, scale=True),
         v2.Normalize([float(m) for m in mean], [float(s) for s in std]),
     ]
     return v2.Compose(steps)

@@ -30,7 +30,7 @@ from vitviz.photos.folder import Opened, PhotoFolder, read_folder
 from vitviz.recording.record import record
 from vitviz.training.plan import Plan
 from vitviz.training.run import History, run
-from vitviz.training.trained_part import TrainedPart, predict, trainable_parameters
+from vitviz.training.trained_part import TrainedPart, logits_of, trainable_parameters
 from vitviz.training.training import check_plan, start
 from vitviz.zoo.load import BUNDLED, Vit, from_module, load_model
 
@@ -201,7 +201,7 @@ def _logits(vit: Vit, photos: TrainingPhotos, stages: Stages) -> Tensor:
     """What the written model says of the held-out photos, opened once more: (photos, classes)."""
     pixels = Opened(photos.held_out_files, vit.transform, most=0)
     with stages("Measuring") as progress:
-        return predict(TrainedPart(vit, None), pixels, progress)
+        return logits_of(TrainedPart(vit, None), pixels, progress)
 
 
 def _confusion(targets: Tensor, logits: Tensor) -> tuple[tuple[int, ...], ...]:

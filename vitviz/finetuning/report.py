@@ -21,8 +21,8 @@ from vitviz.heatmap import Heatmap
 from vitviz.methods.explain import explain
 from vitviz.photos.load import load_image
 from vitviz.pictures.export import as_jpeg
+from vitviz.pictures.html import inline, template
 from vitviz.pictures.overlay import overlay, shared_scale
-from vitviz.pictures.page import inline, template
 from vitviz.progress import Progress
 from vitviz.recording.record import record
 from vitviz.training.training import Moment

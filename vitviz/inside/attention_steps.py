@@ -105,7 +105,7 @@ def head_steps(
     if call.mask is not None:
         row = call.mask.expand(call.shape)[0, head, token]
         hidden = (
-            torch.zeros(row.shape).masked_fill(~row, float("-inf"))
+            torch.zeros(row.shape, dtype=torch.float32).masked_fill(~row, float("-inf"))
             if row.dtype == torch.bool
             else row
         )

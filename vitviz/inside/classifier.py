@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vitviz.errors import ModelError
 from vitviz.methods.target import check_class
+from vitviz.models.weights import as_floats
 from vitviz.recording.recording import Recording
 
 __all__ = ["ClassScore", "ScaledSoftmax", "class_score", "image_features", "scaled_softmax"]
@@ -102,4 +103,4 @@ def class_score(rec: Recording, features: Tensor, index: int) -> ClassScore:
     head: Any = rec.vit.anatomy.classifier
     index = check_class(rec, index)
     bias = 0.0 if head.bias is None else float(head.bias.detach()[index])
-    return ClassScore(features, head.weight[index].detach().float(), bias)
+    return ClassScore(features, as_floats(head.weight)[index], bias)

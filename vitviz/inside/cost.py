@@ -67,13 +67,13 @@ class Timing:
         side: of the input, in pixels.
         tokens: that it gave.
         seconds: that it took, at its quickest.
-        kept: bytes of the queries, keys and values of all layers.
+        recorded: bytes of the queries, keys and values of all layers.
     """
 
     side: int
     tokens: int
     seconds: float
-    kept: int
+    recorded: int
 
 
 def block_weights(rec: Recording) -> int:
@@ -142,11 +142,11 @@ def measure_cost(rec: Recording, sides: Sequence[int], progress: Progress) -> li
             found = record_pixels(rec.vit, pixels, rec.box)
             quickest = min(quickest, found.seconds)
             progress((PASSES * number + again + 1) / (PASSES * len(sides)))
-        timings.append(Timing(side, found.num_tokens, quickest, _kept(found)))
+        timings.append(Timing(side, found.num_tokens, quickest, _recorded_bytes(found)))
     return timings
 
 
-def _kept(rec: Recording) -> int:
+def _recorded_bytes(rec: Recording) -> int:
     tensors = (
         tensor
         for call in rec.layers

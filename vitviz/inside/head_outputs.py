@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vitviz.errors import MethodError
 from vitviz.inside.attention_steps import head_steps
+from vitviz.models.weights import as_floats
 from vitviz.recording.query import Query
 from vitviz.recording.recording import Recording
 
@@ -57,7 +58,8 @@ def head_outputs(rec: Recording, layer: int, query: Query = "cls") -> HeadOutput
             "{model} does not join its heads by one linear projection.",
             model=rec.vit.name,
         )
-    weight = projection.weight.detach().float().unflatten(1, (len(heads), -1))
+    weight = as_floats(projection.weight).unflatten(1, (len(heads), -1))
     parts = torch.einsum("whd,hd->hw", weight, torch.stack(heads))
-    bias = torch.zeros(len(weight)) if projection.bias is None else projection.bias.detach().float()
+    learned = projection.bias
+    bias = weight.new_zeros(len(weight)) if learned is None else learned.detach().float()
     return HeadOutputs(joined, parts, bias)

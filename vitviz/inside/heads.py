@@ -9,12 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from vitviz.errors import Phrase, VitvizError
-from vitviz.methods.gradients import Score, attention_gradient, gradients
-from vitviz.methods.target import ClassName, target_class
-from vitviz.progress import Progress, batches
+from vitviz.methods.target import Target, target_class
+from vitviz.progress import Progress, batches, part_of
 from vitviz.recording.predictions import Prediction, rank_classes
 from vitviz.recording.query import ROWS_AT_ONCE
 from vitviz.recording.recorder import Recorder
@@ -24,14 +22,15 @@ __all__ = [
     "HeadStatistics",
     "Importance",
     "ablate",
-    "gradient_importance",
     "head_importance",
     "head_statistics",
+    "layer_importance",
     "mean_statistics",
     "typical_head",
     "uniform_distance",
 ]
 
+ABLATION = Phrase("ablation", "ablation")
 IMPORTANCE = Phrase("importance", "the importance of heads")
 
 Head = tuple[int, int]
@@ -107,7 +106,7 @@ def uniform_distance(rec: Recording) -> float:
 def _places(rec: Recording) -> Tensor:
     """Centres of the patches in pixels of the model's input: (patches, 2)."""
     sides = [
-        side / count * (torch.arange(count) + 0.5)
+        side / count * (torch.arange(count, dtype=torch.float32) + 0.5)
         for side, count in zip(rec.pixels.shape[1:], rec.grid, strict=True)
     ]
     return torch.cartesian_prod(*sides)
@@ -123,7 +122,8 @@ def _layer_statistics(rec: Recording, layer: int, places: Tensor) -> Tensor:
         at_patches = looks[..., prefix:]  # (heads, rows, patches)
         placed = at_patches.sum(dim=-1)
         far = torch.cdist(places[start:stop], places)
-        distance = (at_patches * far).sum(dim=-1) / placed.clamp(min=torch.finfo().tiny)
+        least = torch.finfo(placed.dtype).tiny
+        distance = (at_patches * far).sum(dim=-1) / placed.clamp(min=least)
         to_self = at_patches.diagonal(start, dim1=1, dim2=2)
         entropy = torch.special.entr(looks).sum(dim=-1)
         parts = torch.stack([distance, entropy, looks[..., :prefix].sum(dim=-1), to_self])
@@ -146,13 +146,13 @@ def ablate(rec: Recording, heads: Collection[Head]) -> list[Prediction]:
         VitvizError: if the model has no such head.
         MethodError: if the model has no classifier, or is not in float32.
     """
-    rec.require_plain(Phrase("ablation", "ablation"))
-    target_class(rec, None, Phrase("ablation", "ablation"))
+    rec.require_plain(ABLATION)
+    target_class(rec, None, ABLATION)
     return rank_classes(rec.vit, rec.reading, _without(rec, [heads])[0])
 
 
 def head_importance(
-    rec: Recording, target: ClassName | None = None, *, progress: Progress | None = None
+    rec: Recording, target: Target | None = None, *, progress: Progress | None = None
 ) -> Importance:
     """The drop of a class's probability without each head and without each layer's heads.
 
@@ -165,12 +165,25 @@ def head_importance(
     Raises:
         MethodError: if the model has no classifier, is not in float32, or has no such class.
     """
+    layers = range(rec.num_layers)
+    found = [
+        layer_importance(rec, layer, target, progress=part_of(progress, layer, 1, rec.num_layers))
+        for layer in layers
+    ]
+    heads = np.full((len(layers), max(map(rec.num_heads, layers))), np.nan, np.float32)
+    for row, (drops, _) in zip(heads, found, strict=True):
+        row[: len(drops)] = drops
+    return Importance(heads, np.array([whole for _, whole in found], np.float32))
+
+
+def layer_importance(
+    rec: Recording, layer: int, target: Target | None = None, *, progress: Progress | None = None
+) -> tuple[NDArray[np.float32], float]:
+    """The same of one layer: the drop without each of its heads, (heads,), and without them all."""
     rec.require_plain(IMPORTANCE)
     index = target_class(rec, target, IMPORTANCE)
-    counts = [rec.num_heads(layer) for layer in range(rec.num_layers)]
-    single = [[(layer, head)] for layer, count in enumerate(counts) for head in range(count)]
-    whole = [[(layer, head) for head in range(count)] for layer, count in enumerate(counts)]
-    cases = [*single, *whole]
+    heads = [(layer, head) for head in range(rec.num_heads(layer))]
+    cases = [*([head] for head in heads), heads]
     left = torch.cat(
         [
             rec.values(_without(rec, cases[part]))[:, index]
@@ -178,36 +191,7 @@ def head_importance(
         ]
     )
     drops = (rec.values(rec.logits)[index] - left).numpy()
-    heads = np.full((len(counts), max(counts)), np.nan, np.float32)
-    for [(layer, head)], drop in zip(single, drops, strict=False):
-        heads[layer, head] = drop
-    return Importance(heads, drops[len(single) :])
-
-
-def gradient_importance(rec: Recording, target: ClassName | None = None) -> NDArray[np.float32]:
-    """What a class's logit would lose without each head, to first order: (layers, heads).
-
-    ∂s/∂ξ, where s is the logit and the head's output is multiplied with ξ = 1; its absolute value
-    is the estimate of Michel, Levy & Neubig 2019, arXiv 1905.10650. One forward and one backward
-    pass for all heads, shared with the methods that use gradients. NaN where there is no such head.
-
-    Raises:
-        MethodError: if the model has no classifier, is not in float32, or has no such class.
-    """
-    rec.require_plain(IMPORTANCE)
-    grads = gradients(rec, Score(target_class(rec, target, IMPORTANCE)))
-    layers = [_gate_gradient(rec, layer, attended) for layer, attended in enumerate(grads.attended)]
-    return pad_sequence(layers, batch_first=True, padding_value=np.nan).numpy()
-
-
-def _gate_gradient(rec: Recording, layer: int, attended: Tensor) -> Tensor:
-    """∂s/∂ξ = Σ A ⊙ ∂s/∂A of a layer's heads, (heads,), from its ∂s/∂O."""
-    total = torch.zeros(rec.num_heads(layer))
-    for start in range(0, rec.num_tokens, ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        gradient = attention_gradient(rec, attended, layer, rows)
-        total += gradient.mul_(rec.attention_rows(layer, rows)).sum(dim=(1, 2))
-    return total
+    return drops[:-1], float(drops[-1])
 
 
 @torch.no_grad()
@@ -224,7 +208,7 @@ def _without(rec: Recording, cases: Sequence[Collection[Head]]) -> Tensor:
                     layer=layer,
                     model=rec.vit.name,
                 )
-            ones = torch.ones(len(cases), rec.num_heads(layer), 1, 1)
+            ones = rec.pixels.new_ones(len(cases), rec.num_heads(layer), 1, 1)
             gates.setdefault(layer, ones)[number, head] = 0
     pixels = rec.pixels.expand(len(cases), -1, -1, -1)
     with Recorder(rec.vit.module, gates=gates):

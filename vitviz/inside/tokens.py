@@ -9,7 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vitviz.errors import ModelError, VitvizError
+from vitviz.errors import ModelError
+from vitviz.models.weights import as_floats
+from vitviz.recording.query import check_patch
 from vitviz.recording.recording import Recording
 from vitviz.zoo.load import Vit
 
@@ -37,8 +39,8 @@ def projection(vit: Vit) -> tuple[Tensor, Tensor]:
             "{model} does not turn each patch into a vector with one matrix.",
             model=vit.name,
         )
-    weight = layer.weight.detach().float()
-    bias = torch.zeros(len(weight)) if layer.bias is None else layer.bias.detach().float()
+    weight = as_floats(layer.weight)
+    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().float()
     return weight, bias
 
 
@@ -91,19 +93,9 @@ def patch_pixels(rec: Recording, patch: tuple[int, int]) -> Tensor:
         ModelError: as `projection`.
     """
     filters, _ = projection(rec.vit)
-    rows, cols = rec.grid
-    row, col = patch
-    if not (0 <= row < rows and 0 <= col < cols):
-        raise VitvizError(
-            "no_such_patch",
-            "There is no patch {row},{col}; the grid has {rows} × {cols}.",
-            row=row,
-            col=col,
-            rows=rows,
-            cols=cols,
-        )
+    check_patch(patch, rec.grid)
     height, width = filters.shape[-2:]
-    y, x = row * height, col * width
+    y, x = patch[0] * height, patch[1] * width
     return rec.pixels[:, y : y + height, x : x + width]
 
 

@@ -27,7 +27,7 @@ def grey(rec: Recording) -> Tensor:
         given = recorder.inputs.get(core)
         return given.mean(dim=(0, 2, 3)) if isinstance(given, Tensor) and given.ndim == 4 else None
 
-    none = torch.zeros(len(rec.pixels), 1, 1)
+    none = rec.pixels.new_zeros(len(rec.pixels), 1, 1)
     if not core:
         return none
     black, white = seen(0.0), seen(1.0)

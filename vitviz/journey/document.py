@@ -186,7 +186,7 @@ def layer_maps(rec: Recording, layer: int) -> Arrays:
     largest value, and those, `most 7`, float32 (heads, tokens)."""
     attention = rec.attention(layer)
     most = attention.amax(dim=-1)
-    levels = (attention / most[..., None].clamp(min=torch.finfo().tiny) * 255).round()
+    levels = (attention / most[..., None].clamp(min=torch.finfo(torch.float32).tiny) * 255).round()
     return {f"map {layer}": levels.byte().numpy(), f"most {layer}": most.numpy()}
 
 

@@ -1,14 +1,24 @@
-"""A recording shows itself in a notebook."""
+"""A recording, and a heatmap, show themselves in a notebook."""
 
 from __future__ import annotations
 
 from html import escape
+from io import BytesIO
+
+from PIL import Image
 
 from vitviz.errors import MethodError
-from vitviz.journey.page import page
+from vitviz.heatmap import Heatmap
+from vitviz.journey.document import seen
+from vitviz.journey.page import COLORMAP, page
+from vitviz.methods.made_from import recording_of
+from vitviz.pictures.export import write_png
+from vitviz.pictures.overlay import colorize, overlay
 from vitviz.recording.recording import Recording
 
-__all__ = ["as_html"]
+__all__ = ["as_html", "as_png"]
+
+SIDE = 448  # px of a picture's longer side, or of a little less
 
 
 def as_html(rec: Recording) -> str:
@@ -23,3 +33,34 @@ def as_html(rec: Recording) -> str:
     except MethodError as error:
         return f"<p>{escape(str(error))}</p>"
     return f'<iframe srcdoc="{shown}" style="width: 100%; height: 680px; border: 0"></iframe>'
+
+
+def as_png(heat: Heatmap) -> bytes:
+    """A heatmap over what the model was given, as long as its recording is held; its colours alone
+    where it is not, or nobody knows it.
+
+    Examples:
+        >>> as_png(heat)[:4]
+        b'\x89PNG'
+    """
+    rec = recording_of(heat.made_from) if heat.made_from else None
+    picture = _colours(heat) if rec is None else _over_input(heat, seen(rec))
+    file = BytesIO()
+    write_png(picture, file)
+    return file.getvalue()
+
+
+def _over_input(heat: Heatmap, given: Image.Image) -> Image.Image:
+    given = _enlarged(given, Image.Resampling.LANCZOS)
+    return overlay(given, Heatmap(heat.values, (0, 0, *given.size), heat.method))
+
+
+def _colours(heat: Heatmap) -> Image.Image:
+    return _enlarged(
+        Image.fromarray(colorize(heat.values, COLORMAP, heat.range)), Image.Resampling.NEAREST
+    )
+
+
+def _enlarged(picture: Image.Image, how: Image.Resampling) -> Image.Image:
+    times = max(1, SIDE // max(picture.size))
+    return picture.resize((times * picture.width, times * picture.height), how)

@@ -79,22 +79,22 @@ def page(rec: Recording, heats: Sequence[Heatmap] = (), *, language: Language = 
         )
     document = cls_document(rec)
     header, arrays = document.header, _packed(document.arrays)
-    said, missing = words(language), [*document.missing]
-    maps = [_map(rec, heat) for heat in heats]
+    texts, missing = words(language), [*document.missing]
+    maps = [_map(rec, heat, texts) for heat in heats]
     layers = _layers(rec, MOST_BYTES - _size(arrays) - sum(len(shown["picture"]) for shown in maps))
     if not layers:
         missing.append("layers")
     header |= {
-        "missing": {name: said["missing"][name] for name in missing},
+        "missing": {name: texts["missing"][name] for name in missing},
         "layers": [  # those that are sent as maps without what queries and keys need
             {"heads": about["heads"]} if f"map {layer}" in layers else about
             for layer, about in enumerate(header["layers"])
         ],
     }
-    spoken = {"header": header, "words": said, "palette": palette()}
+    spoken = {"header": header, "words": texts, "palette": palette()}
     return _template().render(
         language=language,
-        words=said,
+        words=texts,
         model=rec.vit.name,
         spoken=json.dumps(spoken, ensure_ascii=False).replace("<", "\\u003c"),
         arrays=arrays | layers,
@@ -130,8 +130,8 @@ def _packed(arrays: Arrays) -> dict[str, str]:
     }
 
 
-def _map(rec: Recording, heat: Heatmap) -> dict[str, str]:
-    """A map over the model's input, as the page's template needs it.
+def _map(rec: Recording, heat: Heatmap, said: dict[str, Any]) -> dict[str, str]:
+    """A map over the model's input, as the page's template needs it, with the page's words.
 
     Raises:
         MethodError: if it is one of another recording.
@@ -146,8 +146,10 @@ def _map(rec: Recording, heat: Heatmap) -> dict[str, str]:
     photo = seen(rec)
     shown = Heatmap(heat.values, (0, 0, photo.width, photo.height), heat.method)
     picture = b64encode(as_jpeg(overlay(photo, shown))).decode()
-    notice = str(heat.notice) if heat.notice else ""
-    title = METHODS[heat.method].title if heat.method in METHODS else heat.method
+    notice = said["notices"].get(heat.notice.id, str(heat.notice)) if heat.notice else ""
+    title = said["methods"].get(heat.method) or (
+        METHODS[heat.method].title if heat.method in METHODS else heat.method
+    )
     return {"picture": f"data:image/jpeg;base64,{picture}", "title": title, "notice": notice}
 
 
@@ -164,6 +166,7 @@ def words(language: Language) -> dict[str, Any]:
     return tomllib.loads((HERE / "texts" / f"{language}.toml").read_text(encoding="utf-8"))
 
 
+@cache
 @cache
 def palette(colormap: str = COLORMAP) -> str:
     """The 256 colours of a colour map, RGB bytes as base64."""

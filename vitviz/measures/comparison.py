@@ -12,7 +12,7 @@ import numpy as np
 from vitviz.heatmap import Heatmap
 from vitviz.measures.curves import Change, Curve, deletion, insertion, quick_curve
 from vitviz.methods.explain import METHODS, explain
-from vitviz.methods.target import ClassName
+from vitviz.methods.target import Target
 from vitviz.progress import Progress, part_of
 from vitviz.recording.recording import Recording
 
@@ -69,7 +69,7 @@ class Measured:
 def measure(
     rec: Recording,
     method: str,
-    target: ClassName | None = None,
+    target: Target | None = None,
     *,
     tolerance: float | None = None,
     progress: Progress | None = None,
@@ -97,7 +97,7 @@ def measure(
 def maps_of(
     rec: Recording,
     method: str,
-    target: ClassName | None = None,
+    target: Target | None = None,
     *,
     progress: Progress | None = None,
 ) -> list[Heatmap]:
@@ -122,7 +122,7 @@ def curves_of(
     rec: Recording,
     maps: Sequence[Heatmap],
     change: Change,
-    target: ClassName | None = None,
+    target: Target | None = None,
     tolerance: float | None = None,
     progress: Progress | None = None,
 ) -> list[Curve]:

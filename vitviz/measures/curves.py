@@ -16,7 +16,7 @@ from vitviz.heatmap import Heatmap
 from vitviz.interventions.masking import mask_patches
 from vitviz.measures.answers import BLUR, answers, filling_of
 from vitviz.measures.ranking import measured_class, most_relevant
-from vitviz.methods.target import ClassName
+from vitviz.methods.target import Target
 from vitviz.progress import Progress, part_of
 from vitviz.recording.recording import Recording
 
@@ -59,7 +59,7 @@ class Curve:
 def deletion(
     rec: Recording,
     heat: Heatmap,
-    target: ClassName | None = None,
+    target: Target | None = None,
     *,
     steps: int = STEPS,
     progress: Progress | None = None,
@@ -98,7 +98,7 @@ def deletion(
 def insertion(
     rec: Recording,
     heat: Heatmap,
-    target: ClassName | None = None,
+    target: Target | None = None,
     *,
     steps: int = STEPS,
     progress: Progress | None = None,
@@ -107,8 +107,11 @@ def insertion(
 
     The faster it rises, the better the map: large areas are good. The blur is a Gaussian with a
     standard deviation of 4.5 % of the input's shorter side. That is twice the authors' 5 of 224
-    pixels, after which large objects are still recognised and the curve says little. Arguments and
-    errors are those of `deletion`. Petsiuk, Das & Saenko 2018, arXiv 1806.07421.
+    pixels, after which large objects are still recognised and the curve says little. Arguments are
+    those of `deletion`. Petsiuk, Das & Saenko 2018, arXiv 1806.07421.
+
+    Raises:
+        MethodError: as `deletion`.
 
     Examples:
         >>> curve = insertion(rec, heat, steps=2)
@@ -131,13 +134,17 @@ def masked_input(rec: Recording, heat: Heatmap, share: float, change: Change) ->
     Raises:
         MethodError: if the map is not of this recording, the share is out of range, or there is no
             such change.
+
+    Examples:
+        >>> masked_input(rec, heat, 0.5, "deletion").shape  # half of its patches are grey
+        torch.Size([3, 224, 224])
     """
     hidden = _hidden(rec, heat, _count(heat, share), change)
     return mask_patches(rec, hidden, filling_of(rec, change))[0]
 
 
 def value_at(
-    rec: Recording, heat: Heatmap, share: float, change: Change, target: ClassName | None = None
+    rec: Recording, heat: Heatmap, share: float, change: Change, target: Target | None = None
 ) -> float:
     """The class's value at one point of a curve, see `masked_input`; what a curve has measured is
     not computed again.
@@ -153,7 +160,7 @@ def quick_curve(
     rec: Recording,
     heat: Heatmap,
     change: Change,
-    target: ClassName | None = None,
+    target: Target | None = None,
     *,
     tolerance: float,
     progress: Progress | None = None,
@@ -209,7 +216,7 @@ def _curve(
     rec: Recording,
     heat: Heatmap,
     change: Change,
-    target: ClassName | None,
+    target: Target | None,
     steps: int,
     progress: Progress | None,
 ) -> Curve:

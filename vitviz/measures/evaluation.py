@@ -17,7 +17,7 @@ from vitviz.heatmap import Box, Heatmap
 from vitviz.measures.annotations import Known, digest, known_of
 from vitviz.measures.faithfulness import versus_random
 from vitviz.measures.metrics import METRICS, Metric
-from vitviz.measures.results import RESAMPLES, Evaluation, Key, Results, Summary
+from vitviz.measures.results import RESAMPLES, Evaluation, MeasuredPhoto, Results, Summary
 from vitviz.methods.explain import BASELINE, METHODS, explain
 from vitviz.models.transform import transformed
 from vitviz.models.weights import weights_hash
@@ -83,7 +83,7 @@ def evaluate(
     photos = _photos(Path(folder), limit)
     file = None if out is None else Path(out)
     results = Results(vit.name, weights_hash(vit.module), metrics, file)
-    measured: list[Key] = []
+    measured: list[MeasuredPhoto] = []
     for number, name in enumerate(photos, start=1):
         try:
             photo = load_image(Path(folder, name))
@@ -104,7 +104,7 @@ def _measure_photo(
     vit: Vit,
     photo: Image.Image,
     known: Known,
-    key: Key,
+    key: MeasuredPhoto,
     methods: Sequence[str],
     results: Results,
 ) -> None:
@@ -192,10 +192,10 @@ def _measure(rec: Recording, method: str, metrics: Sequence[str], known: Known) 
 
 
 def _summaries(
-    rows: Mapping[tuple[Key, str], Mapping[str, float]],
+    rows: Mapping[tuple[MeasuredPhoto, str], Mapping[str, float]],
     methods: Sequence[str],
     metrics: Sequence[str],
-    photos: Sequence[Key],
+    photos: Sequence[MeasuredPhoto],
 ) -> Iterator[Summary]:
     """Means over those photos on which the method and random maps were measured."""
     for method in methods:

@@ -6,7 +6,8 @@ None of these numbers means much by itself; report it beside `versus_random` on 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from vitviz.arguments import checked
-from vitviz.errors import MethodError
+from vitviz.errors import FAILURES, MethodError
 from vitviz.heatmap import Heatmap
 from vitviz.interventions.masking import read_masked
 from vitviz.measures.curves import (
@@ -33,7 +34,7 @@ from vitviz.measures.ranking import (
     removal_order,
 )
 from vitviz.methods.explain import BASELINE, explain
-from vitviz.methods.target import ClassName
+from vitviz.methods.target import Target
 from vitviz.models.transform import mean_and_std
 from vitviz.progress import Progress
 from vitviz.recording.recording import Recording
@@ -66,7 +67,7 @@ MAPS = 5  # random ones
 def perturbation(
     rec: Recording,
     heat: Heatmap,
-    target: ClassName | None = None,
+    target: Target | None = None,
     *,
     positive: bool,
     progress: Progress | None = None,
@@ -101,10 +102,12 @@ def perturbation(
         if positive
         else ~most_relevant(rec, heat, patches - counts)
     )
-    mean, std = (torch.as_tensor(v)[:, None, None] for v in mean_and_std(rec.vit.transform))
-
-    kept = read_masked(rec, removed, -mean / std, _still_predicted(rec, index), progress)
-    return kept.numpy()
+    mean, std = (
+        torch.as_tensor(v, dtype=rec.pixels.dtype)[:, None, None]
+        for v in mean_and_std(rec.vit.transform)
+    )
+    black, predicted = -mean / std, _still_predicted(rec, index)
+    return read_masked(rec, removed, black, predicted, progress).numpy()
 
 
 def _still_predicted(rec: Recording, index: int) -> Callable[[Tensor], Tensor]:
@@ -126,7 +129,7 @@ def _still_predicted(rec: Recording, index: int) -> Callable[[Tensor], Tensor]:
 def saco(
     rec: Recording,
     heat: Heatmap,
-    target: ClassName | None = None,
+    target: Target | None = None,
     *,
     groups: int = GROUPS,
     progress: Progress | None = None,
@@ -191,6 +194,9 @@ def versus_random(
     Returns:
         Both of the measure's shape.
 
+    Raises:
+        MethodError: if there are fewer than two maps, or the measure gives no numbers.
+
     Examples:
         >>> mean, deviation = versus_random(rec, lambda heat: saco(rec, heat, groups=3), seeds=2)
         >>> bool(deviation >= 0)
@@ -203,5 +209,19 @@ def versus_random(
             seeds=seeds,
         )
     maps = (explain(rec, BASELINE, seed=seed) for seed in range(seeds))
-    results = np.array([measure(heat) for heat in maps], np.float64)
+    results = _as_numbers([measure(heat) for heat in maps])
     return results.mean(axis=0), results.std(axis=0, ddof=1)
+
+
+def _as_numbers(measured: Sequence[ArrayLike]) -> NDArray[np.float64]:
+    """What a measure gave for each map, (maps, …)."""
+    with suppress(*FAILURES):  # arrays of several shapes, or nothing that NumPy reads
+        found = np.asarray(measured)
+        if found.dtype.kind in "fiub":
+            return found.astype(np.float64)
+    raise MethodError(
+        "measure_no_numbers",
+        "The measure has to give a number, or an array of numbers of one shape, for every map, not "
+        "{given}.",
+        given=type(measured[0]).__name__,
+    )

@@ -13,7 +13,7 @@ from vitviz.heatmap import Heatmap
 from vitviz.interventions.masking import read_masked
 from vitviz.methods.explain import BASELINE
 from vitviz.methods.made_from import same_recording
-from vitviz.methods.target import ClassName, target_class
+from vitviz.methods.target import Target, target_class
 from vitviz.progress import Progress
 from vitviz.recording.recording import Recording
 
@@ -24,12 +24,23 @@ __all__ = ["class_values", "measured_class", "most_relevant", "removal_order"]
 def removal_order(heat: Heatmap) -> NDArray[np.intp]:
     """Indices of the patches, row by row, from most to least relevant: (patches,).
 
-    Patches of equal value stay in row order.
+    Patches of equal value stay in row order. It is the order in which `deletion` hides them.
+
+    Args:
+        heat: any map.
+
+    Raises:
+        VitvizError: if it is no heatmap.
+
+    Examples:
+        >>> order = removal_order(heat)
+        >>> order.shape, bool(heat.values.flat[order[0]] == heat.values.max())
+        ((256,), True)
     """
     return np.argsort(-heat.values, axis=None, kind="stable")
 
 
-def measured_class(rec: Recording, heat: Heatmap, target: ClassName | None, title: str) -> int:
+def measured_class(rec: Recording, heat: Heatmap, target: Target | None, title: str) -> int:
     """The class that is asked for, by default the map's own, or else the top prediction.
 
     A map of one class says nothing of another: measured for that, it would seem worse than it is.

@@ -23,7 +23,7 @@ RESAMPLES = 2000
 
 COLUMNS = ("photo", "sha256", "model", "weights", "method", "options", "settings")
 
-Key = tuple[str, str]
+MeasuredPhoto = tuple[str, str]
 """A photo: its path below the folder, and the hash of what it was measured on."""
 
 
@@ -92,7 +92,7 @@ class Results:
         self.settings: dict[str, Any] = {name: dict(METRICS[name].settings) for name in metrics}
         self.settings["random maps"] = MAPS
         self.columns = [*COLUMNS, *metrics]
-        self.rows: dict[tuple[Key, str], dict[str, float]] = {}
+        self.rows: dict[tuple[MeasuredPhoto, str], dict[str, float]] = {}
         self.others: list[list[str]] = []
         self.errors: list[dict[str, str]] = []
         if file is None:
@@ -143,16 +143,16 @@ class Results:
             writer.writerows(self._line(*key) for key in self.rows)
         complete.replace(file)
 
-    def _line(self, key: Key, method: str) -> list[Any]:
+    def _line(self, key: MeasuredPhoto, method: str) -> list[Any]:
         return [*self._identity(key, method), *self.rows[key, method].values()]
 
-    def _identity(self, key: Key, method: str) -> list[str]:
+    def _identity(self, key: MeasuredPhoto, method: str) -> list[str]:
         """What a row is of, in the order of the columns; settings as a hash, which is shorter."""
         options = METHODS[method].defaults if method in METHODS else {}
         settings = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
         return [*key, self.model, self.weights, method, json.dumps(options), settings[:16]]
 
-    def add(self, key: Key, method: str, values: dict[str, float]) -> None:
+    def add(self, key: MeasuredPhoto, method: str, values: dict[str, float]) -> None:
         """Keep one row, at once."""
         self.rows[key, method] = values
         if self.file:

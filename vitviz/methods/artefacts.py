@@ -102,4 +102,4 @@ def attention_received(rec: Recording, layer: int) -> Tensor:
         attention.diagonal(rows.start).zero_()
         return attention
 
-    return sum_rows(torch.ones(rec.num_tokens), from_others)
+    return sum_rows(torch.ones(rec.num_tokens, dtype=torch.float32), from_others)

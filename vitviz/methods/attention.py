@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitviz.errors import MethodError
-from vitviz.heatmap import Heatmap
+from vitviz.heatmap import Heatmap, MadeFrom
 from vitviz.methods.made_from import made_from
 from vitviz.methods.method import (
     HeadOption,
@@ -25,7 +25,22 @@ __all__ = ["all_head_maps", "attention", "chosen_head", "head_maps"]
 def attention(rec: Recording, query: Query, *, layer: int, head: int | None) -> Tensor:
     """Row `query` of A[layer, head], or of the mean over heads: (tokens,), sums to 1.
 
-    Vaswani et al. 2017; Dosovitskiy et al. 2021.
+    Vaswani et al. 2017, arXiv 1706.03762; Dosovitskiy et al. 2021, arXiv 2010.11929.
+
+    Args:
+        rec: from `record`.
+        query: the token that looks: "cls", or a patch as (row, col).
+        layer: from 0.
+        head: from 0; None is the mean of all.
+
+    Raises:
+        VitvizError: if there is no such layer or patch, or the patch does not look in this layer.
+        MethodError: if the layer has no such head.
+
+    Examples:
+        >>> row = attention(rec, (3, 4), layer=6, head=2)
+        >>> row.shape, round(float(row.sum()), 3)
+        (torch.Size([257]), 1.0)
     """
     return chosen_head(rec.attention_row(layer, query), head)
 
@@ -44,26 +59,31 @@ def chosen_head(heads: Tensor, head: int | None) -> Tensor:
 
 def head_maps(rec: Recording, layer: int, query: Query) -> dict[int | None, Heatmap]:
     """The same for every head of a layer at once, and under None for their mean."""
+    return _maps(rec, layer, query, made_from(rec, METHOD.id, {}, query))
+
+
+def all_head_maps(rec: Recording, query: Query) -> list[dict[int | None, Heatmap]]:
+    """The same for every layer; nothing for one in which the query does not look."""
+    made = made_from(rec, METHOD.id, {}, query)
+    return [
+        _maps(rec, layer, query, made) if rec.looks(layer, query) else {}
+        for layer in range(rec.num_layers)
+    ]
+
+
+def _maps(rec: Recording, layer: int, query: Query, made: MadeFrom) -> dict[int | None, Heatmap]:
+    """A layer's, made from this but for the layer and the head."""
     rows = rec.attention_row(layer, query)  # (heads, tokens)
     maps = rec.patches(rows, layer).numpy().astype(np.float32)
     mean = rec.patches(rows.mean(dim=0), layer).numpy().astype(np.float32)
-    made = made_from(rec, METHOD.id, {"layer": layer % rec.num_layers, "head": None}, query)
 
     def heatmap(values: NDArray[np.float32], head: int | None) -> Heatmap:
-        own = replace(made, options={**made.options, "head": head})
+        own = replace(made, options={"layer": layer % rec.num_layers, "head": head})
         return Heatmap(values, rec.box, METHOD.id, own, rec.photo)
 
     return {None: heatmap(mean, None)} | {
         head: heatmap(values, head) for head, values in enumerate(maps)
     }
-
-
-def all_head_maps(rec: Recording, query: Query) -> list[dict[int | None, Heatmap]]:
-    """The same for every layer; nothing for one in which the query does not look."""
-    return [
-        head_maps(rec, layer, query) if rec.looks(layer, query) else {}
-        for layer in range(rec.num_layers)
-    ]
 
 
 METHOD = Method(

@@ -7,17 +7,17 @@ import torch
 from vitviz.arguments import checked
 from vitviz.errors import ModelError
 from vitviz.heatmap import Fingerprint, Heatmap, MadeFrom
-from vitviz.methods.target import ClassName, class_index
+from vitviz.methods.target import Target, class_index
 from vitviz.models.transform import input_box, mode_of, transformed
 from vitviz.models.vit import Vit
 from vitviz.models.weights import cached_weights_hash, tensor_hash
-from vitviz.photos.given import Photo, as_photo
+from vitviz.photos.given import PhotoLike, as_photo
 
 __all__ = ["cnn_gradcam"]
 
 
 @checked
-def cnn_gradcam(vit: Vit, photo: Photo, target: ClassName | None = None) -> Heatmap:
+def cnn_gradcam(vit: Vit, photo: PhotoLike, target: Target | None = None) -> Heatmap:
     """(Σ_c w_c A_c)⁺, where w_c is the mean over all places of ∂s/∂A_c: (rows, cols).
 
     A, (channels, rows, cols), is what the last convolution gives and s the class's logit. It needs
@@ -41,7 +41,7 @@ def cnn_gradcam(vit: Vit, photo: Photo, target: ClassName | None = None) -> Heat
     anatomy, photo = vit.anatomy, as_photo(photo, mode_of(vit.transform))
     vit.require_ready()
     with torch.inference_mode(False), torch.enable_grad():
-        pixels = transformed(vit.transform, photo)[None].requires_grad_()
+        pixels = transformed(vit.transform, photo)[None].to(anatomy.float_type).requires_grad_()
         maps = anatomy.last_tokens(pixels)
         if maps is None or maps.ndim != 4 or maps.shape[1] != anatomy.width:
             raise ModelError(

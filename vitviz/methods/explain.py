@@ -16,12 +16,12 @@ from vitviz.heatmap import Heatmap
 from vitviz.methods.gradients import Score
 from vitviz.methods.made_from import made_from
 from vitviz.methods.method import Method
-from vitviz.methods.target import ClassName, check_class, target_class
+from vitviz.methods.target import Target, check_class, target_class
 from vitviz.progress import Progress
 from vitviz.recording.query import Query, as_query
 from vitviz.recording.recording import Recording
 
-__all__ = ["BASELINE", "METHODS", "explain"]
+__all__ = ["BASELINE", "METHODS", "explain", "method_called"]
 
 
 def _methods() -> list[Method]:
@@ -42,9 +42,9 @@ def explain(
     rec: Recording,
     method: str,
     query: Query = "cls",
-    target: ClassName | None = None,
+    target: Target | None = None,
     *,
-    versus: ClassName | None = None,
+    versus: Target | None = None,
     progress: Progress | None = None,
     **options: str | float | bool | None,
 ) -> Heatmap:
@@ -74,14 +74,7 @@ def explain(
         >>> explain(rec, "relevance", target=rec.predictions[1].index).method
         'relevance'
     """
-    if method not in METHODS:
-        raise MethodError(
-            "no_such_method",
-            "There is no method “{method}”; choose one of {methods}.",
-            method=method,
-            methods=", ".join(METHODS),
-        )
-    chosen, query = METHODS[method], as_query(query)
+    chosen, query = method_called(method), as_query(query)
     if chosen.plain_only:
         rec.require_plain(chosen.title)
     complete = chosen.check(rec, options)
@@ -101,12 +94,24 @@ def explain(
     return Heatmap(patches, rec.box, method, made, rec.photo)
 
 
+def method_called(id: str) -> Method:
+    """The method of an id; MethodError if there is none."""
+    if id not in METHODS:
+        raise MethodError(
+            "no_such_method",
+            "There is no method “{method}”; choose one of {methods}.",
+            method=id,
+            methods=", ".join(METHODS),
+        )
+    return METHODS[id]
+
+
 def _question(
     rec: Recording,
     method: Method,
     query: Query,
-    target: ClassName | None,
-    versus: ClassName | None,
+    target: Target | None,
+    versus: Target | None,
 ) -> dict[str, Any]:
     """The query and the class as the method's function takes them, if it does.
 
@@ -133,9 +138,7 @@ def _question(
     return given
 
 
-def _score(
-    rec: Recording, method: Method, target: ClassName | None, versus: ClassName | None
-) -> Score:
+def _score(rec: Recording, method: Method, target: Target | None, versus: Target | None) -> Score:
     """What a class-specific method explains."""
     others = ", ".join(m.id for m in METHODS.values() if not m.class_specific and m.suits(rec))
     target = target_class(

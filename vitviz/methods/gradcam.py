@@ -19,7 +19,18 @@ def gradcam(rec: Recording, score: Score) -> Tensor:
 
     x, (tokens, width), enters the last block's attention: its input norm's output. The outputs of
     the last block would not do, since those of the patches have no gradient where only the class
-    token is classified. Selvaraju et al. 2017.
+    token is classified. Selvaraju et al. 2017, arXiv 1610.02391.
+
+    Args:
+        rec: from `record`.
+        score: the class's logit, or how far it is above another's.
+
+    Raises:
+        MethodError: if no gradient leads from classes to attention, as with weights in int8.
+
+    Examples:
+        >>> gradcam(rec, Score(rec.predictions[0].index)).shape
+        torch.Size([257])
     """
     grads = gradients(rec, score)
     weights = grads.last_input_gradient[rec.num_prefix_tokens :].mean(dim=0)

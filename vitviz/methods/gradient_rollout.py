@@ -25,7 +25,22 @@ def gradient_rollout(
 ) -> Tensor:
     """Rollout of the heads' mean of (A ⊙ ∂s/∂A)⁺ instead of A: (tokens,), sums to 1.
 
-    After Gildenblat's vit-explain, 2020.
+    Gildenblat 2020, github.com/jacobgil/vit-explain.
+
+    Args:
+        rec: from `record`.
+        query: the token that information reaches: "cls", or a patch as (row, col).
+        score: the class's logit, or how far it is above another's.
+        discard, start, residual: as in `rollout`.
+
+    Raises:
+        VitvizError: if there is no such patch.
+        MethodError: if no gradient leads from classes to attention, as with weights in int8.
+
+    Examples:
+        >>> score = Score(rec.predictions[0].index)
+        >>> gradient_rollout(rec, "cls", score, discard=0.0, start=0, residual=0.5).shape
+        torch.Size([257])
     """
     grads = gradients(rec, score)
 

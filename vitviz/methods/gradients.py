@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from vitviz.recording.recording import Recording
 __all__ = [
     "Gradients",
     "Score",
+    "Scored",
     "attention_gradient",
     "gradient",
     "gradients",
@@ -31,9 +33,17 @@ __all__ = [
 ]
 
 
+class Scored(Protocol):
+    """What is differentiated: a number made of the logits. Equal ones are computed once."""
+
+    def of(self, logits: Tensor) -> Tensor: ...
+
+    def __hash__(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class Score:
-    """What is differentiated: the logit of class `target`, or how far it is above `versus`'s."""
+    """The logit of class `target`, or how far it is above `versus`'s."""
 
     target: int
     versus: int | None = None
@@ -62,7 +72,7 @@ class Gradients:
     last_input_gradient: Tensor
 
 
-def gradients(rec: Recording, score: Score) -> Gradients:
+def gradients(rec: Recording, score: Scored) -> Gradients:
     """The gradients of a score, computed once and kept with the recording.
 
     The model is shared between threads and left as it was: its parameters' `grad` stays untouched
@@ -84,7 +94,7 @@ def map_gradient(call: AttentionCall | SoftmaxCall, attended: Tensor) -> Tensor:
     return attended @ value.transpose(-2, -1)
 
 
-def _differentiate(rec: Recording, score: Score) -> Gradients:
+def _differentiate(rec: Recording, score: Scored) -> Gradients:
     last_input = rec.layers[-1].module
     with torch.inference_mode(False), torch.enable_grad():
         recorder, logits = run_with_gradients(rec, [last_input])

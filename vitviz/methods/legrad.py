@@ -20,12 +20,21 @@ __all__ = ["METHOD", "legrad"]
 def legrad(rec: Recording, score: Score) -> Tensor:
     """Mean over layers l, heads and query tokens of (∂s^l/∂A^l)⁺: (tokens,).
 
-    s^l is the score that the final norm and head give to block l's tokens. Bousselham et al. 2024;
-    in models with map pooling, where the authors differentiate the pooling head's map, the layers'
-    own maps are used as in all other models.
+    s^l is the score that the final norm and head give to block l's tokens. Bousselham et al. 2024,
+    arXiv 2404.03214; in models with map pooling, where the authors differentiate the pooling head's
+    map, the layers' own maps are used as in all other models.
+
+    Args:
+        rec: from `record`.
+        score: the class's logit, or how far it is above another's.
 
     Raises:
-        MethodError: if the model's score is not its head applied to its normalised last tokens.
+        MethodError: if the model's score is not its head applied to its normalised last tokens, or
+            no gradient leads from there to the attention, as with weights in int8.
+
+    Examples:
+        >>> legrad(rec, Score(rec.predictions[0].index)).shape
+        torch.Size([257])
     """
     own = rec.derived.get(score, lambda: _own_gradients(rec, score), "legrad")
     if own is None:
@@ -35,7 +44,7 @@ def legrad(rec: Recording, score: Score) -> Tensor:
             "final norm and head that could be applied to them; use relevance.",
             model=rec.vit.name,
         )
-    total = torch.zeros(rec.num_tokens)
+    total = torch.zeros(rec.num_tokens, dtype=torch.float32)
     for layer, attended in enumerate(own):
         for start in range(0, rec.num_tokens, ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from vitviz.heatmap import MadeFrom
 from vitviz.methods.gradients import Score
@@ -11,7 +12,10 @@ from vitviz.models.weights import cached_weights_hash
 from vitviz.recording.query import Query
 from vitviz.recording.recording import Recording
 
-__all__ = ["made_from", "same_recording"]
+__all__ = ["made_from", "recording_of", "same_recording"]
+
+Source = tuple[str, str]  # the hashes of the weights and of the input
+_recordings: WeakValueDictionary[Source, Recording] = WeakValueDictionary()
 
 
 def made_from(
@@ -32,6 +36,8 @@ def made_from(
     """
     labels = {p.index: p.label for p in rec.predictions} if score else {}
     target, versus = (score.target, score.versus) if score else (None, None)
+    weights = cached_weights_hash(rec.vit.module)
+    _recordings[weights, rec.input_hash] = rec
     return MadeFrom(
         method,
         dict(options),
@@ -41,9 +47,14 @@ def made_from(
         versus,
         None if versus is None else labels[versus],
         rec.vit.name,
-        cached_weights_hash(rec.vit.module),
+        weights,
         rec.input_hash,
     )
+
+
+def recording_of(made: MadeFrom) -> Recording | None:
+    """What a map was made from, as long as somebody holds it."""
+    return _recordings.get((made.weights, made.input))
 
 
 def same_recording(rec: Recording, made: MadeFrom) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vitviz.errors import MethodError
@@ -31,13 +32,22 @@ def occlusion(
     edges, so that every patch is hidden at least once. In a model whose patches shrink to larger
     ones in later layers, both count 1/14 of the photo instead of a patch. A patch's value is the
     mean drop over the windows that hide it, 0 where hiding raises the probability. Grey is the
-    model's mean colour, 0 after its normalisation. Zeiler & Fergus 2014.
+    model's mean colour, 0 after its normalisation. Zeiler & Fergus 2014, arXiv 1311.2901.
 
-    `progress` is called with the finished share after every few windows; what it raises ends the
-    computation.
+    Args:
+        rec: from `record`.
+        score: its `target` is the class.
+        window, stride: in patches.
+        progress: called with the finished share after every few windows; what it raises ends the
+            computation.
 
     Raises:
         MethodError: if the stride is larger than the window, which would leave patches out.
+
+    Examples:
+        >>> score, quiet = Score(rec.predictions[0].index), lambda share: None
+        >>> occlusion(rec, score, window=8, stride=8, progress=quiet).shape
+        torch.Size([257])
     """
     if stride > window:
         raise MethodError(
@@ -56,7 +66,7 @@ def occlusion(
     drops = value(rec.logits) - read_masked(rec, hidden, grey(rec), value, progress)
     covering = hidden.flatten(1).float()  # (windows, patches)
     values = (drops @ covering / covering.sum(dim=0)).clamp(min=0)
-    return torch.cat([torch.zeros(rec.num_prefix_tokens), values])
+    return F.pad(values, (rec.num_prefix_tokens, 0))
 
 
 def _windows(grid: tuple[int, int], window: int, stride: int) -> Tensor:

@@ -22,8 +22,18 @@ def pooling(rec: Recording, *, head: int | None) -> Tensor:
     Where the head leaves out the prefix tokens, they get 0. Several queries are averaged. Lee et
     al. 2019, arXiv 1810.00825.
 
+    Args:
+        rec: from `record`.
+        head: from 0; None is the mean of all.
+
     Raises:
-        MethodError: if the model has no attention-pooling head.
+        MethodError: if the model has no attention-pooling head, or no such head in it.
+
+    Examples:
+        >>> import timm
+        >>> siglip = timm.create_model("vit_base_patch16_siglip_224", depth=1)  # random weights
+        >>> pooling(record(from_module(siglip), photo), head=None).shape
+        torch.Size([196])
     """
     if rec.pool is None:
         raise MethodError(

@@ -17,9 +17,19 @@ __all__ = ["METHOD", "random"]
 def random(rec: Recording, *, seed: int) -> Tensor:
     """Independent values between 0 and 1, the same for the same seed: (tokens,).
 
-    An explanation that is not better than this explains nothing; Adebayo et al. 2018.
+    An explanation that is not better than this explains nothing; Adebayo et al. 2018,
+    arXiv 1810.03292.
+
+    Args:
+        rec: from `record`.
+        seed: of the random numbers, from 0.
+
+    Examples:
+        >>> random(rec, seed=0).shape
+        torch.Size([257])
     """
-    return torch.rand(rec.num_tokens, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(rec.num_tokens, generator=generator, dtype=torch.float32)
 
 
 METHOD = Method(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from vitviz.methods.gradients import (
-    Score,
+    Scored,
     gradients,
     positive_part,
 )
@@ -19,11 +19,24 @@ from vitviz.recording.recording import Recording
 __all__ = ["METHOD", "relevance"]
 
 
-def relevance(rec: Recording, query: Query, score: Score) -> Tensor:
+def relevance(rec: Recording, query: Query, score: Scored) -> Tensor:
     """Row `query` of R after R ← R + E_h[(∂s/∂A ⊙ A)⁺] R, layer by layer from R = I: (tokens,).
 
-    Chefer, Gur & Wolf, ICCV 2021. The row is carried down from the last layer, so that no two
-    (tokens × tokens) matrices are ever multiplied.
+    The row is carried down from the last layer, so that no two (tokens × tokens) matrices are ever
+    multiplied. Chefer, Gur & Wolf 2021, arXiv 2103.15679.
+
+    Args:
+        rec: from `record`.
+        query: the token whose row it is: "cls", or a patch as (row, col).
+        score: the class's logit, or how far it is above another's.
+
+    Raises:
+        VitvizError: if there is no such patch.
+        MethodError: if no gradient leads from classes to attention, as with weights in int8.
+
+    Examples:
+        >>> relevance(rec, "cls", Score(rec.predictions[0].index)).shape
+        torch.Size([257])
     """
     grads = gradients(rec, score)
     row = rec.score_weights(query)

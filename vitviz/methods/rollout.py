@@ -43,19 +43,37 @@ def rollout(
 ) -> Tensor:
     """Row `query` of Ã_L … Ã_start with Ã = n((1−w) · fuse(A) + w · I): (tokens,), sums to 1.
 
-    Abnar & Zuidema 2020; w = `residual` is 0.5 there. `discard` drops that share of each row's
-    patch entries (rounded down), the smallest ones, before the identity is added; prefix columns
-    and the row's own diagonal stay. `artefacts`, "keep" or "mask": masked, nothing flows from the
-    patches that `artefact_patches` and `attention_sinks` find; their columns are zero before the
-    identity is added.
+    Abnar & Zuidema 2020, arXiv 2005.00928.
+
+    Args:
+        rec: from `record`.
+        query: the token that information reaches: "cls", or a patch as (row, col).
+        fusion: of the heads: "mean", "max" or "min".
+        discard: the share of each row's patch entries (rounded down) that is dropped, the smallest
+            ones, before the identity is added; prefix columns and the row's own diagonal stay.
+        artefacts: "keep" or "mask": masked, nothing flows from the patches that `artefact_patches`
+            and `attention_sinks` find; their columns are zero before the identity is added.
+        start: the first layer.
+        residual: w, 0.5 in the paper.
+
+    Raises:
+        VitvizError: if there is no such patch.
+        MethodError: if artefacts are to be masked, and the model does not say which its blocks are.
+
+    Examples:
+        >>> row = rollout(
+        ...     rec, "cls", fusion="mean", discard=0.0, artefacts="keep", start=0, residual=0.5
+        ... )
+        >>> row.shape, round(float(row.sum()), 3)
+        (torch.Size([257]), 1.0)
     """
-    kept = torch.ones(rec.num_tokens)
+    passing = torch.ones(rec.num_tokens, dtype=torch.float32)
     if artefacts == "mask":
         found = artefact_patches(rec) | attention_sinks(rec)
-        kept[rec.num_prefix_tokens :].masked_fill_(found.flatten(), 0.0)
+        passing[rec.num_prefix_tokens :].masked_fill_(found.flatten(), 0.0)
 
     def mixing(layer: int, rows: slice) -> Tensor:
-        fused = kept * FUSIONS[fusion](rec.attention_rows(layer, rows))
+        fused = passing * FUSIONS[fusion](rec.attention_rows(layer, rows))
         return discard_smallest(fused, rows, discard, rec.num_prefix_tokens)
 
     return flow(rec, rec.query_weights(query), mixing, start=start, residual=residual)

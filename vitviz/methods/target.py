@@ -11,16 +11,16 @@ from vitviz.errors import MethodError, Phrase, did_you_mean
 from vitviz.models.vit import Vit
 from vitviz.recording.recording import Recording
 
-__all__ = ["ClassName", "check_class", "class_called", "class_index", "target_class"]
+__all__ = ["Target", "check_class", "class_called", "class_index", "target_class"]
 
-ClassName = int | str
+Target = int | str
 """A class by its index or its name."""
 
 OTHER_MODEL = Phrase("model_with_classifier", "choose a model that has one")
 
 
 def target_class(
-    rec: Recording, target: ClassName | None, title: str | Phrase, instead: Phrase = OTHER_MODEL
+    rec: Recording, target: Target | None, title: str | Phrase, instead: Phrase = OTHER_MODEL
 ) -> int:
     """Index of the class that `title` is about; the top prediction if `target` is None.
 
@@ -47,12 +47,12 @@ def target_class(
     return rec.predictions[0].index if target is None else check_class(rec, target)
 
 
-def check_class(rec: Recording, named: ClassName) -> int:
+def check_class(rec: Recording, named: Target) -> int:
     """The index of a class; MethodError if the model has no such class."""
     return class_index(rec.vit, len(rec.logits), named)
 
 
-def class_index(vit: Vit, classes: int, named: ClassName) -> int:
+def class_index(vit: Vit, classes: int, named: Target) -> int:
     """The index of one of so many classes; MethodError if there is no such class."""
     index = class_called(vit, named) if isinstance(named, str) else named
     if isinstance(index, Integral) and type(index) is not bool and 0 <= index < classes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vitviz.methods.gradients import Score, map_gradient
+from vitviz.methods.gradients import Score, gradient, map_gradient
 from vitviz.methods.method import (
     CLASSIFIERS,
     Method,
@@ -27,10 +27,22 @@ def transition(rec: Recording, score: Score, *, progress: Progress) -> Tensor:
     s is the class row of E_h[A_L], then s ← s + s E_h[A_l] for every layer below. W is the class
     row of E_h[(∂s/∂A_L averaged over 20 steps from grey to the photo)⁺], integrated gradients
     without their factor. In a model that does not classify its class token, the rows are what the
-    classifier reads. Yuan et al. 2021.
+    classifier reads. Yuan et al. 2021, "Explaining Information Flow Inside Vision Transformers
+    Using Markov Chain".
 
-    `progress` is called with the finished share after every few steps; what it raises ends the
-    computation.
+    Args:
+        rec: from `record`.
+        score: the class's logit, or how far it is above another's.
+        progress: called with the finished share after every few steps; what it raises ends the
+            computation.
+
+    Raises:
+        MethodError: if no gradient leads from classes to attention, as with weights in int8.
+
+    Examples:
+        >>> score = Score(rec.predictions[0].index)
+        >>> transition(rec, score, progress=lambda share: None).shape
+        torch.Size([257])
     """
     weights = rec.score_weights("cls")
     state = sum_rows(weights, lambda rows: rec.attention_rows(rec.num_layers - 1, rows).mean(dim=0))
@@ -48,16 +60,16 @@ def transition(rec: Recording, score: Score, *, progress: Progress) -> Tensor:
 def _integrated(rec: Recording, score: Score, rows: Tensor, progress: Progress) -> Tensor:
     """∂s/∂A of these rows of the last layer, mean over `STEPS` inputs: (heads, rows, tokens)."""
     last = rec.layers[-1].module
-    scales = torch.linspace(0, 1, STEPS)[:, None, None, None]
-    total = torch.zeros(rec.num_heads(-1), len(rows), rec.num_tokens)
+    scales = torch.linspace(0, 1, STEPS, dtype=torch.float32)[:, None, None, None]
+    total = torch.zeros(rec.num_heads(-1), len(rows), rec.num_tokens, dtype=torch.float32)
     for steps in batches(STEPS, rec.num_tokens, progress):
         with torch.inference_mode(False), torch.enable_grad():
             inputs = (scales[steps] * rec.pixels).requires_grad_()
             with Recorder(rec.vit.module) as recorder:
                 scores = score.of(rec.vit.run(inputs))
-            [gradient] = torch.autograd.grad(scores.sum(), recorder.attended[last])
+            [attended] = gradient(rec, scores.sum(), [recorder.attended.get(last)])
         call = next(call for call in recorder.calls if call.module == last)
-        total += map_gradient(call, gradient[:, :, rows]).detach().sum(dim=0)
+        total += map_gradient(call, attended[:, :, rows]).detach().sum(dim=0)
     return total / STEPS
 
 

@@ -10,6 +10,7 @@ from vitviz.methods.method import (
     Method,
 )
 from vitviz.methods.rollout import RESIDUAL, START, flow
+from vitviz.models.weights import as_floats
 from vitviz.recording.query import Query
 from vitviz.recording.recording import Recording
 
@@ -19,10 +20,21 @@ __all__ = ["METHOD", "value_rollout"]
 def value_rollout(rec: Recording, query: Query, *, start: int, residual: float) -> Tensor:
     """Rollout over the weights ‖Σ_h α_ij^h f_h(x_j)‖, each row divided by its sum: (tokens,).
 
-    f_h(x) = (x W_V^h) W_O^h, Kobayashi et al. 2020.
+    f_h(x) = (x W_V^h) W_O^h, Kobayashi et al. 2020, arXiv 2004.10102.
+
+    Args:
+        rec: from `record`.
+        query: the token that information reaches: "cls", or a patch as (row, col).
+        start: the first layer.
+        residual: weight of the identity that is added to each layer, as in `rollout`.
 
     Raises:
+        VitvizError: if there is no such patch.
         MethodError: if something other than W_O alone lies between the values and the output.
+
+    Examples:
+        >>> value_rollout(rec, "cls", start=0, residual=0.5).shape
+        torch.Size([257])
     """
     products = [value_products(rec, layer) for layer in range(rec.num_layers)]
 
@@ -50,9 +62,7 @@ def value_products(rec: Recording, layer: int) -> Tensor:
     value = rec.layers[layer].value[0].float()  # (key heads, tokens, dim)
     heads, dim = rec.num_heads(layer), value.shape[-1]
     value = value.repeat_interleave(heads // value.shape[0], dim=0)
-    weight = (
-        _output_projection(rec, layer, heads * dim).weight.detach().float()
-    )  # (width, heads·dim)
+    weight = as_floats(_output_projection(rec, layer, heads * dim).weight)  # (width, heads·dim)
     per_head = weight.unflatten(1, (heads, dim))  # (width, heads, dim)
     # ⟨v_h W_h, v_g W_g⟩ = v_h (W_hᵀ W_g) v_g: no (heads, tokens, width) tensor is needed
     between = torch.einsum("whd,wge->hgde", per_head, per_head)

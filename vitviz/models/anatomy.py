@@ -1,7 +1,8 @@
 """Where a Vision Transformer keeps what it is made of.
 
-This is the one place that knows the names under which timm's models (checked with timm 1.0.31),
-and those of other libraries, keep their parts. Everything else asks a model's `Anatomy`.
+This and `libraries` are the places that know the names under which timm's models (checked with
+timm 1.0.31), and those of other libraries, keep their parts. Everything else asks a model's
+`Anatomy`.
 """
 
 from __future__ import annotations
@@ -14,71 +15,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitviz.models.libraries import Grid, Tokens, is_timms, of_transformers, tokens_of
+from vitviz.models.core import core_of, float_type
+from vitviz.models.libraries import (
+    BLOCK_LISTS,
+    Grid,
+    Tokens,
+    is_timms,
+    of_transformers,
+    tokens_of,
+)
 from vitviz.models.returned import Logits
 
-__all__ = ["Anatomy", "channels_of", "core_of", "float_type", "heads_of"]
+__all__ = ["Anatomy"]
 
-BLOCK_LISTS = ("blocks", "encoder.layers", "transformer.resblocks")  # timm, torchvision, open_clip
 CLASS_TOKENS = ("cls", "class")  # how such a parameter's own name begins
-
-
-def float_type(module: nn.Module) -> torch.dtype:
-    """The float type of a module's weights."""
-    types = (p.dtype for p in module.parameters() if p.is_floating_point())
-    return next(types, torch.float32)
-
-
-def channels_of(module: nn.Module) -> int:
-    """How many channels a model's input has: those of its first convolution; 3 without one, or
-    where timm says that none sees the pixels, as in CSATv2, which reads their frequencies."""
-    config = getattr(module, "pretrained_cfg", None)
-    if isinstance(config, dict) and config.get("first_conv") == []:
-        return 3
-    convolutions = (m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == 1)
-    return next((m.in_channels for m in convolutions), 3)
-
-
-def heads_of(attention: nn.Module) -> int:
-    """How many heads an attention module says it has; 1 where it does not say."""
-    heads = getattr(attention, "num_heads", 0) or getattr(attention, "heads", 0)
-    return int(heads or 1)
-
-
-def core_of(module: nn.Module) -> str:
-    """The name of the one part that is a Vision Transformer by itself; "" for the model as a whole.
-
-    Something may be wrapped around it: a normalisation, a head of one's own, an adapter, or another
-    library's class.
-    """
-    for says in (_says_tokens, _says_origin, _keeps_blocks):
-        names = [name for name, part in module.named_modules() if says(part)]
-        outermost = [n for n in names if not any(n != o and _is_inside(n, o) for o in names)]
-        if len(outermost) == 1:
-            return outermost[0]
-    return ""
-
-
-def _says_tokens(part: nn.Module) -> bool:
-    return tokens_of(part) is not None
-
-
-def _says_origin(part: nn.Module) -> bool:
-    return hasattr(part, "pretrained_cfg")
-
-
-def _keeps_blocks(part: nn.Module) -> bool:
-    def keeps(name: str) -> bool:
-        try:
-            return isinstance(part.get_submodule(name), (nn.Sequential, nn.ModuleList))
-        except AttributeError:
-            return False
-
-    return any(map(keeps, BLOCK_LISTS))
-
-
-def _is_inside(name: str, other: str) -> bool:
-    return not other or name.startswith(f"{other}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -380,9 +330,13 @@ class Anatomy:
         return [*last, *(norm for norm in norms if norm is not None)]
 
     def reset_classifier(self, classes: int) -> None:
-        """Give the model a fresh classifier."""
+        """Give the model a fresh classifier, of the float type of its other weights."""
         core: Any = self.core
+        kind = self.float_type
         core.reset_classifier(classes)
+        fresh = core.get_classifier()
+        for head in fresh if isinstance(fresh, tuple) else (fresh,):  # a distilled model has two
+            head.to(kind)
 
     def set_input_size(self, size: Grid) -> bool:
         """Resample the learned positions for inputs of this (height, width); whether it can be."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from vitviz.errors import ModelError, Phrase
 from vitviz.heatmap import Box
 
-__all__ = ["asked_box", "asked_mean_and_std", "asked_size"]
+__all__ = ["Transform", "asked_box", "asked_mean_and_std", "asked_size"]
 
 Transform = Callable[[Image.Image], Tensor]
 Numbers = NDArray[np.floating]

@@ -1,4 +1,5 @@
-"""Models of timm, torchvision, transformers and open_clip: which of their tokens are patches.
+"""What models of timm, torchvision, transformers and open_clip say of themselves: which of their
+tokens are patches, what their numbers mean, how their classes are called.
 
 timm's names are the vocabulary here. The others say the same in other words. Models are known by
 what they hold, not by their class: one may subclass them or write them anew.
@@ -7,7 +8,7 @@ what they hold, not by their class: one may subclass them or write them anew.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,18 +18,37 @@ from torchvision.models import VisionTransformer
 
 from vitviz.arguments import check_fields
 from vitviz.errors import FAILURES, ModelError, VitvizError, in_a_line
+from vitviz.models.labels import label_names
+from vitviz.models.outputs import Meaning
 
 __all__ = [
+    "BLOCK_LISTS",
     "Grid",
     "Tokens",
+    "declared_meaning",
+    "forget_state",
     "gives_features",
+    "heads_of",
+    "holds_weights",
     "is_timms",
     "of_transformers",
+    "pretrained_config",
+    "says_origin",
     "tokens_of",
+    "transformers_labels",
     "unwrapped",
 ]
 
 Grid = tuple[int, int]
+
+BLOCK_LISTS = ("blocks", "encoder.layers", "transformer.resblocks")  # timm, torchvision, open_clip
+
+# How transformers calls them.
+PROBLEM_TYPES: dict[str, Meaning] = {
+    "single_label_classification": "softmax",
+    "multi_label_classification": "sigmoid",
+    "regression": "score",
+}
 
 
 @dataclass(frozen=True)
@@ -110,6 +130,45 @@ def gives_features(module: nn.Module) -> bool:
     return isinstance(getattr(module, "feature_info", None), FeatureInfo)
 
 
+def says_origin(module: nn.Module) -> bool:
+    """Whether a config says what it was trained for, as in timm's models."""
+    return hasattr(module, "pretrained_cfg")
+
+
+def pretrained_config(module: nn.Module) -> Mapping[str, Any]:
+    """What timm's config says of a model: its architecture, its colours, its classes; empty where
+    there is none."""
+    config = getattr(module, "pretrained_cfg", None)
+    return config if isinstance(config, Mapping) else {}
+
+
+def forget_state(module: nn.Module) -> None:
+    """Take the weights out of timm's config that a model was made with: it holds them now."""
+    config: Any = pretrained_config(module)
+    config.pop("state_dict", None)
+
+
+def transformers_labels(config: Any) -> tuple[str, ...]:
+    """The names of the classes in a config of transformers; none where there are only the
+    placeholders that it puts in."""
+    names: Mapping[int, str] = getattr(config, "id2label", None) or {}
+    placeholders = all(name == f"LABEL_{index}" for index, name in names.items())
+    return () if placeholders else label_names(names)
+
+
+def heads_of(attention: nn.Module) -> int:
+    """How many heads an attention module says it has; 1 where it does not say."""
+    heads = getattr(attention, "num_heads", 0) or getattr(attention, "heads", 0)
+    return int(heads or 1)
+
+
+def holds_weights(module: nn.Module) -> bool:
+    """Whether a module multiplies with weights of its own; a quantised layer has no parameters."""
+    alone = next(module.children(), None) is None
+    own = next(module.parameters(recurse=False), None) is not None
+    return (alone and own) or hasattr(module, "in_features")
+
+
 def of_transformers(module: nn.Module) -> bool:
     """Whether it is a Vision Transformer as transformers' are: its config says how it cuts."""
     return getattr(getattr(module, "config", None), "patch_size", None) is not None and any(
@@ -145,3 +204,23 @@ def _cut_by(patch: int | tuple[int, int]) -> Callable[[Grid], Grid]:
     """The grid that patches of this size, one number or (height, width), cut from an input."""
     height, width = (patch, patch) if isinstance(patch, int) else patch
     return lambda size: (size[0] // height, size[1] // width)
+
+
+def declared_meaning(module: nn.Module, classes: int | None) -> Meaning | None:
+    """What a model says of its numbers; None if it does not.
+
+    Args:
+        module: the model.
+        classes: how many numbers its classifier gives, 0 if it has none; None if it does not say.
+    """
+    if classes == 0:
+        return "embedding"
+    inner: Any = getattr(module, "model", module)  # of transformers, wrapped
+    config = getattr(inner, "config", None)
+    kind = PROBLEM_TYPES.get(getattr(config, "problem_type", None) or "")
+    if kind is None and classes == 1:
+        return "score"
+    if kind is None and getattr(module, "class_embedding", None) is not None:
+        projection = getattr(module, "proj", None)  # an image tower of CLIP, which has no classes
+        return "embedding" if isinstance(projection, nn.Parameter) else None
+    return kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,8 @@ __all__ = [
     "Meaning",
     "Outputs",
     "check_meaning",
-    "declared_meaning",
     "found_outputs",
+    "rows_sum_to_one",
     "written",
 ]
 
@@ -26,13 +26,6 @@ numbers of their own kind, such as an age; “embedding”: a vector whose numbe
 themselves."""
 
 MEANINGS: tuple[Meaning, ...] = get_args(Meaning)
-
-# How transformers calls them.
-PROBLEM_TYPES: dict[str, Meaning] = {
-    "single_label_classification": "softmax",
-    "multi_label_classification": "sigmoid",
-    "regression": "score",
-}
 
 
 @dataclass(frozen=True)
@@ -78,26 +71,6 @@ def check_meaning(meaning: str | None) -> Meaning | None:
     )
 
 
-def declared_meaning(module: nn.Module, classes: int | None) -> Meaning | None:
-    """What a model says of its numbers; None if it does not.
-
-    Args:
-        module: the model.
-        classes: how many numbers its classifier gives, 0 if it has none; None if it does not say.
-    """
-    if classes == 0:
-        return "embedding"
-    inner: Any = getattr(module, "model", module)  # of transformers, wrapped
-    config = getattr(inner, "config", None)
-    kind = PROBLEM_TYPES.get(getattr(config, "problem_type", None) or "")
-    if kind is None and classes == 1:
-        return "score"
-    if kind is None and getattr(module, "class_embedding", None) is not None:
-        projection = getattr(module, "proj", None)  # an image tower of CLIP, which has no classes
-        return "embedding" if isinstance(projection, nn.Parameter) else None
-    return kind
-
-
 def found_outputs(numbers: Tensor, last: nn.Module | None, sigmoid: Tensor | None) -> Outputs:
     """What a model's numbers look like, where nobody says.
 
@@ -110,15 +83,16 @@ def found_outputs(numbers: Tensor, last: nn.Module | None, sigmoid: Tensor | Non
         return Outputs("sigmoid", applied=True)
     if numbers.shape[-1] == 1:
         return Outputs("score")
-    if _sum_to_one(numbers):
+    if rows_sum_to_one(numbers):
         return Outputs("softmax", applied=True)
     if last is not None and "norm" in type(last).__name__.lower():
         return Outputs("embedding")
     return Outputs("softmax")
 
 
-def _sum_to_one(numbers: Tensor) -> bool:
-    """Whether these are probabilities already, as far as their float type can tell."""
+def rows_sum_to_one(numbers: Tensor) -> bool:
+    """Whether no number is negative and every row, (…, numbers), sums to 1, as far as its float
+    type can tell: probabilities of classes, or a map of attention."""
     near = max(1e-3, 2 * torch.finfo(numbers.dtype).eps)
-    sums = numbers.float().sum(dim=-1)
+    sums = numbers.detach().float().sum(dim=-1)
     return bool((numbers >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=near)

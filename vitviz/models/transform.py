@@ -81,8 +81,8 @@ def readable(transform: Callable[..., Any], channels: int) -> Callable[[Image.Im
     given = transformed(transform, photo) if mode == "RGB" else None
     if pixels.ndim != 3 or not pixels.is_floating_point():
         raise _no_pixels(f"{pixels.dtype} {tuple(pixels.shape)}".removeprefix("torch."))
-    kept = isinstance(given, Tensor) and given.ndim == 3 and isinstance(transform, Hashable)
-    return transform if kept else wrapped
+    usable = isinstance(given, Tensor) and given.ndim == 3 and isinstance(transform, Hashable)
+    return transform if usable else wrapped
 
 
 def transformed(transform: Callable[[Image.Image], Tensor], photo: Image.Image) -> Tensor:
@@ -202,7 +202,7 @@ def mean_and_std(transform: Any) -> tuple[Sequence[float], Sequence[float]]:
         return asked_mean_and_std(transform)
     for step in steps:
         if isinstance(step, NORMALIZES):
-            return step.mean, step.std
+            return tuple(np.atleast_1d(step.mean).tolist()), tuple(np.atleast_1d(step.std).tolist())
     return (0.0,), (1.0,)
 
 

@@ -6,30 +6,33 @@ changed after loading, so one object serves every visitor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import timm
 from PIL import Image
-from timm.data import (
-    ImageNetInfo,
-    create_transform,
-    infer_imagenet_subset,
-    resolve_model_data_config,
-)
 from torch import Tensor, nn
 
 from vitviz.arguments import check_argument
 from vitviz.errors import ModelError
 from vitviz.memo import Memo
-from vitviz.models.anatomy import Anatomy, channels_of, float_type
+from vitviz.models.anatomy import Anatomy
+from vitviz.models.asked import Transform
+from vitviz.models.core import channels_of, float_type
 from vitviz.models.hooks import register
-from vitviz.models.labels import Labels, check_number, imagenet_names, label_names
-from vitviz.models.libraries import Tokens, gives_features, is_timms, unwrapped
-from vitviz.models.outputs import Meaning, check_meaning, declared_meaning
+from vitviz.models.labels import Labels, check_number, label_names
+from vitviz.models.libraries import (
+    Tokens,
+    declared_meaning,
+    gives_features,
+    is_timms,
+    pretrained_config,
+    unwrapped,
+)
+from vitviz.models.outputs import Meaning, check_meaning
+from vitviz.models.pretrained import is_projection, own_labels, own_transform
 from vitviz.models.returned import adapted, run_module
 from vitviz.models.transform import readable
 
@@ -37,8 +40,6 @@ __all__ = ["Transform", "Vit", "create_pretrained", "from_module", "shared_copy"
 
 SAME_IN_BOTH_MODES = (nn.Linear, nn.Conv2d, nn.LayerNorm, nn.GELU, nn.Identity, nn.Sequential)
 """Parts that may have been put in after the model was set to eval mode."""
-
-Transform = Callable[[Image.Image], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,29 +147,16 @@ def from_module(
         >>> from_module(module, name="mine").name
         'mine'
     """
-    if not isinstance(module, nn.Module):
-        raise ModelError(
-            "no_module",
-            "{given} is no torch module; load a file or a name with vitviz.load_model.",
-            given=type(module).__name__,
-        )
     check_argument(from_module, "name", name)
     check_argument(from_module, "tokens", tokens)
-    module = _in_eval_mode(unwrapped(module))
-    if gives_features(module):
-        raise ModelError(
-            "features_only",
-            "This model was made with features_only=True and returns several maps of features; "
-            "make it without that, and with num_classes=0 if it has no classes.",
-        )
-    config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
+    module = _ready(module)
     channels = channels_of(module)
     if transform is None:
-        transform = _own_transform(module, channels)
+        transform = own_transform(module, channels)
     transform = readable(transform, channels)
-    name = name or str(config.get("architecture", type(module).__name__))
+    name = name or str(pretrained_config(module).get("architecture", type(module).__name__))
     _require_processor(module, name)
-    names = tuple(_labels(module, config)) if labels is None else label_names(labels)
+    names = own_labels(module) if labels is None else label_names(labels)
     model, given = module, None
     if not is_timms(module):
         pixels = transform(Image.new("RGB", (256, 256), "grey"))
@@ -177,11 +165,9 @@ def from_module(
         model.eval()
     anatomy = Anatomy(model)
     classes = anatomy.num_classes
-    # Something around the core, such as a sigmoid, may change what its classes' numbers mean.
-    known = classes if classes == 0 or anatomy.core is module else None
-    meaning = check_meaning(outputs) or declared_meaning(anatomy.speaker, known)
-    if outputs is None and labels is None and _is_projection(module, config, classes):
-        meaning = "embedding"
+    meaning = check_meaning(outputs)
+    if outputs is None:
+        meaning = _declared(anatomy, module, is_named=labels is not None)
     if labels is not None:
         if (expected := 0 if meaning == "embedding" else classes or given) is not None:
             check_number(names, expected, name)
@@ -190,17 +176,32 @@ def from_module(
     return Vit(model, name, names, transform, tokens, meaning)
 
 
-def _own_transform(module: nn.Module, channels: int) -> Callable[..., Any]:
-    """The transform that a module of timm says it was trained with."""
-    if not getattr(module, "pretrained_cfg", None):
+def _declared(anatomy: Anatomy, module: nn.Module, *, is_named: bool) -> Meaning | None:
+    """What a module says of its numbers; names of classes say that they are no embedding."""
+    classes = anatomy.num_classes
+    if not is_named and is_projection(module, classes):
+        return "embedding"
+    # Something around the core, such as a sigmoid, may change what its classes' numbers mean.
+    known = classes if classes == 0 or anatomy.core is module else None
+    return declared_meaning(anatomy.speaker, known)
+
+
+def _ready(module: nn.Module) -> nn.Module:
+    """What was given, without torch's wrappers and in eval mode; ModelError if it is no module that
+    can be recorded."""
+    if not isinstance(module, nn.Module):
         raise ModelError(
-            "transform_needed", "This module has no pretrained_cfg: pass transform= as well."
+            "no_module",
+            "{given} is no torch module; load a file or a name with vitviz.load_model.",
+            given=type(module).__name__,
         )
-    made: Callable[..., Any] = create_transform(**_data_config(module, channels))
-    return made
-
-
-def _in_eval_mode(module: nn.Module) -> nn.Module:
+    module = unwrapped(module)
+    if gives_features(module):
+        raise ModelError(
+            "features_only",
+            "This model was made with features_only=True and returns several maps of features; "
+            "make it without that, and with num_classes=0 if it has no classes.",
+        )
     try:
         return module.eval()
     except NotImplementedError as error:
@@ -224,13 +225,6 @@ def _require_processor(module: nn.Module, name: str) -> None:
             )
 
 
-def _is_projection(module: nn.Module, config: Mapping[str, Any], classes: int | None) -> bool:
-    """Whether timm's image tower of a CLIP still has the head that makes its embedding."""
-    if "clip" not in str(config.get("architecture")) or classes != config.get("num_classes"):
-        return False
-    return not config.get("label_names") and infer_imagenet_subset(module) is None
-
-
 def shared_copy(module: nn.Module, own: Collection[nn.Parameter] = ()) -> nn.Module:
     """A copy of a model that shares its weights, frozen, but for those it is to have for itself.
 
@@ -238,11 +232,11 @@ def shared_copy(module: nn.Module, own: Collection[nn.Parameter] = ()) -> nn.Mod
         module: the model, left as it is.
         own: the parameters of which the copy gets copies.
     """
-    kept = {id(p) for p in own}
+    own_ids = {id(p) for p in own}
     shared: dict[int, Any] = {
         id(p): nn.Parameter(p.detach(), requires_grad=False)
         for p in module.parameters()
-        if id(p) not in kept
+        if id(p) not in own_ids
     }
     return deepcopy(module, shared)
 
@@ -261,57 +255,3 @@ def create_pretrained(name: str, **arguments: Any) -> nn.Module:
             raise
         # The family does not know the argument.
         return timm.create_model(name, pretrained=True, **arguments)
-
-
-def _data_config(module: nn.Module, channels: int) -> dict[str, Any]:
-    """The transform's settings; the input size is the module's own, which may differ from the
-    size its weights were published for. Grey has the mean of the three colours' mean and deviation.
-
-    Raises:
-        ModelError: for a model of other channels, whose mean and deviation nobody says.
-    """
-    config: dict[str, Any] = resolve_model_data_config(module)
-    size = Anatomy(module).input_size
-    if size:
-        config["input_size"] = (3, *size)
-    if channels == 1:
-        for name in ("mean", "std"):
-            config[name] = (sum(config[name]) / len(config[name]),)
-    elif channels != 3:
-        raise ModelError(
-            "transform_needed_for_channels",
-            "The model takes {channels} channels, and nothing says how they are normalised: pass "
-            "transform= as well.",
-            channels=channels,
-        )
-    return config
-
-
-def _labels(module: nn.Module, config: Mapping[str, Any]) -> list[str]:
-    if names := config.get("label_names"):
-        if isinstance(names, Mapping):  # index → name, where some indices have none
-            named = {int(index): name for index, name in names.items()}
-            names = [named.get(i, f"class {i}") for i in range(max(named) + 1)]
-        described = config.get("label_descriptions") or {}
-        return [described.get(name, name) for name in names]
-    if own := _transformers_labels(module):
-        return own
-    subset = infer_imagenet_subset(module)
-    if subset is None:
-        return []
-    if subset == "imagenet-1k":
-        return list(imagenet_names())
-    return list(_imagenet_names(subset))
-
-
-def _transformers_labels(module: Any) -> list[str]:
-    """The names in a config of transformers, unless they are the placeholders that it puts in."""
-    names: Mapping[int, str] = getattr(getattr(module, "config", None), "id2label", None) or {}
-    placeholders = all(name == f"LABEL_{index}" for index, name in names.items())
-    return [] if placeholders else list(label_names(names))
-
-
-@cache  # timm reads the names of all 21,843 classes to tell those of one subset
-def _imagenet_names(subset: str) -> tuple[str, ...]:
-    info = ImageNetInfo(subset)
-    return tuple(info.index_to_description(i) for i in range(info.num_classes()))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["cached_weights_hash", "tensor_hash", "weights_hash"]
+from vitviz.models.torch_private import changes_in_place, parts_of
+
+__all__ = ["as_floats", "cached_weights_hash", "tensor_hash", "weights_hash"]
 
 Changes = list[tuple[int, int]]
 
@@ -31,11 +33,16 @@ def cached_weights_hash(module: nn.Module) -> str:
 
     Changes through `Tensor.data`, which PyTorch itself does not count, go unnoticed here.
     """
-    changes = [(t.data_ptr(), 0 if t.is_inference() else t._version) for _, t in _tensors(module)]
+    changes = [(t.data_ptr(), changes_in_place(t)) for _, t in _tensors(module)]
     known = _known.get(module)
     if known is None or known[0] != changes:
         known = _known[module] = changes, weights_hash(module)
     return known[1]
+
+
+def as_floats(weight: Tensor) -> Tensor:
+    """A weight as ordinary numbers in float32, without a gradient, also where it is quantised."""
+    return weight.detach().dequantize().float()
 
 
 def tensor_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
@@ -48,5 +55,8 @@ def tensor_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
     return found.hexdigest()
 
 
-def _tensors(module: nn.Module) -> Iterable[tuple[str, Tensor]]:
-    return chain(module.named_parameters(), module.named_buffers())
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """A model's parameters and buffers; of those that are made of others, as torchao quantises,
+    these."""
+    for name, tensor in chain(module.named_parameters(), module.named_buffers()):
+        yield from parts_of(name, tensor)

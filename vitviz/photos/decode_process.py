@@ -1,6 +1,6 @@
 """Decodes one photo, as a process of its own.
 
-    python -P vitviz/photos/decode_process.py SECONDS BYTES PIXELS < photo
+    python -P vitviz/photos/decode_process.py SECONDS BYTES PIXELS WEBP_PIXELS < photo
 
 It allows itself so many seconds of processor time and so many bytes of memory; past the first, the
 system ends it. Standard output gets {"size": [width, height], "info": …} in a line and then the RGB
@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 
-def main(seconds: str, most_bytes: str, most_pixels: str) -> None:
+def main(seconds: str, most_bytes: str, most_pixels: str, most_of_webp: str) -> None:
     """Answer with the photo on standard input, made smaller if it has more pixels."""
     _limit(int(seconds), int(most_bytes))
     package = ModuleType("vitviz")  # without its public face, which imports torch
@@ -25,7 +25,7 @@ def main(seconds: str, most_bytes: str, most_pixels: str) -> None:
     from vitviz.photos.load import open_image, too_costly
 
     try:
-        photo = open_image(sys.stdin.buffer.read(), int(most_pixels))
+        photo = open_image(sys.stdin.buffer.read(), int(most_pixels), int(most_of_webp))
         _say(photo.tobytes(), size=photo.size, info=photo.info)
     except (ImageError, MemoryError) as error:
         shown = error if isinstance(error, ImageError) else too_costly()

@@ -21,8 +21,9 @@ __all__ = ["Decoders"]
 AT_ONCE = 3
 SECONDS = 5  # of processor time for a photo
 PATIENCE = 30.0  # seconds for the same while the processor is shared with others
-MOST_BYTES = 3 * 2**28  # of memory for a photo
+MOST_BYTES = 9 * 2**26  # of memory for a photo: 576 MB
 MOST_PIXELS = 16_000_000  # of a photo as it is given back
+START_BYTES, WEBP_BYTES = 140 * 2**20, 18  # of memory: to begin with, and for each pixel of a WebP
 SCRIPT = Path(__file__).with_name("decode_process.py")
 
 
@@ -51,7 +52,7 @@ class Decoders:
             sys.executable,
             "-P",
             str(SCRIPT),
-            *map(str, (seconds, most_bytes, MOST_PIXELS)),
+            *map(str, (seconds, most_bytes, MOST_PIXELS, (most_bytes - START_BYTES) // WEBP_BYTES)),
         ]
         self._free: SimpleQueue[subprocess.Popen[bytes] | None] = SimpleQueue()
         for _ in range(at_once):
@@ -112,7 +113,7 @@ def _photo(answer: bytes) -> Image.Image:
     pixels = np.frombuffer(answer, np.uint8, offset=end + 1)
     photo = Image.fromarray(pixels.reshape(height, width, 3))
     photo.info = {
-        name: tuple(kept) if isinstance(kept, list) else kept  # JSON knows no tuples
-        for name, kept in head["info"].items()
+        name: tuple(value) if isinstance(value, list) else value  # JSON knows no tuples
+        for name, value in head["info"].items()
     }
     return photo

@@ -61,14 +61,14 @@ class PhotoFolder:
         Raises:
             VitvizError: if a class has fewer than two photos left.
         """
-        kept = [
+        usable = [
             pair for pair in zip(self.files, self.targets, strict=True) if pair[0] not in broken
         ]
         skipped = tuple(Skipped(self.name(file), error) for file, error in broken.items())
         left = replace(
             self,
-            files=tuple(file for file, _ in kept),
-            targets=tuple(target for _, target in kept),
+            files=tuple(file for file, _ in usable),
+            targets=tuple(target for _, target in usable),
             skipped=skipped,
         )
         _check(left)

@@ -11,14 +11,14 @@ from PIL import Image
 
 from vitviz.errors import ImageError
 from vitviz.photos.depth import eight_bits
-from vitviz.photos.load import Source, load_image, not_read
+from vitviz.photos.load import PhotoFile, load_image, not_read
 
-__all__ = ["Photo", "as_photo"]
+__all__ = ["PhotoLike", "as_photo"]
 
-Photo = Image.Image | Source | NDArray[Any]
+PhotoLike = Image.Image | PhotoFile | NDArray[Any]
 
 
-def as_photo(photo: Photo, mode: str = "RGB") -> Image.Image:
+def as_photo(photo: PhotoLike, mode: str = "RGB") -> Image.Image:
     """A photo as PIL holds it.
 
     Args:

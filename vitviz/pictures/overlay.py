@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from vitviz.arguments import checked
 from vitviz.errors import VitvizError, VitvizWarning
 from vitviz.heatmap import Heatmap
-from vitviz.photos.given import Photo, as_photo
+from vitviz.photos.given import PhotoLike, as_photo
 
 __all__ = ["COLORMAPS", "colorize", "mark_patch", "on_photo", "overlay", "shared_scale"]
 
@@ -29,7 +29,7 @@ OTHER_PHOTO = (
 
 @checked
 def overlay(
-    photo: Photo,
+    photo: PhotoLike,
     heat: Heatmap,
     colormap: str = "inferno",
     alpha: float = 0.5,
@@ -50,6 +50,10 @@ def overlay(
 
     Returns:
         RGB image of the photo's own size.
+
+    Raises:
+        VitvizError: if alpha or the scale is out of range, or there is no such colour map.
+        ImageError: if the photo is not readable.
 
     Warns:
         VitvizWarning: if the map shows nothing (see `Heatmap.notice`), or was made from another

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from vitviz.errors import ModelError
-from vitviz.models.anatomy import channels_of
+from vitviz.models.core import channels_of
+from vitviz.models.outputs import rows_sum_to_one
 from vitviz.models.vit import Vit
 from vitviz.recording.layout import Layout
 from vitviz.recording.noise import noise
@@ -47,6 +48,11 @@ def cause_of(
                 model=vit.name,
                 part=name,
             )
+    return _cause_in_products(vit, recorder, size)
+
+
+def _cause_in_products(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> ModelError | None:
+    """The same for what the model multiplies, which is watched once more."""
     with torch.no_grad(), _Products() as seen:
         vit.run(noise(1, channels_of(vit.module), *size).to(vit.anatomy.float_type))
     if seen.by_sigmoid:
@@ -113,7 +119,5 @@ def _tensors(args: Sequence[Any]) -> Iterator[Tensor]:
 
 def _is_map(x: Tensor) -> bool:
     """Whether each of several rows shares out 1."""
-    if x.ndim < 3 or min(x.shape[-2:]) < 2 or not x.is_floating_point():
-        return False
-    sums = x.float().sum(dim=-1)
-    return bool((x >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-2)
+    several = x.ndim > 2 and min(x.shape[-2:]) > 1
+    return several and x.is_floating_point() and rows_sum_to_one(x)

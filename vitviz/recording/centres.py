@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitviz.models.anatomy import Anatomy, channels_of, float_type
-from vitviz.recording.layout import Call, Grid, Layout
+from vitviz.models.anatomy import Anatomy
+from vitviz.models.core import channels_of, float_type
+from vitviz.models.libraries import Grid
+from vitviz.recording.layout import Call, Layout
 from vitviz.recording.noise import noise
-from vitviz.recording.recorder import Recorder, Source
+from vitviz.recording.recorder import ModuleTensor, Recorder
 
 __all__ = ["are_centred"]
 
@@ -80,7 +82,7 @@ def are_centred(module: nn.Module, size: Grid, layouts: Sequence[Layout | None])
     return True
 
 
-def _vectors(call: Call, sources: Sequence[Source], layout: Layout) -> Iterator[Tensor]:
+def _vectors(call: Call, sources: Sequence[ModuleTensor], layout: Layout) -> Iterator[Tensor]:
     """The patches' vectors, (patches, width): their values, or else what these were made from, as
     no gradient leads through weights in int8."""
     keys = layout.keys[layout.prefix :]
@@ -116,7 +118,8 @@ def _seen(vectors: Tensor, pixels: Tensor, grid: Grid, patch: Grid) -> list[list
 def _spread(shares: Tensor, first: int, place: int, side: int) -> Seen:
     """What one patch sees, from the energy of pixels in a row, of which this is the first."""
     shares = shares / shares.sum()
-    away = (torch.arange(len(shares)) + first + 0.5) / side - (place + 0.5)
+    pixels = torch.arange(len(shares), dtype=shares.dtype)
+    away = (pixels + first + 0.5) / side - (place + 0.5)
     middle = float(shares @ away)
     return Seen(place, middle, float(shares @ (away - middle).square()))
 
@@ -127,7 +130,7 @@ def _energy(
     """The square of the gradient of some patches' vectors, each in random directions, with respect
     to each pixel: (height, width)."""
     numbers = [row * cols + col for row, col in chosen]
-    energy = torch.zeros(pixels.shape[-2:])
+    energy = torch.zeros(pixels.shape[-2:], dtype=torch.float32)
     for seed in range(DRAWS):
         directions = torch.zeros_like(vectors)
         directions[numbers] = noise(len(numbers), vectors.shape[1], seed=seed).to(vectors.dtype)

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from vitviz.models.anatomy import channels_of, float_type
+from vitviz.models.core import channels_of, float_type
 from vitviz.recording.noise import noise
 from vitviz.recording.recorder import Recorder
 

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from vitviz.errors import Phrase
-from vitviz.models.anatomy import Anatomy, channels_of, float_type
-from vitviz.models.libraries import is_timms
-from vitviz.recording.layout import NOWHERE, Call, Grid, Kind, Layout, grid_of
+from vitviz.models.anatomy import Anatomy
+from vitviz.models.core import channels_of, float_type
+from vitviz.models.libraries import Grid, is_timms
+from vitviz.recording.layout import NOWHERE, Call, Kind, Layout, grid_of
 from vitviz.recording.noise import noise
 from vitviz.recording.places import PhotoTokens, in_place, photo_tokens
-from vitviz.recording.recorder import Recorder, Source
+from vitviz.recording.recorder import ModuleTensor, Recorder
 
 __all__ = ["NO_PLACES", "find_layouts"]
 TRIED = 5  # slots that are made from several tokens
@@ -92,7 +93,7 @@ def _why_not(shape: Sequence[int], tokens: PhotoTokens | None) -> Phrase:
 def _layout(
     module: nn.Module,
     call: Call,
-    sources: Sequence[Source],
+    sources: Sequence[ModuleTensor],
     prefixes: Sequence[int],
     size: Grid,
 ) -> Layout | None:
@@ -125,7 +126,7 @@ def _kind(call: Call, grid: Grid, prefix: int, queries: Tensor) -> Kind:
 
 
 def _token_tensors(
-    call: Call, sources: Sequence[Source], prefixes: Sequence[int], size: Grid
+    call: Call, sources: Sequence[ModuleTensor], prefixes: Sequence[int], size: Grid
 ) -> Iterator[tuple[str, int, Grid, Tensor, str]]:
     """Tensors in front of a call that hold one vector a token: the name of their module, prefix,
     grid, tensor, order of axes.
@@ -160,8 +161,10 @@ def _slots(made: Tensor, source: Tensor, order: str) -> Tensor | None:
     """
     windows, heads, count, dim = made.shape
     generator = torch.Generator().manual_seed(0)
-    direction = torch.randn(1, heads, 1, dim, generator=generator)
-    codes = torch.randn(windows * count, generator=generator)
+    direction, codes = (
+        torch.randn(*shape, generator=generator, dtype=torch.float32)
+        for shape in ((1, heads, 1, dim), (windows * count,))
+    )
     numbers = torch.arange(windows * count, dtype=torch.float32)
     plain = _gradient(made, source, direction.expand_as(made), order)
     if plain is None:
@@ -174,7 +177,7 @@ def _slots(made: Tensor, source: Tensor, order: str) -> Tensor | None:
     assert by_code is not None
     squared = plain.square().sum(dim=1)
     reached = squared > 1e-10 * squared.max()
-    ratio = (by_number * plain).sum(dim=1) / squared.clamp(min=torch.finfo().tiny)
+    ratio = (by_number * plain).sum(dim=1) / squared.clamp(min=torch.finfo(squared.dtype).tiny)
     slots = ratio.round().long().clamp(0, windows * count - 1)
     expected = codes[slots][:, None] * plain
     error = (by_code - expected).square().sum(dim=1).sqrt()

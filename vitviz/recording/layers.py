@@ -119,11 +119,7 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
             "from token to token; choose a Vision Transformer, or use predict and cnn_gradcam.",
             model=vit.name,
         )
-    declared, tokens = vit.anatomy.num_prefix_tokens, vit.anatomy.tokens
-    prefixes = {0, 1, 2} if declared is None else {0, declared}
-    if tokens is not None:
-        prefixes.add(tokens.num_prefix_tokens)
-    layouts = vit.layouts.get(size, lambda: find_layouts(vit.module, size, sorted(prefixes)))
+    layouts = vit.layouts.get(size, lambda: find_layouts(vit.module, size, _prefixes(vit)))
     names = [call.module for call in recorder.calls]
     shown = [
         (call, layout)
@@ -134,17 +130,7 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     attending = [*names, *_altered(recorder)]
     left_out = tuple(dict.fromkeys(name for name in attending if name not in seen))
     if not any(layout.kind != "channel" for _, layout in shown):
-        raise (
-            cause_of(vit, recorder, layouts, size)
-            or _behind(vit, names, layouts)
-            or ModelError(
-                "attention_not_shown",
-                "The attention of {model} is no map from token to token whose places are "
-                "known, so it cannot be shown on the photo; choose another Vision "
-                "Transformer.",
-                model=vit.name,
-            )
-        )
+        raise cause_of(vit, recorder, layouts, size) or _not_placed(vit, names, layouts)
     if not vit.anatomy.is_timms:  # the coverage run says what is left out of timm's families
         _require_last(vit, recorder, layouts, shown)
     if plain := _alike(vit, recorder, shown, size):
@@ -161,11 +147,16 @@ def _placed(vit: Vit, recorder: Recorder, size: tuple[int, int]) -> Layers:
     )
 
 
-def _behind(
-    vit: Vit, names: Sequence[str], layouts: Sequence[Layout | Phrase]
-) -> ModelError | None:
-    """The error that says how many tokens stand behind the patches, if that is why no layer is
-    shown."""
+def _prefixes(vit: Vit) -> list[int]:
+    """Numbers of tokens that may stand in front of the patches."""
+    declared, tokens = vit.anatomy.num_prefix_tokens, vit.anatomy.tokens
+    prefixes = {0, 1, 2} if declared is None else {0, declared}
+    return sorted(prefixes if tokens is None else prefixes | {tokens.num_prefix_tokens})
+
+
+def _not_placed(vit: Vit, names: Sequence[str], layouts: Sequence[Layout | Phrase]) -> ModelError:
+    """The error where no call could be placed; it says how many tokens stand behind the patches, if
+    that is why."""
     for name, found in zip(names, layouts, strict=True):
         if isinstance(found, Phrase) and found.id == "tokens_behind":
             return ModelError(
@@ -176,7 +167,12 @@ def _behind(
                 layer=name,
                 reason=found,
             )
-    return None
+    return ModelError(
+        "attention_not_shown",
+        "The attention of {model} is no map from token to token whose places are known, so it "
+        "cannot be shown on the photo; choose another Vision Transformer.",
+        model=vit.name,
+    )
 
 
 def _has_class_token(vit: Vit, shown: Sequence[tuple[Call, Layout]], size: tuple[int, int]) -> bool:

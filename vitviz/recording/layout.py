@@ -14,13 +14,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vitviz.models.libraries import Grid
 from vitviz.recording.calls import AttentionCall, SoftmaxCall
 
 __all__ = ["Call", "Kind", "Layout", "grid_of"]
 
 Call = AttentionCall | SoftmaxCall
 Kind = Literal["global", "windowed", "pooled keys", "class attention", "channel"]
-Grid = tuple[int, int]
 
 NOWHERE = -1
 
@@ -57,22 +57,23 @@ class Layout:
         """
         windows, heads, queries, keys = call.shape
         asking = (self.queries >= 0) & (weights != 0)
-        asked = torch.zeros(windows * queries).index_add(0, self.queries[asking], weights[asking])
-        looked = torch.zeros(windows, heads, keys)
+        asked = weights.new_zeros(windows * queries)
+        asked.index_add_(0, self.queries[asking], weights[asking])
+        looked = weights.new_zeros(windows, heads, keys)
         for window in asked.view(windows, queries).any(dim=1).nonzero().flatten().tolist():
             share = asked.view(windows, queries)[window]
             looked[window] = share @ call.of(window).rows(slice(None))[0]
         by_slot = looked.transpose(0, 1).flatten(1)  # (heads, windows · keys)
         here = self.keys >= 0
         sharing = self.keys[here].bincount(minlength=windows * keys).clamp(min=1)
-        result = torch.zeros(heads, len(weights))
+        result = weights.new_zeros(heads, len(weights))
         result[:, here] = (by_slot / sharing)[:, self.keys[here]]
         return result
 
     def rows(self, call: Call, rows: slice) -> Tensor:
         """Where these tokens look, (heads, rows, tokens); 0 outside their window."""
         tokens = len(self.queries)
-        chosen = torch.eye(tokens)[rows]
+        chosen = torch.eye(tokens, dtype=torch.float32)[rows]
         return torch.stack([self.spread(call, one) for one in chosen], dim=1)
 
 

@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitviz.models.anatomy import channels_of, float_type
+from vitviz.models.core import channels_of, float_type
+from vitviz.models.libraries import Grid
 from vitviz.recording.centres import are_centred
-from vitviz.recording.layout import Call, Grid, Layout
+from vitviz.recording.layout import Call, Layout
 from vitviz.recording.noise import noise
 from vitviz.recording.recorder import Recorder
 

@@ -12,7 +12,7 @@ from vitviz.models.labels import check_number
 from vitviz.models.outputs import Outputs, found_outputs
 from vitviz.models.transform import mode_of, transformed
 from vitviz.models.vit import Vit
-from vitviz.photos.given import Photo, as_photo
+from vitviz.photos.given import PhotoLike, as_photo
 from vitviz.recording.recorder import Recorder
 
 __all__ = ["Prediction", "predict", "rank_classes", "read_outputs"]
@@ -90,7 +90,7 @@ def read_outputs(vit: Vit, numbers: Tensor, recorder: Recorder) -> tuple[Tensor,
 
 @checked
 @torch.no_grad()
-def predict(vit: Vit, photo: Photo) -> list[Prediction]:
+def predict(vit: Vit, photo: PhotoLike) -> list[Prediction]:
     """Every class, most probable first, without a recording: of models without attention too.
 
     Args:

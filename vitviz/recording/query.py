@@ -9,7 +9,18 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-__all__ = ["ROWS_AT_ONCE", "Query", "as_query", "is_cls", "is_place", "sum_rows"]
+from vitviz.errors import VitvizError
+
+__all__ = [
+    "ROWS_AT_ONCE",
+    "Query",
+    "as_query",
+    "check_layer",
+    "check_patch",
+    "is_cls",
+    "is_place",
+    "sum_rows",
+]
 
 Query = Literal["cls"] | tuple[int, int]
 """The token that looks: "cls", or a patch as (row, column)."""
@@ -32,6 +43,30 @@ def as_query(query: Any) -> Query:
 def is_place(value: object) -> bool:
     """Whether it can be a row or a column; a truth value is none."""
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_layer(layer: int, layers: int) -> None:
+    """VitvizError if there is no such layer among so many; negative ones count from the last."""
+    if not (isinstance(layer, Integral) and -layers <= layer < layers):
+        raise VitvizError(
+            "no_such_layer",
+            "There is no layer {layer}; this model's layers are 0 to {last}.",
+            layer=layer,
+            last=layers - 1,
+        )
+
+
+def check_patch(patch: tuple[int, int], grid: tuple[int, int]) -> None:
+    """VitvizError if there is no such patch, (row, col), in a grid of (rows, cols)."""
+    if not all(0 <= place < count for place, count in zip(patch, grid, strict=True)):
+        raise VitvizError(
+            "no_such_patch",
+            "There is no patch {row},{col}; the grid has {rows} × {cols}.",
+            row=patch[0],
+            col=patch[1],
+            rows=grid[0],
+            cols=grid[1],
+        )
 
 
 def is_cls(query: object) -> bool:

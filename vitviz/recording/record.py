@@ -11,10 +11,10 @@ from torch import Tensor
 from vitviz.arguments import checked
 from vitviz.errors import ImageError, ModelError
 from vitviz.heatmap import Box, Fingerprint
-from vitviz.models.anatomy import channels_of
+from vitviz.models.core import channels_of
 from vitviz.models.transform import input_box, mode_of, transformed, whole_photo
 from vitviz.models.vit import Vit
-from vitviz.photos.given import Photo, as_photo
+from vitviz.photos.given import PhotoLike, as_photo
 from vitviz.recording.layers import Layers, sort_calls
 from vitviz.recording.predictions import read_outputs
 from vitviz.recording.recorder import Recorder
@@ -24,7 +24,7 @@ __all__ = ["record", "record_pixels"]
 
 
 @checked
-def record(vit: Vit, photo: Photo | Tensor, *, whole: bool = False) -> Recording:
+def record(vit: Vit, photo: PhotoLike | Tensor, *, whole: bool = False) -> Recording:
     """Run the model once on a photo and keep what its attention was given.
 
     The model is shared between threads and left as it was, also after an error. It may be of any
@@ -144,8 +144,8 @@ def _require_sound(vit: Vit, numbers: Tensor, recorder: Recorder) -> None:
             model=vit.name,
             part=recorder.dropping[0] or vit.name,
         )
-    kept = [part for call in recorder.calls for part in call.given]
-    if not all(bool(part.isfinite().all()) for part in (numbers, *kept)):
+    recorded = [part for call in recorder.calls for part in call.given]
+    if not all(bool(part.isfinite().all()) for part in (numbers, *recorded)):
         weights = (name for name, p in vit.module.named_parameters() if not p.isfinite().all())
         if (name := next(weights, None)) is not None:
             raise ModelError(

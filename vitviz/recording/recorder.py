@@ -18,10 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from vitviz.models.anatomy import heads_of
 from vitviz.models.hooks import WATCHER, Watcher, register
+from vitviz.models.libraries import heads_of, holds_weights
+from vitviz.models.outputs import rows_sum_to_one
+from vitviz.models.torch_private import multi_head_attention, num_heads
 from vitviz.recording.calls import AttentionCall, SoftmaxCall
-from vitviz.recording.torch_private import multi_head_attention, num_heads
 
 __all__ = ["Recorder"]
 
@@ -32,22 +33,8 @@ MATMUL = (Tensor.__matmul__, Tensor.matmul, torch.matmul, Tensor.bmm, torch.bmm)
 PRODUCTS = 8  # matrix products in front of a softmax among which its scores are looked for
 SOURCES = 64  # tensors in front of a call among which its tokens are looked for
 
-Source = tuple[str, Tensor]
+ModuleTensor = tuple[str, Tensor]
 """What went into or came out of a module, by the module's name."""
-
-
-def _is_map(weights: Tensor) -> bool:
-    """Whether no entry is negative and every row sums to 1, as far as its float type can tell."""
-    rows = weights.detach().float().sum(dim=-1)
-    near = max(1e-3, 2 * torch.finfo(weights.dtype).eps)
-    return bool((weights >= 0).all()) and torch.allclose(rows, torch.ones_like(rows), atol=near)
-
-
-def _holds_weights(module: nn.Module) -> bool:
-    """Whether a module multiplies with weights of its own; a quantised layer has no parameters."""
-    alone = next(module.children(), None) is None
-    own = next(module.parameters(recurse=False), None) is not None
-    return (alone and own) or hasattr(module, "in_features")
 
 
 class Recorder(TorchFunctionMode):
@@ -99,14 +86,14 @@ class Recorder(TorchFunctionMode):
         self.sigmoid: Tensor | None = None
         self.inputs: dict[str, Any] = {}
         self.outputs: dict[str, Any] = {}
-        self.sources: list[list[Source]] = []
+        self.sources: list[list[ModuleTensor]] = []
         self._watch = watch
         self._gates = gates or {}
         self._trace = trace
         self._instead = instead or {}
         self._module = module
         self._running: list[str] = []
-        self._recent: deque[Source] = deque(maxlen=SOURCES)
+        self._recent: deque[ModuleTensor] = deque(maxlen=SOURCES)
         self._names: dict[int, str] = {}
         self._outer: Token[Watcher | None]
         self._softmax: Tensor | None = None  # the last result, not yet multiplied with values
@@ -142,7 +129,7 @@ class Recorder(TorchFunctionMode):
 
     def leave(self, module: nn.Module, output: Any) -> Any:
         """It ends; `output` is None after an error."""
-        if _holds_weights(module):
+        if holds_weights(module):
             self.last = module
         if (name := self._names.get(id(module))) is not None:
             self._running.pop()
@@ -244,14 +231,15 @@ class Recorder(TorchFunctionMode):
 
     def _keep_product(self, left: Tensor, value: Tensor) -> None:
         """A matrix product: attention, if its left operand is a softmax or was made from one."""
-        if left is self._softmax and _is_map(left):  # not over queries, nor changed in place
+        # Not over queries, nor changed in place.
+        if left is self._softmax and rows_sum_to_one(left):
             self._softmax = None
             self._keep_weights(left, value)
             return
         made_from = (self._running[-1] if self._running else "", tuple(left.shape))
         if self._softmax is not None and self._softmax.shape == left.shape:
             self._forget_softmax()
-        if made_from in self.altered and _is_map(left):
+        if made_from in self.altered and rows_sum_to_one(left):
             self.altered = [entry for entry in self.altered if entry != made_from]
             self._keep_weights(left, value)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -22,7 +21,15 @@ from vitviz.models.vit import Vit
 from vitviz.models.weights import tensor_hash
 from vitviz.recording.layout import Call, Kind, Layout
 from vitviz.recording.predictions import Prediction, rank_classes
-from vitviz.recording.query import Query, as_query, is_cls, is_place, sum_rows
+from vitviz.recording.query import (
+    Query,
+    as_query,
+    check_layer,
+    check_patch,
+    is_cls,
+    is_place,
+    sum_rows,
+)
 from vitviz.recording.recorder import Recorder
 
 __all__ = ["Recording"]
@@ -111,16 +118,42 @@ class Recording:
         return self.is_chain and not self.layouts and not self.left_out
 
     def num_heads(self, layer: int) -> int:
-        """Heads of a layer."""
+        """Heads of a layer.
+
+        Raises:
+            VitvizError: if there is no such layer.
+
+        Examples:
+            >>> rec.num_heads(6)
+            6
+        """
         return self._layer(layer).shape[1]
 
     def layer_grid(self, layer: int) -> tuple[int, int]:
-        """(rows, cols) of the patches that a layer reads."""
+        """(rows, cols) of the patches that a layer reads.
+
+        Raises:
+            VitvizError: if there is no such layer.
+
+        Examples:
+            >>> rec.layer_grid(6)
+            (16, 16)
+        """
         self._layer(layer)
         return self.layouts[layer].grid if self.layouts else self.grid
 
     def kind(self, layer: int) -> Kind:
-        """How a layer looks, see `Layout`."""
+        """How a layer looks: “global”, every token at every token; “windowed”, at those of its
+        window; “pooled keys”, at keys that several tokens share; “class attention”, the class token
+        alone; “channel”, channels at channels.
+
+        Raises:
+            VitvizError: if there is no such layer.
+
+        Examples:
+            >>> rec.kind(6)
+            'global'
+        """
         self._layer(layer)
         return self.layouts[layer].kind if self.layouts else "global"
 
@@ -139,7 +172,15 @@ class Recording:
     @checked
     def values(self, logits: Tensor) -> Tensor:
         """What is measured of numbers (…, classes) that the model gave: probabilities, each label's
-        own where labels do not exclude each other, or the scores as they are."""
+        own where labels do not exclude each other, or the scores as they are.
+
+        Raises:
+            VitvizError: if this is no tensor.
+
+        Examples:
+            >>> round(float(rec.values(rec.logits).sum()), 3)
+            1.0
+        """
         return self.reading.values(logits)
 
     @cached_property
@@ -165,12 +206,27 @@ class Recording:
 
         Outside a token's window it is 0, and a key that tokens share is shared out among them. A
         channel layer's is (heads, channels, channels).
+
+        Raises:
+            VitvizError: if there is no such layer.
+
+        Examples:
+            >>> rec.attention(6).shape
+            torch.Size([6, 257, 257])
         """
         return self.attention_rows(layer, slice(None))
 
     @checked
     def attention_rows(self, layer: int, rows: slice) -> Tensor:
-        """The same for some query tokens only, (heads, rows, tokens)."""
+        """The same for some query tokens only, (heads, rows, tokens).
+
+        Raises:
+            VitvizError: if there is no such layer.
+
+        Examples:
+            >>> rec.attention_rows(6, slice(0, 2)).shape  # the class token's row and one patch's
+            torch.Size([6, 2, 257])
+        """
         call = self._layer(layer)
         if self.kind(layer) in ("global", "channel"):
             return call.rows(rows)[0]
@@ -186,6 +242,10 @@ class Recording:
         Raises:
             VitvizError: if there is no such layer or patch, or the patch does not look in this
                 layer.
+
+        Examples:
+            >>> rec.attention_row(6, (3, 4)).shape
+            torch.Size([6, 257])
         """
         call, query = self._layer(layer), as_query(query)
         if not self.layouts:
@@ -193,7 +253,15 @@ class Recording:
         return self.layouts[layer].spread(call, self._layer_weights(layer, query))
 
     def looks(self, layer: int, query: Query) -> bool:
-        """Whether a query's token looks at others in a layer."""
+        """Whether a query's token looks at others in a layer.
+
+        Raises:
+            VitvizError: if there is no such layer or patch.
+
+        Examples:
+            >>> rec.looks(6, "cls")
+            True
+        """
         try:
             if self.layouts:
                 self._layer_weights(layer, as_query(query))
@@ -212,7 +280,7 @@ class Recording:
                 layer=layer,
                 model=self.vit.name,
             )
-        weights = torch.zeros(len(layout.queries))
+        weights = torch.zeros(len(layout.queries), dtype=torch.float32)
         if is_cls(query) and layout.prefix and has_own:
             weights[0] = 1.0
         elif is_cls(query):
@@ -233,7 +301,15 @@ class Recording:
         return weights
 
     def cell(self, query: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
-        """Which patch of a layer's coarser grid contains a patch of `grid`, as (row, col)."""
+        """Which patch of a layer's coarser grid contains a patch of `grid`, as (row, col).
+
+        Raises:
+            VitvizError: if the patch is outside `grid`.
+
+        Examples:
+            >>> rec.cell((5, 15), (8, 8))
+            (2, 7)
+        """
         self.query_weights(query)  # is it a patch?
         return query[0] * grid[0] // self.grid[0], query[1] * grid[1] // self.grid[1]
 
@@ -243,16 +319,12 @@ class Recording:
 
         Raises:
             VitvizError: if the patch is outside the coarser grid.
+
+        Examples:
+            >>> rec.patch_in((2, 7), (8, 8))
+            (5, 15)
         """
-        if not all(0 <= place < count for place, count in zip(cell, grid, strict=True)):
-            raise VitvizError(
-                "no_such_patch",
-                "There is no patch {row},{col}; the grid has {rows} × {cols}.",
-                row=cell[0],
-                col=cell[1],
-                rows=grid[0],
-                cols=grid[1],
-            )
+        check_patch(cell, grid)
         row, col = (
             (2 * place + 1) * fine // (2 * coarse)
             for place, fine, coarse in zip(cell, self.grid, grid, strict=True)
@@ -268,9 +340,14 @@ class Recording:
 
         Raises:
             VitvizError: if the patch is outside the grid.
+
+        Examples:
+            >>> weights = rec.query_weights((3, 4))
+            >>> weights.shape, int(weights.argmax())  # 1 + 3 · 16 + 4
+            (torch.Size([257]), 53)
         """
         query, (rows, cols) = as_query(query), self.grid
-        weights = torch.zeros(self.num_tokens)
+        weights = torch.zeros(self.num_tokens, dtype=torch.float32)
         if is_cls(query):
             if self.has_class_token:
                 weights[0] = 1.0
@@ -303,10 +380,17 @@ class Recording:
 
         The two differ in a model that has a class token and yet classifies the average of its
         patches (BEiT, fine-tuned MAE): its class token's last row has no say in any class.
+
+        Raises:
+            VitvizError: if the patch is outside the grid.
+
+        Examples:
+            >>> int(rec.score_weights("cls").argmax())  # the bundled model reads its class token
+            0
         """
         if not is_cls(query) or self.vit.anatomy.pooling != "avg":
             return self.query_weights(query)
-        weights = torch.zeros(self.num_tokens)
+        weights = torch.zeros(self.num_tokens, dtype=torch.float32)
         weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])
         return weights
 
@@ -321,6 +405,10 @@ class Recording:
         Raises:
             VitvizError: if these are not as many values as there are tokens, or there is no such
                 layer.
+
+        Examples:
+            >>> rec.patches(rec.attention_row(6)).shape
+            torch.Size([6, 16, 16])
         """
         prefix, grid = self.num_prefix_tokens, self.grid
         if layer is not None and self.layouts:
@@ -338,8 +426,17 @@ class Recording:
         return tokens[..., prefix:].unflatten(-1, grid)
 
     def require_plain(self, title: str | Phrase) -> None:
-        """MethodError if `title`, which needs one map over all tokens in each layer, and layers
-        that follow each other, cannot be."""
+        """Nothing, if each layer has one map over all tokens and the layers follow each other.
+
+        Args:
+            title: what needs that, for the sentence.
+
+        Raises:
+            MethodError: if it cannot be.
+
+        Examples:
+            >>> rec.require_plain("my own method")
+        """
         if not self.is_chain:
             raise MethodError(
                 "no_chain",
@@ -359,11 +456,5 @@ class Recording:
             )
 
     def _layer(self, layer: int) -> Call:
-        if not (isinstance(layer, Integral) and -self.num_layers <= layer < self.num_layers):
-            raise VitvizError(
-                "no_such_layer",
-                "There is no layer {layer}; this model's layers are 0 to {last}.",
-                layer=layer,
-                last=self.num_layers - 1,
-            )
+        check_layer(layer, self.num_layers)
         return self.layers[layer]

@@ -20,8 +20,9 @@ from vitviz.errors import VitvizError
 from vitviz.files import whole_file
 from vitviz.progress import Progress
 from vitviz.training.plan import steps_an_epoch
-from vitviz.training.trained_part import Inputs, predict
+from vitviz.training.trained_part import Inputs, logits_of
 from vitviz.training.training import Moment, Training
+from vitviz.zoo.state import DAMAGED
 
 __all__ = ["Epoch", "History", "run"]
 
@@ -126,7 +127,7 @@ def run(
 
 
 def _epoch(moments: list[Moment], training: Training, held_out: Inputs, targets: Tensor) -> Epoch:
-    logits = predict(training.part, held_out)
+    logits = logits_of(training.part, held_out)
     return Epoch(
         sum(moment.cross_entropy for moment in moments) / len(moments),
         sum(moment.accuracy for moment in moments) / len(moments),
@@ -157,7 +158,7 @@ def _go_on(training: Training, file: Path, fingerprint: str) -> History:
     try:
         state: dict[str, Any] = torch.load(file, weights_only=True)
         same = state["fingerprint"] == fingerprint
-    except Exception as error:  # whatever a damaged file makes of the unpickler
+    except DAMAGED as error:
         raise VitvizError(
             "state_not_read", "{file} cannot be read; delete it to start again.", file=file
         ) from error

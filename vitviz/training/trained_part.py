@@ -28,7 +28,7 @@ __all__ = [
     "features",
     "frozen_part",
     "initialise",
-    "predict",
+    "logits_of",
     "private_copy",
     "trainable_parameters",
 ]
@@ -50,7 +50,8 @@ def trainable_parameters(vit: Vit, classes: int, blocks: int | None) -> int:
         ModelError: if the model's head is not one matrix, or it has not as many blocks.
     """
     head = _head(vit)
-    new_head = classes * (getattr(head, "in_features", vit.anatomy.width) + 1)
+    width = head.in_features if isinstance(head, nn.Linear) else vit.anatomy.width
+    new_head = classes * (width + 1)
     if blocks is None:
         return new_head + _count(vit.module) - _count(head)
     return new_head + sum(_count(part) for part in _last_parts(vit, blocks))
@@ -160,8 +161,8 @@ class SeededDropout(nn.Dropout):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return input
-        kept = torch.empty_like(input).bernoulli_(1 - self.p, generator=self.generator)
-        return input * kept / (1 - self.p)
+        mask = torch.empty_like(input).bernoulli_(1 - self.p, generator=self.generator)
+        return input * mask / (1 - self.p)
 
 
 class TrainedPart(nn.Module):
@@ -213,7 +214,7 @@ class TrainedPart(nn.Module):
 
 
 @torch.no_grad()
-def predict(part: TrainedPart, inputs: Inputs, progress: Progress = lambda _: None) -> Tensor:
+def logits_of(part: TrainedPart, inputs: Inputs, progress: Progress = lambda _: None) -> Tensor:
     """Logits of many photos, (photos, classes), a few at a time.
 
     Args:

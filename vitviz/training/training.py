@@ -21,7 +21,7 @@ from vitviz.errors import VitvizError
 from vitviz.recording.calls import AttentionCall, SoftmaxCall
 from vitviz.recording.recorder import Recorder
 from vitviz.training.plan import Plan, schedule, steps_an_epoch
-from vitviz.training.trained_part import Inputs, TrainedPart, initialise, predict, private_copy
+from vitviz.training.trained_part import Inputs, TrainedPart, initialise, logits_of, private_copy
 from vitviz.zoo.load import Vit
 
 __all__ = ["Draw", "Moment", "Training", "check_plan", "class_token_entropy", "start"]
@@ -117,7 +117,7 @@ class Training:
 
     def accuracy(self, inputs: Inputs, targets: Tensor) -> float:
         """Share of other photos that the present weights get right."""
-        return _accuracy(predict(self.part, inputs), targets)
+        return _accuracy(logits_of(self.part, inputs), targets)
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of all weights that are trained, by their names in the model."""

@@ -7,46 +7,44 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from vitviz.ui.controls.photo_picker import keep_link
+from vitviz.ui.controls.photo_picker import keep_link, opened_samples
 from vitviz.ui.course.lesson import Lesson
-from vitviz.ui.course.page import lessons, show
-from vitviz.ui.pages import compare, explore, heads, journey, start
+from vitviz.ui.course.lesson_page import lessons, show
+from vitviz.ui.pages import start
+from vitviz.ui.pages.tools import tools
+from vitviz.ui.parts.journey import journey_document
 from vitviz.ui.visit.admission import admit
-from vitviz.ui.visit.language import t, widget_words
+from vitviz.ui.visit.analyse import see_sample
+from vitviz.ui.visit.language import choose_language, t, widget_words
 from vitviz.ui.visit.memory import give_back_again_and_again, leave_out_imports
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.streamlit_private import limit_uploads, send_at_once
+from vitviz.ui.visit.turns import one_core
+from vitviz.zoo.catalogue import BUNDLED
 
 HERE = Path(__file__).parent
 START = ":material/home:"
-ICONS = {
-    "explore": ":material/visibility:",
-    "journey": ":material/conversion_path:",
-    "compare": ":material/balance:",
-    "heads": ":material/grid_view:",
-}
 
 
 def main() -> None:
     """One run of the app: the page that the address names."""
-    st.cache_resource(show_spinner=False)(send_at_once)()
-    st.cache_resource(show_spinner=False)(limit_uploads)()
-    st.cache_resource(show_spinner=False)(leave_out_imports)()
-    st.cache_resource(show_spinner=False)(give_back_again_and_again)()
+    prepare_server()
+    one_core()
+    choose_language()
     st.set_page_config("Vitviz", page_icon=str(HERE / "logo.svg"), layout="wide")
     st.html(HERE / "page.css")
     st.html(widget_words())
     admit()
-    tools = _tools()
+    shown = tools()
     course = {lesson.id: (_page_of(lesson), lesson.minutes) for lesson in lessons()}
 
     def first() -> None:
-        start.page(tools, course)
+        start.page(shown, course)
 
     beginning = st.Page(first, title=t("nav.start"), icon=START, default=True)
     found = st.navigation(
         {
-            "": [beginning, *tools.values()],
+            "": [beginning, *shown.values()],
             t("nav.lessons"): [lesson for lesson, _ in course.values()],
         },
         position="top",
@@ -56,13 +54,21 @@ def main() -> None:
     visit().decoded = None  # no page needed it now
 
 
-def _tools() -> dict[str, StreamlitPage]:
-    """The pages besides the lessons, by their address."""
-    shown = {"explore": explore, "journey": journey, "compare": compare, "heads": heads}
-    return {
-        name: st.Page(module.page, title=t(f"nav.{name}"), icon=ICONS[name], url_path=name)
-        for name, module in shown.items()
-    }
+@st.cache_resource(show_spinner=False)
+def prepare_server() -> None:
+    """Once, for the first page."""
+    send_at_once()
+    limit_uploads()
+    leave_out_imports()
+    give_back_again_and_again()
+
+
+def warm_up() -> None:
+    """Look at the samples before anybody asks for them; at the first one as the start page does."""
+    for number, (_, photo) in enumerate(opened_samples().values()):
+        session = see_sample(photo, BUNDLED)
+        if number == 0:
+            journey_document(session)
 
 
 def _page_of(lesson: Lesson) -> StreamlitPage:

@@ -16,10 +16,10 @@ from timm.models import is_model_pretrained
 
 from vitviz.errors import ModelError, Phrase, did_you_mean
 from vitviz.photos.folder import writable
-from vitviz.zoo.checkpoint import config_of, fault_of, is_model, not_a_model, written
+from vitviz.zoo.checkpoint import config_of, fault_of, is_model, last_written
 from vitviz.zoo.hub import cached_weights
 from vitviz.zoo.settings import own_models
-from vitviz.zoo.weights import count_parameters
+from vitviz.zoo.weights import count_parameters, not_loaded
 
 __all__ = [
     "BUNDLED",
@@ -176,10 +176,10 @@ def offer(name: str) -> Offer:
         config = config_of(folder)
         licence = (config.get("pretrained_cfg") or config).get("license")
         licence = licence if isinstance(licence, str) else None
-        version = written(folder)
+        version = last_written(folder)
         return Offer(name, "", _counted(folder, version), licence, True, folder, version)
     if fault := broken_models().get(name):
-        raise not_a_model(name, fault)
+        raise not_loaded(name, fault)
     if not (is_model_pretrained(name) if "." in name else timm.is_model(name)):
         raise ModelError(
             "no_such_model",
@@ -206,14 +206,14 @@ def model_folders() -> dict[str, Path]:
     found = {
         folder.name: folder
         for folder in _folders()
-        if is_model(folder) and _fault(folder, written(folder)) is None
+        if is_model(folder) and _fault(folder, last_written(folder)) is None
     }
     return dict(sorted(found.items(), key=lambda item: (item[0] != BUNDLED, item[0])))
 
 
 def broken_models() -> dict[str, Phrase]:
     """Folders among the models that are none for a reason, by name."""
-    found = ((folder.name, _fault(folder, written(folder))) for folder in _folders())
+    found = ((folder.name, _fault(folder, last_written(folder))) for folder in _folders())
     return {writable(name): fault for name, fault in sorted(found) if fault is not None}
 
 

@@ -11,19 +11,20 @@ import timm
 from torch import Tensor
 
 from vitviz.errors import ModelError, Phrase
+from vitviz.models.anatomy import Anatomy
+from vitviz.models.libraries import forget_state, pretrained_config
 from vitviz.models.vit import Vit, create_pretrained, from_module
 from vitviz.zoo import foreign
-from vitviz.zoo.state import Refused, check_size, check_values, read_state
-from vitviz.zoo.weights import labels_beside, reading, weight_files
+from vitviz.zoo.state import Refused, check_parameter_count, check_values, read_state
+from vitviz.zoo.weights import labels_beside, not_loaded, reading, weight_files
 
 __all__ = [
     "config_of",
     "fault_of",
     "is_model",
+    "last_written",
     "load_file",
     "load_folder",
-    "not_a_model",
-    "written",
 ]
 
 CONFIG = "config.json"
@@ -38,7 +39,7 @@ def is_model(folder: Path) -> bool:
         return False
 
 
-def written(folder: Path) -> str:
+def last_written(folder: Path) -> str:
     """When something in a folder was last written, as a text that changes with it."""
     try:
         return str(max(file.stat().st_mtime_ns for file in folder.iterdir()))
@@ -76,16 +77,6 @@ def fault_of(folder: Path) -> Phrase | None:
     return None
 
 
-def not_a_model(name: str, fault: Phrase) -> ModelError:
-    """The error for a folder with a fault."""
-    return ModelError(
-        "model_not_loaded",
-        "The model {model} cannot be loaded: {reason}",
-        model=name,
-        reason=fault,
-    )
-
-
 def load_folder(folder: Path) -> Vit:
     """A folder in timm's hub layout, or written by transformers' save_pretrained.
 
@@ -103,16 +94,17 @@ def load_folder(folder: Path) -> Vit:
             folder=folder,
         )
     if fault := fault_of(folder):
-        raise not_a_model(folder.name, fault)
+        raise not_loaded(folder.name, fault)
     with reading(folder):
         config = config_of(folder)
         if "model_type" in config and "architecture" not in config:
             return foreign.load_transformers(folder)
         _check(folder, config)
-        module: Any = create_pretrained(f"local-dir:{folder}")
-        named = module.pretrained_cfg.get("label_names")
-        _check_labels(named, module.num_classes)
-        labels = None if named else labels_beside(folder, module.num_classes)
+        module = create_pretrained(f"local-dir:{folder}")
+        named = pretrained_config(module).get("label_names")
+        classes = Anatomy(module).num_classes or 0
+        _check_labels(named, classes)
+        labels = None if named else labels_beside(folder, classes)
         return from_module(module, labels, name=folder.name)
 
 
@@ -151,14 +143,12 @@ def load_file(file: Path, architecture: str | None) -> Vit:
         classifier = timm.get_pretrained_cfg(architecture).classifier
         first = classifier[0] if isinstance(classifier, tuple) else classifier
         classes = len(state.get(f"{first}.weight", ()))
-        check_size(
+        check_parameter_count(
             lambda: timm.create_model(architecture, num_classes=classes), _numbers(state.values())
         )
         source = {"state_dict": state, "custom_load": False, "num_classes": classes}
-        module: Any = create_pretrained(
-            architecture, num_classes=classes, pretrained_cfg_overlay=source
-        )
-        module.pretrained_cfg.pop("state_dict")
+        module = create_pretrained(architecture, num_classes=classes, pretrained_cfg_overlay=source)
+        forget_state(module)
         return from_module(module, labels_beside(file.parent, classes), name=file.stem)
 
 
@@ -177,7 +167,9 @@ def _check(folder: Path, config: Mapping[str, Any]) -> None:
         state = read_state(file)
         check_values(state)
         numbers += _numbers(state.values())
-    check_size(lambda: timm.create_model(f"local-dir:{folder}", pretrained=False), numbers)
+    check_parameter_count(
+        lambda: timm.create_model(f"local-dir:{folder}", pretrained=False), numbers
+    )
 
 
 def _largest(arguments: object) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from torchvision.transforms import (
 from torchvision.transforms.functional import pil_modes_mapping
 
 from vitviz.errors import ModelError
+from vitviz.models.libraries import transformers_labels
 from vitviz.models.vit import Vit, from_module
-from vitviz.zoo.state import check_size, check_values, read_state
-from vitviz.zoo.weights import count_parameters, different_keys, labels_beside
+from vitviz.zoo.state import check_parameter_count, check_values, read_state
+from vitviz.zoo.weights import count_parameters, different_keys, labels_beside, not_loaded
 
 __all__ = ["TORCHVISION", "load_torchvision", "load_transformers"]
 
@@ -108,7 +109,7 @@ def load_transformers(folder: Path) -> Vit:
     config = transformers.AutoConfig.from_pretrained(folder, **offline)
     is_classifier = any("ImageClassification" in name for name in config.architectures or ())
     auto = transformers.AutoModelForImageClassification if is_classifier else transformers.AutoModel
-    check_size(lambda: auto.from_config(config), count_parameters(folder) or 0)
+    check_parameter_count(lambda: auto.from_config(config), count_parameters(folder) or 0)
     module, report = auto.from_pretrained(
         folder, **offline, output_loading_info=True, ignore_mismatched_sizes=True
     )
@@ -117,25 +118,13 @@ def load_transformers(folder: Path) -> Vit:
     if found := different_keys(
         sorted(report["missing_keys"]), (), sorted(report["mismatched_keys"])
     ):
-        raise ModelError(
-            "model_not_loaded",
-            "The model {model} cannot be loaded: {reason}",
-            model=folder.name,
-            reason=found,
-        )
+        raise not_loaded(folder.name, found)
     processor = transformers.AutoImageProcessor.from_pretrained(folder, **offline)
     classes = config.num_labels if is_classifier else 0
-    labels = _transformers_labels(config, folder, classes)
+    named = transformers_labels(config) if is_classifier else ()
+    labels = named or labels_beside(folder, classes) or ()
     transform = _processor_transform(processor.to_dict())
     return from_module(module, labels, transform, folder.name)
-
-
-def _transformers_labels(config: Any, folder: Path, classes: int) -> Sequence[str]:
-    """Its own names, unless they are the placeholders that transformers puts in."""
-    names = [config.id2label[index] for index in range(classes)]
-    if all(name == f"LABEL_{index}" for index, name in enumerate(names)):
-        return labels_beside(folder, classes) or ()
-    return tuple(names)
 
 
 def _processor_transform(settings: Mapping[str, Any]) -> Compose:

@@ -75,25 +75,24 @@ def fetch_weights(
 
 def _unavailable(why: str, name: str) -> ModelUnavailable:
     """The error for what hub_process or the deadline said."""
-    elsewhere = Phrase(
-        "fetch_elsewhere",
-        "run “python -m vitviz fetch {model}” where there is a network and copy the "
-        "folder it makes to models/ here.",
-        model=name,
-    )
+    return (_not_given(name) | _not_stored(name))[why]
+
+
+def _not_given(name: str) -> dict[str, ModelUnavailable]:
+    """What keeps the hub from giving the weights."""
     return {
         "unreachable": ModelUnavailable(
             "hub_unreachable",
             "The weights of {model} are not on this machine and the model hub cannot be "
             "reached; {elsewhere}",
             model=name,
-            elsewhere=elsewhere,
+            elsewhere=_elsewhere(name),
         ),
         "stalled": ModelUnavailable(
             "weights_stalled",
             "The weights of {model} stopped arriving; try again, or {elsewhere}",
             model=name,
-            elsewhere=elsewhere,
+            elsewhere=_elsewhere(name),
         ),
         "missing": ModelUnavailable(
             "hub_without_weights",
@@ -106,6 +105,12 @@ def _unavailable(why: str, name: str) -> ModelUnavailable:
             "their terms: accept them on its page, log in with “hf auth login” and try again.",
             model=name,
         ),
+    }
+
+
+def _not_stored(name: str) -> dict[str, ModelUnavailable]:
+    """What keeps them from being stored here."""
+    return {
         "damaged": ModelUnavailable(
             "weights_damaged",
             "The weights of {model} arrived damaged and were removed; try again.",
@@ -121,9 +126,18 @@ def _unavailable(why: str, name: str) -> ModelUnavailable:
             "The weights of {model} cannot be stored in the hub’s cache; set HF_HOME "
             "to a folder that can be written, or {elsewhere}",
             model=name,
-            elsewhere=elsewhere,
+            elsewhere=_elsewhere(name),
         ),
-    }[why]
+    }
+
+
+def _elsewhere(name: str) -> Phrase:
+    return Phrase(
+        "fetch_elsewhere",
+        "run “python -m vitviz fetch {model}” where there is a network and copy the "
+        "folder it makes to models/ here.",
+        model=name,
+    )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from timm.models import save_for_hf
 
 from vitviz.arguments import checked
 from vitviz.errors import ModelError, ModelUnavailable
+from vitviz.files import not_written
 from vitviz.models.vit import Vit, create_pretrained, from_module
 from vitviz.progress import Progress
 from vitviz.zoo.catalogue import BUNDLED, MODELS_DIR, Offer, bundled_models, model_folders, offer
@@ -112,7 +113,7 @@ def save_pretrained(name: str, folder: Path, progress: Progress | None = None) -
 
     Raises:
         ModelUnavailable: if the model hub does not give the weights.
-        ModelError: if the folder cannot be written.
+        VitvizError: if the folder cannot be written.
     """
     made = folder / name
     if is_model(made):
@@ -126,12 +127,7 @@ def save_pretrained(name: str, folder: Path, progress: Progress | None = None) -
             save_for_hf(vit.module, unfinished, safe_serialization=True)
             unfinished.rename(made)
     except (OSError, SafetensorError) as error:
-        raise ModelError(
-            "file_not_written",
-            "{file} cannot be written: {reason}.",
-            file=made,
-            reason=getattr(error, "strerror", None) or error,
-        ) from error
+        raise not_written(made, error) from error
     return made
 
 

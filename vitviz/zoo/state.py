@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
+from pickle import PickleError, UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from vitviz.errors import ModelError, Phrase
+from vitviz.errors import FAILURES, ModelError, Phrase
 
-__all__ = ["Refused", "State", "check_size", "check_values", "first_of", "read_state"]
+__all__ = [
+    "DAMAGED",
+    "Refused",
+    "State",
+    "check_parameter_count",
+    "check_values",
+    "first_of",
+    "read_state",
+]
 
 State = dict[str, Tensor]
 
@@ -61,6 +70,10 @@ HARMLESS: list[Any] = [
 ]
 
 SPARE = 10**6  # numbers by which a model may be larger than four times its file
+
+
+DAMAGED = (*FAILURES, ModelError, EOFError, PickleError, SafetensorError, struct.error)
+"""What reading a file of weights raises that is cut off, damaged or something else."""
 
 
 class Refused(ValueError):
@@ -122,7 +135,7 @@ def check_values(state: State) -> None:
             )
 
 
-def check_size(build: Callable[[], object], numbers: int) -> None:
+def check_parameter_count(build: Callable[[], object], numbers: int) -> None:
     """Refused if a model would have far more parameters than there are numbers for it.
 
     It is built without memory, and given up as soon as it is too large.

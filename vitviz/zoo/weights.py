@@ -10,12 +10,13 @@ from pathlib import Path
 import torch
 
 from vitviz.errors import ModelError, Phrase
-from vitviz.zoo.state import Refused, first_of, read_state
+from vitviz.zoo.state import DAMAGED, Refused, first_of, read_state
 
 __all__ = [
     "count_parameters",
     "different_keys",
     "labels_beside",
+    "not_loaded",
     "reading",
     "shapes_of",
     "weight_files",
@@ -46,7 +47,7 @@ def count_parameters(folder: Path) -> int | None:
     """How many numbers the weights in a folder are; None if they cannot be read."""
     try:
         found = [shape for file in weight_files(folder) for shape in shapes_of(file).values()]
-    except Exception:  # whoever loads the model is told what is wrong with it
+    except DAMAGED:  # whoever loads the model is told what is wrong with it
         return None
     return sum(torch.Size(shape).numel() for shape in found)
 
@@ -82,13 +83,17 @@ def reading(path: Path, name: str | None = None) -> Iterator[None]:
     except ModelError:
         raise
     except Exception as error:
-        reason = _reason(error, path)
-        raise ModelError(
-            "model_not_loaded",
-            "The model {model} cannot be loaded: {reason}",
-            model=name or path.name,
-            reason=reason,
-        ) from error
+        raise not_loaded(name or path.name, _reason(error, path)) from error
+
+
+def not_loaded(name: str, reason: str | Phrase) -> ModelError:
+    """The error for a model that cannot be loaded, and why."""
+    return ModelError(
+        "model_not_loaded",
+        "The model {model} cannot be loaded: {reason}",
+        model=name,
+        reason=reason,
+    )
 
 
 def _reason(error: Exception, path: Path) -> str | Phrase:

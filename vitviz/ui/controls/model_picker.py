@@ -11,7 +11,7 @@ from vitviz.errors import ModelError, ModelUnavailable, VitvizError
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import ENGLISH, entry, explained, language, language_switch, t
 from vitviz.ui.visit.markdown import as_code
-from vitviz.ui.visit.shelf import check_size
+from vitviz.ui.visit.shelf import check_allowed
 from vitviz.ui.visit.state import visit
 from vitviz.zoo.catalogue import BUNDLED, Offer, broken_models, count, offer, offers, search
 from vitviz.zoo.load import fetch
@@ -139,7 +139,7 @@ def is_here(model: Offer) -> bool:
     with st.container(border=True, key="model_card"):
         st.markdown(described(model))
         try:
-            check_size(model)
+            check_allowed(model)
             if not allow_downloads():
                 raise ModelUnavailable(
                     "weights_not_on_server",

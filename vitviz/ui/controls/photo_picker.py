@@ -20,7 +20,7 @@ from vitviz.ui.parts.browser import component, thumbnail
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import ENGLISH, LANG, explained, library_text, t
 from vitviz.ui.visit.markdown import as_code
-from vitviz.ui.visit.opening import decoders
+from vitviz.ui.visit.opening import open_file
 from vitviz.ui.visit.session import Photo
 from vitviz.ui.visit.state import visit, without_frames
 from vitviz.ui.visit.streamlit_private import forget_upload
@@ -40,12 +40,12 @@ def sample_photos() -> dict[str, tuple[str, Photo]]:
             library_text(f"samples.{key}.title", title),
             replace(photo, alt=library_text(f"samples.{key}.alt", photo.alt)),
         )
-        for key, (title, photo) in _opened_samples().items()
+        for key, (title, photo) in opened_samples().items()
     }
 
 
 @st.cache_resource(show_spinner=False)
-def _opened_samples() -> dict[str, tuple[str, Photo]]:
+def opened_samples() -> dict[str, tuple[str, Photo]]:
     """The samples in English, shared by all visitors."""
     found = {}
     for sample in samples():
@@ -69,17 +69,20 @@ def _photo(data: bytes, decoded: Image.Image, name: str) -> Photo:
     )
 
 
-def choose_photo() -> Photo:
+def choose_photo(first: str | None = None) -> Photo:
     """The gallery with its menu for one's own photo, and what is chosen in it.
 
     The address says which sample it is; without one it is the visitor's own photo.
+
+    Args:
+        first: the sample that is shown where nothing was chosen; None for the first of all.
     """
     offered = sample_photos()
     own = visit().own
     chosen = st.query_params.get("sample")
+    visit().sample = chosen if chosen in offered else None
     if chosen not in offered:
-        chosen = OWN if own else next(iter(offered))
-    visit().sample = chosen
+        chosen = OWN if own else first or next(iter(offered))
     photos = [{"id": key, "title": title, "thumb": p.thumb} for key, (title, p) in offered.items()]
     if own:
         photos.insert(0, {"id": OWN, "title": t("photo.yours"), "thumb": own.thumb})
@@ -108,7 +111,7 @@ def keep_link(page: str) -> None:
     """Put sample, model and language into the address again after a move to another page, which
     drops them."""
     last = visit()
-    shown = {"sample": (last.sample, OWN), "model": (last.model, BUNDLED)}
+    shown = {"sample": (last.sample, None), "model": (last.model, BUNDLED)}
     shown[LANG] = last.language, ENGLISH
     if last.page not in (None, page):
         for key, (held, usual) in shown.items():
@@ -197,7 +200,7 @@ def open_photo(data: bytes, name: str) -> Photo:
     Raises:
         ImageError: if the file is no usable photo.
     """
-    decoded = decoders().load_image(data)
+    decoded = open_file(data)
     photo = _photo(data, decoded, name)
     visit().decoded = photo.key, decoded
     return photo

@@ -193,6 +193,13 @@ def value_name(value: str) -> str:
     return library_text(f"choices.{value}", value)
 
 
+def typical_head(rec: Recording) -> tuple[int, int]:
+    """A layer and a head to begin with: in the middle of the model, where a head compares its own
+    surroundings with the rest; the bundled model's looks both ways and speaks for the answer."""
+    layer = (rec.num_layers - 1) // 2
+    return layer, min(1, rec.num_heads(layer) - 1)
+
+
 def head_name(head: str) -> str:
     """A head's number, or the word for the mean of all."""
     return value_name(MEAN) if head == MEAN else head

@@ -42,6 +42,16 @@ def answered(key: str) -> int | None:
     return given.get(key)
 
 
+def recall(key: str, heading: str) -> None:
+    """A question that was answered, with its answer and what is right about it."""
+    question: dict[str, Any] = entry(key)
+    answer = answered(key)
+    if answer is not None:
+        said = f"**{heading}** {question['ask']} **{question['options'][answer]}**"
+        st.markdown(said)
+        feedback(key)
+
+
 def feedback(key: str) -> None:
     """What is right or wrong about the chosen answer."""
     question, answer = entry(key), answered(key)

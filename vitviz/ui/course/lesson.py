@@ -28,6 +28,7 @@ class Step:
         guess: whether the visitor answers a question before the widgets appear.
         formula: LaTeX that the words refer to; its lines end with two backslashes.
         results: LaTeX of what is to be found out, for worksheets with answers.
+        sample: that it opens on where no photo was chosen; None for the first.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Step:
     guess: bool = False
     formula: str = ""
     results: str = ""
+    sample: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,10 @@ class Lesson:
     def screens(self) -> list[str]:
         """The steps' ids, then the task and the self-check."""
         return [*(step.id for step in self.steps), TRY, CHECK]
+
+    def step(self, screen: str) -> Step:
+        """The step of a screen; of the last two, the task's."""
+        return next((step for step in self.steps if step.id == screen), Step(TRY, self.task))
 
     @property
     def minutes(self) -> int:

@@ -21,6 +21,7 @@ from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import colorize, overlay
 from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
+from vitviz.ui.controls.question import typical_head
 from vitviz.ui.course.asking import is_presenting
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.patch_map import patch_map
@@ -143,14 +144,16 @@ def result(rec: Recording, title: str) -> None:
     height, width = (side * count for side, count in zip(rec.patch_size, rec.grid, strict=True))
     picture = input_picture(rec.vit, rec.pixels)
     placed = replace(heat, box=(0.0, 0.0, float(width), float(height)), photo=None)
-    st.image(overlay(picture, placed, alpha=0.5), caption=title, alt=title, width=260)
+    st.image(overlay(picture, placed, alpha=0.5), caption=title, alt=title, width="stretch")
     prediction_bars(rec.predictions[:CLASSES])
 
 
 def followed(session: Session) -> tuple[int, int]:
-    """The layer and head that the lessons follow; at first one in the middle."""
-    layer, head, rec = visit().layer, visit().head or 0, session.rec
-    layer = min(rec.num_layers // 2 if layer is None else layer, rec.num_layers - 1)
+    """The layer and head that the lessons follow; at first a typical one."""
+    rec = session.rec
+    first_layer, first_head = typical_head(rec)
+    layer = min(first_layer if (held := visit().layer) is None else held, rec.num_layers - 1)
+    head = first_head if (held := visit().head) is None else held
     return layer, min(head, rec.num_heads(layer) - 1)
 
 

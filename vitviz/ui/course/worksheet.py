@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from matplotlib import mathtext
 from matplotlib.font_manager import FontProperties
 
-from vitviz.pictures.page import inline, template
+from vitviz.pictures.html import inline, template
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.visit.language import entry
 

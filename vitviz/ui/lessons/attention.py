@@ -64,8 +64,7 @@ def products(session: Session) -> None:
         rf"{_in_sum(q, 2)} \cdot {_in_sum(k, 2)}"
         for q, k in zip(steps.query[:2], steps.keys[best][:2], strict=True)
     )
-    summed = rf"+ \ldots = {steps.products[best]:.4f}"
-    st.latex(rf"\begin{{aligned}}s_{{\max}} = {{}} & {terms} \\ & {summed}\end{{aligned}}")
+    st.latex(rf"s_{{\max}} = {terms} + \ldots = {steps.products[best]:.4f}")
 
 
 def scale(session: Session) -> None:
@@ -128,8 +127,7 @@ def values(session: Session) -> None:
     terms = " + ".join(
         f"{steps.weights[i]:.3f} \\cdot {_in_sum(steps.values[i, 0])}" for i in order
     )
-    summed = rf"+ \ldots = {steps.output[0]:.4f}"
-    st.latex(rf"\begin{{aligned}}o_0 = {{}} & {terms} \\ & {summed}\end{{aligned}}")
+    st.latex(rf"o_0 = {terms} + \ldots = {steps.output[0]:.4f}")
 
 
 def by_hand(session: Session) -> None:

@@ -40,7 +40,8 @@ from vitviz.ui.visit.streamlit_private import forget_upload
 from vitviz.ui.visit.turns import turn
 from vitviz.zoo.load import bundled_models
 
-SIDE = 320  # px of a picture
+SIDE = 640  # px of a picture, at least as many as are shown
+EQUAL = 0.179  # luminance of a ground on which black and white are equally easy to read
 GROUPS = matplotlib.colormaps["tab10"]
 
 
@@ -83,7 +84,7 @@ def match(session: Session) -> None:
         heat = Heatmap(found.clamp(min=0).numpy(), box, "similarity")
         text = t("beyond.match.caption", row=best[0], col=best[1], alike=f"{found.max():.3f}")
         shown = overlay(picture, heat, scale=(0.0, 1.0))
-        st.image(mark_patch(shown, heat, best), caption=text, alt=text, width=SIDE)
+        st.image(mark_patch(shown, heat, best), caption=text, alt=text, width="stretch")
 
 
 def texts(session: Session) -> None:
@@ -101,7 +102,9 @@ def texts(session: Session) -> None:
     shares = contrast(images, rows, temperature)
     titles = [title for title, _ in sample_photos().values()]
     table = pd.DataFrame(shares.numpy(), index=titles, columns=labels)
-    shaded = table.style.format("{:.0%}").background_gradient("Greens", axis=None, vmin=0, vmax=1)
+    shaded = table.style.format("{:.0%}").background_gradient(
+        "Greens", axis=None, vmin=0, vmax=1, text_color_threshold=EQUAL
+    )
     st.table(shaded)
     right = int((shares.argmax(dim=-1).numpy() == np.arange(len(titles))).sum())
     st.caption(t("beyond.texts.caption", right=right, count=len(titles)))
@@ -196,11 +199,11 @@ def _next_to_input(session: Session, shown: NDArray[np.floating], caption: str) 
     left, right = st.columns(2)
     picture = input_picture(session.rec.vit, session.rec.pixels)
     text = t("beyond.input")
-    left.image(picture, caption=text, alt=text, width=SIDE)
+    left.image(picture, caption=text, alt=text, width="stretch")
     drawn = Image.fromarray((np.clip(shown, 0, 1) * 255).astype(np.uint8))
     size = (SIDE, SIDE * drawn.height // drawn.width)
     drawn = drawn.resize(size, Image.Resampling.NEAREST)
-    right.image(drawn, caption=caption, alt=caption, width=SIDE)
+    right.image(drawn, caption=caption, alt=caption, width="stretch")
 
 
 def _enlarged(values: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.floating]:
@@ -214,7 +217,7 @@ LESSON = Lesson(
     "beyond",
     (
         Step("colours", colours),
-        Step("front", front, guess=True),
+        Step("front", front, guess=True, sample="photographer"),
         Step("groups", groups),
         Step("match", match, guess=True, formula=r"\frac{x_i \cdot y_j}{|x_i|\,|y_j|}"),
         Step(

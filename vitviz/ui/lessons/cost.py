@@ -31,20 +31,21 @@ from vitviz.recording.recording import Recording
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import UPRIGHT, pick_patch
 from vitviz.ui.parts.browser import URL
-from vitviz.ui.parts.chart import draw_chart
+from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import model
 from vitviz.ui.visit.language import label, language, t
 from vitviz.ui.visit.opening import opened
 from vitviz.ui.visit.session import Session
-from vitviz.ui.visit.turns import many_turns, turn
+from vitviz.ui.visit.turns import turn
+from vitviz.ui.visit.works import on_request
 from vitviz.zoo.catalogue import COUNTERPART
 
 PATCHES_ACROSS = (8, 12, 16, 24, 32, 40)  # of the measured inputs
 MEGABYTE = 1e6
 CHART = 230  # px, of two side by side
-SIDE, ANSWERS = 320, 3  # px of a photo, and classes below it
+ANSWERS = 3  # classes below a photo
 FEW = alt.Axis(tickCount=4)
 INSIDE = alt.Legend(orient="top-left", columns=1, labelLimit=300, offset=0, padding=0, rowPadding=0)
 FACTS = ("global", "assumptions", "data", "cost", "places")
@@ -53,21 +54,27 @@ FACTS = ("global", "assumptions", "data", "cost", "places")
 def measure(session: Session) -> None:
     """Time and memory of this machine against the number of tokens."""
     rec = session.rec
+    sides = [rec.patch_size[0] * across for across in PATCHES_ACROSS]
     timings: list[Timing] | None = rec.derived.last("cost")
     if timings is None:
-        if not st.button(t("cost.measure.run"), icon=":material/timer:", type="primary"):
+        timings = on_request(
+            "cost",
+            rec.derived,
+            t("cost.measure.run"),
+            ":material/timer:",
+            t("cost.measure.running"),
+            lambda work: rec.derived.keep(None, measure_cost(rec, sides, work.progress), "cost"),
+        )
+        if timings is None:
             return
-        sides = [rec.patch_size[0] * across for across in PATCHES_ACROSS]
-        with many_turns(t("cost.measure.running")) as progress:
-            rec.derived.keep(None, measure_cost(rec, sides, progress), "cost")
         st.rerun()  # without the button
-    columns = ("side", "tokens", "seconds", "kept", "maps")
+    columns = ("side", "tokens", "seconds", "recorded", "maps")
     rows = [
         (
             x.side,
             x.tokens,
             x.seconds,
-            x.kept / MEGABYTE,
+            x.recorded / MEGABYTE,
             map_bytes(x.tokens, rec.num_heads(0), rec.num_layers) / MEGABYTE,
         )
         for x in timings
@@ -83,7 +90,7 @@ def measure(session: Session) -> None:
         rf"t \approx {a:.2f} {b * 1e3:+.2f}\cdot 10^{{-3}}\,n {c * 1e6:+.2f}\cdot 10^{{-6}}\,n^2"
     )
     names = {key: t(f"cost.measure.{key}") for key in columns}
-    formats = {"seconds": "%.3f", "kept": "%.1f", "maps": "%.1f"}
+    formats = {"seconds": "%.3f", "recorded": "%.1f", "maps": "%.1f"}
     number = {names[key]: st.column_config.NumberColumn(format=f) for key, f in formats.items()}
     st.dataframe(found.rename(columns=names), hide_index=True, column_config=number)
 
@@ -105,14 +112,14 @@ def _times(found: pd.DataFrame, curve_of: tuple[float, float, float]) -> None:
 
 def _memory(found: pd.DataFrame) -> None:
     """What a recording kept, beside all maps."""
-    names = {key: t(f"cost.measure.{key}") for key in ("kept", "maps")}
+    names = {key: t(f"cost.measure.{key}") for key in ("recorded", "maps")}
     table = found.rename(columns=names).melt("tokens", list(names.values()), "what", "size")
     lines = alt.Chart(table).mark_line(point=True)
     draw_chart(
         lines.encode(
             x=alt.X("tokens", title=t("cost.measure.tokens"), axis=FEW),
             y=alt.Y("size", title=t("cost.measure.size"), axis=FEW),
-            color=alt.Color("what", title=None, legend=INSIDE),
+            **lines_by("what", title=None, legend=INSIDE),
             tooltip=[
                 alt.Tooltip("tokens", title=t("cost.measure.tokens"), format=","),
                 alt.Tooltip("what", title=t("lesson.part")),
@@ -139,7 +146,7 @@ def operations(session: Session) -> None:
         lines.encode(
             x=alt.X("tokens", title=t("tokens.resolution.tokens")),
             y=alt.Y("millions", title=t("cost.operations.millions")),
-            color=alt.Color("part", title=None, legend=alt.Legend(orient="top")),
+            **lines_by("part", title=None, legend=alt.Legend(orient="top")),
             tooltip=[
                 alt.Tooltip("tokens", title=t("tokens.resolution.tokens"), format=","),
                 alt.Tooltip("part", title=t("lesson.part")),
@@ -253,7 +260,7 @@ def counterpart(session: Session) -> None:
         with column:
             text = t(f"cost.counterpart.{key}", label=label(answers[0].label))
             picture = overlay(session.preview, heat.scaled(session.factor))
-            st.image(picture, caption=text, alt=text, width=SIDE)
+            st.image(picture, caption=text, alt=text, width="stretch")
             prediction_bars(answers)
 
 

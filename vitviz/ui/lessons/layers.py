@@ -26,7 +26,7 @@ from vitviz.ui.course.widgets import (
     pick_patch,
     run_once,
 )
-from vitviz.ui.parts.chart import draw_chart
+from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, t
 from vitviz.ui.visit.session import Session
@@ -38,6 +38,7 @@ BLOCK = (
     r"x' = x + \gamma_1 \cdot \mathrm{Attn}(\mathrm{LN}\,x)"
     r" \\ x'' = x' + \gamma_2 \cdot \mathrm{MLP}(\mathrm{LN}\,x')"
 )
+POWERS = [10.0**-power for power in range(8)]  # on an axis of probabilities
 
 
 def stream(session: Session) -> None:
@@ -190,8 +191,13 @@ def _lens_chart(session: Session) -> None:
     draw_chart(
         lines.encode(
             x=alt.X("layer:O", title=t("layers.blocks"), axis=UPRIGHT),
-            y=alt.Y("probability", title=t("compare.probability"), axis=alt.Axis(format="%")),
-            color=alt.Color(
+            y=alt.Y(
+                "probability",
+                title=t("compare.probability"),
+                scale=alt.Scale(type="log"),  # it is far below 1 % for most of the way
+                axis=alt.Axis(format="~%", values=POWERS),
+            ),
+            **lines_by(
                 "class:N",
                 title=None,
                 sort=[label(p.label) for p in shown],
@@ -200,7 +206,7 @@ def _lens_chart(session: Session) -> None:
             tooltip=[
                 alt.Tooltip("layer", title=t("layers.blocks")),
                 alt.Tooltip("class", title=t("prediction.softmax.class")),
-                alt.Tooltip("probability", title=t("compare.probability"), format=".1%"),
+                alt.Tooltip("probability", title=t("compare.probability"), format=".2~%"),
             ],
         ),
         height=chart_height(340),

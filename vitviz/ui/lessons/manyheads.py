@@ -29,15 +29,17 @@ from vitviz.ui.course.widgets import (
     pick_patch,
     run_once,
 )
+from vitviz.ui.pages.tools import tools
 from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
 from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
-from vitviz.ui.visit.language import label, t
+from vitviz.ui.visit.language import LANG, label, t
 from vitviz.ui.visit.session import Look, Session
 
 LOOK = Look("inferno", 0.6, True)
 SHOWN = 12  # maps of a regrouped layer
+SAME = ("sample", LANG)  # on the page that is linked to
 
 
 def look(session: Session) -> None:
@@ -157,6 +159,13 @@ def task(session: Session) -> None:
     layer, head = divmod(int(rows.argmax()), rows.shape[1])
     share = f"{rows[layer, head]:.1%}"
     st.markdown(t("manyheads.task", layer=layer, head=head, share=share))
+    shown = {keys.ATTENTION_LAYER: str(layer), keys.ATTENTION_HEAD: str(head)}
+    same = {name: value for name in SAME if (value := st.query_params.get(name))}
+    st.page_link(
+        tools()["explore"],
+        label=t("manyheads.open", layer=layer, head=head),
+        query_params={**same, **shown},
+    )
 
 
 def _extremes(session: Session, name: str, alike: float) -> None:

@@ -71,7 +71,7 @@ def grid(session: Session) -> None:
     gaps = np.pad(chosen, ((0, 0), (0, 0), (1, 1), (1, 1)))
     sheet = gaps.transpose(0, 2, 1, 3).reshape(gaps.shape[0] * gaps.shape[2], -1)
     text = t("positions.grid.caption", rows=chosen.shape[0], cols=chosen.shape[1])
-    st.image(colours(sheet, 1.0, CELL), caption=text, alt=text, width=560)
+    st.image(colours(sheet, 1.0, CELL), caption=text, alt=text, width="stretch")
 
 
 def swap(session: Session) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import altair as alt
@@ -11,18 +12,22 @@ import streamlit as st
 from vitviz.heatmap import Heatmap
 from vitviz.inside.classifier import ClassScore, class_score, image_features, scaled_softmax
 from vitviz.measures.curves import Curve, deletion
+from vitviz.memo import Memo
 from vitviz.methods.explain import explain
+from vitviz.progress import part_of
+from vitviz.recording.recording import Recording
 from vitviz.ui.controls.question import method_title
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import OFFERED_CLASSES, choose_class, colours, in_rows, run_once
 from vitviz.ui.parts.browser import URL
-from vitviz.ui.parts.chart import draw_chart
+from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, t
 from vitviz.ui.visit.markdown import as_code
 from vitviz.ui.visit.session import Look, Session
-from vitviz.ui.visit.turns import many_turns
+from vitviz.ui.visit.work import Work
+from vitviz.ui.visit.works import on_request
 
 LOOK = Look("inferno", 0.6, True)
 COMPARED = ("attention", "relevance")
@@ -104,12 +109,19 @@ def two_maps(session: Session) -> None:
 def judge(session: Session) -> None:
     """Remove patches in the order of either map, and watch the class's probability."""
     index = choose_class(session)
-    judged = f"judged {index}"
-    curves: list[Curve] | None = session.rec.derived.last(judged)
+    rec, name = session.rec, f"judged {index}"
+    curves: list[Curve] | None = session.results.last(name)
     if curves is None:
-        if not st.button(t("prediction.judge.measure"), icon=":material/science:", type="primary"):
+        curves = on_request(
+            name,
+            session.results,
+            t("prediction.judge.measure"),
+            ":material/science:",
+            t("prediction.judge.measuring"),
+            partial(_judged, rec, index, session.results, name),
+        )
+        if curves is None:
             return
-        session.rec.derived.keep(None, _measured(session, index), judged)
         st.rerun()  # without the button
     found = {method_title(method): curve for method, curve in zip(COMPARED, curves, strict=True)}
     _curves(found)
@@ -119,18 +131,16 @@ def judge(session: Session) -> None:
     st.markdown(t("prediction.judge.verdict", method=lower))
 
 
-def _measured(session: Session, index: int) -> list[Curve]:
-    """A curve for each of the compared maps."""
-    maps = [explain(session.rec, "attention"), _relevance(session, index)]
+def _judged(
+    rec: Recording, index: int, results: Memo, name: str, work: Work[list[Curve]]
+) -> list[Curve]:
+    """A curve for each of the compared maps, kept under a name."""
+    maps = [explain(rec, "attention"), explain(rec, "relevance", target=index)]
     curves = []
-    with many_turns(t("prediction.judge.measuring")) as progress:
-        for done, heat in enumerate(maps):
-
-            def report(share: float, done: int = done) -> None:
-                progress((done + share) / len(COMPARED))
-
-            curves.append(deletion(session.rec, heat, index, steps=STEPS, progress=report))
-    return curves
+    for done, heat in enumerate(maps):
+        progress = part_of(work.progress, done, 1, len(maps))
+        curves.append(deletion(rec, heat, index, steps=STEPS, progress=progress))
+    return results.keep(None, curves, name)
 
 
 def task(session: Session) -> None:
@@ -180,7 +190,7 @@ def _curves(found: dict[str, Curve]) -> None:
         lines.encode(
             x=alt.X("share", title=t("prediction.judge.removed"), axis=percent),
             y=alt.Y("probability", title=t("compare.probability"), axis=percent),
-            color=alt.Color("method", title=None, legend=alt.Legend(orient="top")),
+            **lines_by("method", title=None, legend=alt.Legend(orient="top")),
             tooltip=[
                 alt.Tooltip("method", title=t("compare.method")),
                 alt.Tooltip("share", title=t("prediction.judge.removed"), format=".0%"),

@@ -23,7 +23,7 @@ from vitviz.pictures.input import draw_grid, input_picture, show_input
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import chart_height, chosen_patch, colours, in_rows, pick_patch
-from vitviz.ui.parts.chart import draw_chart
+from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
@@ -38,7 +38,7 @@ def cut(session: Session) -> None:
     """The model's own input with the borders of its patches."""
     rows, cols = session.rec.grid
     caption = t("tokens.cut.caption", rows=rows, cols=cols, patches=rows * cols)
-    st.image(show_input(session.rec), caption=caption, alt=caption, width=520)
+    st.image(show_input(session.rec), caption=caption, alt=caption, width="stretch")
 
 
 def numbers(session: Session) -> None:
@@ -180,7 +180,7 @@ def _growth() -> None:
         lines.encode(
             x=alt.X("side", title=t("tokens.resolution.axis"), axis=alt.Axis(tickCount=4)),
             y=alt.Y("tokens", title=t("tokens.resolution.tokens")),
-            color=alt.Color(
+            **lines_by(
                 "patch:N",
                 title=t("tokens.resolution.patch"),
                 legend=alt.Legend(orient="bottom"),

@@ -267,9 +267,9 @@ def changed_photo(session: Session, chosen: Measured, asked: Asked) -> None:
 
 def value(session: Session, chosen: Measured, asked: Asked) -> float:
     """What the class is worth there: between two points of a quick curve the model runs again."""
-    rec, kept = session.rec, session.results
+    rec, results = session.rec, session.results
     point = (chosen.method, asked.target, asked.change, asked.share)
-    found: float | None = kept.find(point, "value")
+    found: float | None = results.find(point, "value")
     if found is None:
         with turn():
             maps = (
@@ -278,5 +278,5 @@ def value(session: Session, chosen: Measured, asked: Asked) -> float:
                 else [chosen.heat]
             )
             values = [value_at(rec, heat, asked.share, asked.change, asked.target) for heat in maps]
-        found = kept.keep(point, sum(values) / len(values), "value", MOST_KEPT)
+        found = results.keep(point, sum(values) / len(values), "value", MOST_KEPT)
     return found

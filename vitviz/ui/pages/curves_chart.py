@@ -8,9 +8,10 @@ import altair as alt
 import pandas as pd
 
 from vitviz.measures.curves import Curve
-from vitviz.methods.explain import BASELINE, METHODS
+from vitviz.methods.explain import METHODS
 from vitviz.models.outputs import Meaning
 from vitviz.ui.controls.question import method_title
+from vitviz.ui.parts.chart import lines_by
 from vitviz.ui.visit.language import t
 
 
@@ -29,14 +30,13 @@ def curves_chart(curves: Mapping[str, Curve], here: float, outputs: Meaning) -> 
             "method": method_title(method),
             "share": share,
             "value": value,
-            "order": "random" if method == BASELINE else "method",
         }
         for method, curve in curves.items()
         for share, value in zip(curve.shares, curve.values, strict=True)
     )
     axis = alt.Axis(format="%")
     # A method has one colour, whatever it is compared with and on whichever photo.
-    colours = alt.Scale(domain=[method_title(method) for method in METHODS])
+    every = [method_title(method) for method in METHODS]  # the last one is in random order
     shown_here = [method_title(method) for method in curves]
     legend = alt.Legend(orient="bottom", columns=2, title=None, symbolOpacity=1, values=shown_here)
     base = alt.Chart(points).encode(
@@ -47,16 +47,16 @@ def curves_chart(curves: Mapping[str, Curve], here: float, outputs: Meaning) -> 
             title=title,
             scale=alt.Scale(zero=False) if is_score else alt.Scale(domainMin=0),
         ),
-        color=alt.Color("method", scale=colours, legend=legend),
     )
-    dashes = alt.Scale(domain=["method", "random"], range=[[1, 0], [4, 4]])
-    lines = base.mark_line().encode(strokeDash=alt.StrokeDash("order", scale=dashes, legend=None))
+    told_apart = lines_by("method", every, legend=legend)
+    lines = base.mark_line().encode(**told_apart)
     shown = [
         alt.Tooltip("method", title=t("compare.method")),
         alt.Tooltip("value", format=".4" if is_score else ".1%", title=title),
         alt.Tooltip("share", format=".0%", title=t("compare.changed")),
     ]
-    dots = base.mark_point(filled=True, size=120, opacity=0.02).encode(tooltip=shown)
+    dots = base.mark_point(filled=True, size=120, opacity=0.02)
+    dots = dots.encode(tooltip=shown, color=told_apart["color"])
     mark = alt.Chart(pd.DataFrame({"share": [here]})).mark_rule(opacity=0.5)
     return lines + dots + mark.encode(x="share")
 

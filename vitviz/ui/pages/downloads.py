@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from io import BytesIO
 from typing import BinaryIO
 
 import streamlit as st
 
-from vitviz.heatmap import Heatmap
+from vitviz.heatmap import Heatmap, Scale
 from vitviz.journey.page import Language, page
 from vitviz.methods.attention import all_head_maps
 from vitviz.pictures.export import write_attention, write_npz, write_png
@@ -26,47 +27,50 @@ def downloads(
     heat: Heatmap,
     query: Query,
     look: Look,
-    scale: tuple[float, float] | None,
+    scale: Scale | None,
     name: str,
 ) -> None:
     """The picture in the photo's own size, the figure of all heads, and the numbers."""
-    one = f"{name}_{heat.method}"
-
-    def picture(file: BinaryIO) -> None:
-        photo = opened(session.photo)
-        with turn():
-            drawn = overlay(photo, heat, look.colormap, look.alpha, smooth=look.smooth, scale=scale)
-            write_png(drawn if query == "cls" else mark_patch(drawn, heat, query), file)
-
-    def figure(file: BinaryIO) -> None:
-        maps = all_head_maps(session.rec, query)
-        layers = [t("sheet.layer", layer=layer) for layer in range(len(maps))]
-        heads = [
-            t("sheet.mean") if head is None else t("sheet.head", head=head) for head in maps[0]
-        ]
-        drawn = grid_figure(
-            session.preview,
-            [[heat.scaled(session.factor) for heat in of_layer.values()] for of_layer in maps],
-            layers,
-            heads,
-            colormap=look.colormap,
-            alpha=look.alpha,
-            smooth=look.smooth,
-            scale=scale,
-        )
-        drawn.savefig(file, format="png", dpi=150)
-
+    picture = partial(_write_picture, session, heat, query, look, scale)
+    figure = partial(_write_figure, session, query, look, scale)
     with st.popover(t("download.heading"), icon=":material/download:"):
-        download(t("download.picture"), picture, f"{one}.png")
-        download(t("download.map"), lambda file: write_npz(heat, file), f"{one}.npz")
+        download(t("download.picture"), picture, f"{name}_{heat.method}.png")
+        download(t("download.map"), partial(write_npz, heat), f"{name}_{heat.method}.npz")
         download(t("download.figure"), figure, f"{name}_attention_heads.png")
         if session.rec.is_plain:
             journey_download(session, name, [heat])
-        download(
-            t("download.attention"),
-            lambda file: write_attention(session.rec, file),
-            f"{name}_attention.npz",
-        )
+        attention = partial(write_attention, session.rec)
+        download(t("download.attention"), attention, f"{name}_attention.npz")
+
+
+def _write_picture(
+    session: Session, heat: Heatmap, query: Query, look: Look, scale: Scale | None, file: BinaryIO
+) -> None:
+    """The overlay, with the patch that looks, in the photo's own size."""
+    photo = opened(session.photo)
+    with turn():
+        drawn = overlay(photo, heat, look.colormap, look.alpha, smooth=look.smooth, scale=scale)
+        write_png(drawn if query == "cls" else mark_patch(drawn, heat, query), file)
+
+
+def _write_figure(
+    session: Session, query: Query, look: Look, scale: Scale | None, file: BinaryIO
+) -> None:
+    """The maps of all layers and heads from the same query."""
+    maps = all_head_maps(session.rec, query)
+    layers = [t("sheet.layer", layer=layer) for layer in range(len(maps))]
+    heads = [t("sheet.mean") if head is None else t("sheet.head", head=head) for head in maps[0]]
+    drawn = grid_figure(
+        session.preview,
+        [[heat.scaled(session.factor) for heat in of_layer.values()] for of_layer in maps],
+        layers,
+        heads,
+        colormap=look.colormap,
+        alpha=look.alpha,
+        smooth=look.smooth,
+        scale=scale,
+    )
+    drawn.savefig(file, format="png", dpi=150)
 
 
 def journey_download(session: Session, name: str, heats: Sequence[Heatmap] = ()) -> None:

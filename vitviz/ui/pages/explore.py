@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
@@ -20,11 +19,9 @@ from vitviz.heatmap import Heatmap, Scale
 from vitviz.methods.artefacts import artefact_patches, attention_sinks
 from vitviz.methods.attention import all_head_maps
 from vitviz.methods.explain import METHODS, explain
-from vitviz.methods.method import Method
 from vitviz.models.labels import imagenet_names
 from vitviz.pictures.input import show_input
 from vitviz.pictures.overlay import COLORMAPS, colorize, shared_scale
-from vitviz.progress import Progress
 from vitviz.recording.query import Query
 from vitviz.recording.recording import Recording
 from vitviz.ui.controls.model_picker import is_here, page_head
@@ -41,7 +38,7 @@ from vitviz.ui.pages.downloads import downloads
 from vitviz.ui.pages.sheet import show_sheet
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.notices import left_out
-from vitviz.ui.parts.patch_map import patch_map
+from vitviz.ui.parts.patch_map import patch_map, quantised
 from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse
@@ -49,9 +46,13 @@ from vitviz.ui.visit.language import explained, t
 from vitviz.ui.visit.markdown import as_code, as_words
 from vitviz.ui.visit.session import Look, Photo, Session
 from vitviz.ui.visit.state import visit
-from vitviz.ui.visit.turns import many_turns, turn
+from vitviz.ui.visit.turns import turn
+from vitviz.ui.visit.works import carried_out, give_up
+from vitviz.zoo.catalogue import Offer
 
+SLOW, MOST_SLOW = "slow answer", 8  # of a photo: what took long is kept longer
 MOST_PATCHES = 1600  # whose rows are sent to the browser
+MOST_ROWS = 96  # layers and heads of which a sample's are kept, 67 kB each for 256 patches
 REGISTERS = "[Vision transformers need registers](https://arxiv.org/abs/2309.16588)"
 MATRIX = (160, 160)  # px of a picture of a matrix
 
@@ -60,13 +61,18 @@ def page() -> None:
     """Photo and predictions first, then the map with its controls."""
     model = page_head(t("explore.title"))
     photo = choose_photo()
-    if not is_here(model):
+    if not is_here(model) or analysed(photo, model) is None:
         return
-    try:
-        session = analyse(photo, model.name, whole=is_whole())
-    except VitvizError as error:
-        st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
-        return
+    explanations(photo)
+
+
+@st.fragment
+def explanations(photo: Photo) -> None:
+    """What the controls change: after a click only this is made anew, and the rest of the page
+    stays. Streamlit keeps it until the next page is complete, so it is given no recording."""
+    session = visit().recorded["main"]
+    if is_whole() != session.whole:
+        st.rerun()  # the whole page: the model looks at the photo again
     show, ask = st.columns([3, 2], gap="large")
     with ask:
         predictions(session.rec, photo)
@@ -101,6 +107,15 @@ def page() -> None:
     if any(maps):
         layer, head = question.options["layer"], question.options["head"]
         show_sheet(session, maps, look, scale, layer, head)
+
+
+def analysed(photo: Photo, model: Offer) -> Session | None:
+    """The photo as the model sees it; says what is wrong where it cannot be."""
+    try:
+        return analyse(photo, model.name, whole=is_whole())
+    except VitvizError as error:
+        st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
+        return None
 
 
 def is_whole() -> bool:
@@ -192,7 +207,7 @@ def show_map(
     patch_map(
         session,
         heat,
-        patch_rows(rec, question),
+        patch_rows(session, question),
         look,
         query=None if query == "cls" else rec.cell(query, (rows, cols)),
         scale=scale,
@@ -205,56 +220,70 @@ def show_map(
     )
 
 
-def patch_rows(rec: Recording, question: Question) -> NDArray[np.float32] | None:
-    """Where each patch looks in the chosen layer and head, (patches, patches); None for a method
-    that would have to compute it, or a layer with too many patches or none that look at all."""
+def patch_rows(session: Session, question: Question) -> bytes | None:
+    """Where each patch looks in the chosen layer and head, see `quantised`, computed once for all
+    visitors of a sample; None for a method that would have to compute it, or a layer with too many
+    patches or none that look at all."""
     if not METHODS[question.method].raw_attention:
         return None
-    layer, head = question.options["layer"], question.options["head"]
+    rec, layer, head = session.rec, question.options["layer"], question.options["head"]
     if rec.kind(layer) != "global" or math.prod(rec.layer_grid(layer)) > MOST_PATCHES:
         return None
-    attention = rec.attention(layer)
-    chosen = attention.mean(dim=0) if head is None else attention[head]
-    prefix = len(chosen) - math.prod(rec.layer_grid(layer))
-    return chosen[prefix:, prefix:].numpy()
+    rows: bytes | None = session.results.find((layer, head), "rows")
+    if rows is None:
+        attention = rec.attention(layer)
+        chosen = attention.mean(dim=0) if head is None else attention[head]
+        prefix = len(chosen) - math.prod(rec.layer_grid(layer))
+        rows = quantised(chosen[prefix:, prefix:].numpy())
+        session.results.keep((layer, head), rows, "rows", MOST_ROWS if session.common else None)
+    return rows
 
 
 def explanation(session: Session, question: Question, note: DeltaGenerator) -> Heatmap | None:
     """The heatmap, kept until the question changes; None, and why in `note`, where the method does
-    not apply.
-
-    A slow method shows in `note` how far it is and a button to stop it; any other change stops it
-    too.
-    """
-    rec, method = session.rec, question.method
-
-    def compute() -> Heatmap:
-        arguments = {**question.options, **question.classes}
-        with method_turn(METHODS[method], note) as progress:
-            return explain(rec, method, question.query, progress=progress, **arguments)
-
+    not apply."""
+    rec, method = session.rec, METHODS[question.method]
+    arguments: dict[str, Any] = {**question.options, **question.classes}
+    asked = partial(explain, rec, question.method, question.query, **arguments)
     try:
+        if method.slow:
+            return slow_explanation(session, question, asked, note)
+
+        def compute() -> Heatmap:
+            with turn() if method.needs_gradient else nullcontext():
+                return asked()
+
         return rec.derived.get(question.key, compute, "answer", most=1)
     except VitvizError as error:
         note.warning(explained(error), icon=":material/block:")
         return None
 
 
-@contextmanager
-def method_turn(method: Method, note: DeltaGenerator) -> Iterator[Progress | None]:
-    """A turn for a method that runs the model; a slow one shows its progress and can be stopped."""
-    if method.slow:
+def slow_explanation(
+    session: Session, question: Question, asked: Callable[..., Heatmap], note: DeltaGenerator
+) -> Heatmap:
+    """One that runs the model many times: in `note` it says how far it is, with a button to stop
+    it. Another such question stops it too; another page or method does not."""
+    derived = session.rec.derived
+    found: Heatmap | None = derived.find(question.key, SLOW)
+    if found is None:
         with note.container(horizontal=True, vertical_alignment="center"):
-            st.button(
-                t("explore.stop"), on_click=lambda: st.session_state.update({keys.METHOD: FIRST})
+            st.button(t("explore.stop"), on_click=stop_asking)
+            found = carried_out(
+                SLOW,
+                (derived, question.key),
+                t("explore.asking"),
+                lambda work: derived.keep(
+                    question.key, asked(progress=work.progress), SLOW, MOST_SLOW
+                ),
             )
-            with many_turns(t("explore.asking")) as progress:
-                yield progress
-    elif method.needs_gradient:
-        with turn():
-            yield None
-    else:
-        yield None
+    return found
+
+
+def stop_asking() -> None:
+    """Another method, which is quick."""
+    give_up(SLOW)
+    st.session_state[keys.METHOD] = FIRST
 
 
 def takes_query(rec: Recording, question: Question) -> bool:

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
+from streamlit.delta_generator import DeltaGenerator
 
 from vitviz.errors import MethodError, VitvizError
 from vitviz.inside.heads import (
     HeadStatistics,
     ablate,
-    head_importance,
     head_statistics,
+    layer_importance,
     mean_statistics,
     uniform_distance,
 )
 from vitviz.methods.explain import explain
 from vitviz.photos.load import load_image
+from vitviz.progress import part_of
 from vitviz.recording.predictions import Prediction
 from vitviz.recording.record import record
 from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.model_picker import is_here, page_head
 from vitviz.ui.controls.photo_picker import choose_photo, sample_photos
-from vitviz.ui.controls.question import cls_means
+from vitviz.ui.controls.question import cls_means, typical_head
 from vitviz.ui.parts.head_matrix import Cell, matrix
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
 from vitviz.ui.parts.notices import left_out
@@ -36,13 +41,27 @@ from vitviz.ui.visit.language import explained, label, t
 from vitviz.ui.visit.markdown import as_code
 from vitviz.ui.visit.session import Look, Session
 from vitviz.ui.visit.state import visit
-from vitviz.ui.visit.turns import many_turns, turn
+from vitviz.ui.visit.turns import turn
+from vitviz.ui.visit.work import Work
+from vitviz.ui.visit.works import carried_out
 from vitviz.zoo.catalogue import Offer
 
 HERE, GALLERY = "here", "samples"
 OPEN, SWITCH = "open", "switch"
 IMPORTANCE = "importance"
-STATISTICS = {"distance": "{:.0f}", "entropy": "{:.1f}", "to_prefix": "{:.0%}", "to_self": "{:.0%}"}
+STATISTICS = ("distance", "entropy", "to_prefix", "to_self")
+PATTERNS = {"distance": "{:.0f}", "entropy": "{:.1f}", "to_prefix": "{:.0%}", "to_self": "{:.0%}"}
+PATTERNS[IMPORTANCE] = "{:+.1f}"
+Numbers = NDArray[np.float32]  # (layers, heads), NaN where there is no head or none is known yet
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which number of the heads is shown, over what, and what a click on one does."""
+
+    statistic: str
+    over: str
+    mode: str
 
 
 def page() -> None:
@@ -54,34 +73,42 @@ def page() -> None:
     try:
         session = analyse(photo, model.name)
         left_out(session.rec)
-        statistic, over, mode = matrix_controls(session.rec)
-        values, pattern = numbers(session, statistic, over)
+        statistics(session, HERE)  # raises for a model that has none
+        asked = matrix_controls(session.rec)
     except VitvizError as error:
         st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
         return
     off = read_link(session.rec, "off")
-    layer, head = min(read_link(session.rec, "open"), default=(session.rec.num_layers - 1, 0))
+    chosen = min(read_link(session.rec, "open"), default=typical_head(session.rec))
     left, right = st.columns([3, 2], gap="large")
     with left:
-        matrix(session, values, pattern, off, (layer, head), lambda: take_click(mode))
+        bar, place = st.container(), st.empty()
         show_ablation(session, off)
-        with st.expander(t("heads.all_numbers"), icon=":material/table_rows:"):
-            table(session, over)
+        every = st.expander(t("heads.all_numbers"), icon=":material/table_rows:")
     with right:
-        show_head(session, layer, head, photo.alt)
+        show_head(session, *chosen, photo.alt)
+    try:  # last: what has to be measured grows while all else is there
+        with bar:
+            show_matrix(session, asked, off, chosen, place)
+        with every:
+            table(statistics(session, asked.over))
+    except VitvizError as error:
+        place.error(explained(error), icon=":material/error:")
 
 
-def matrix_controls(rec: Recording) -> tuple[str, str, str]:
+def matrix_controls(rec: Recording) -> Asked:
     """Which number, over what, and what a click does."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        statistic = _choose(keys.STATISTIC, [*STATISTICS, IMPORTANCE])
-        over = _choose(keys.OVER, [HERE, GALLERY])
-        mode = _choose(keys.MODE, [OPEN, SWITCH])
-    of_scores = statistic == IMPORTANCE and rec.outputs == "score"
+        asked = Asked(
+            _choose(keys.STATISTIC, [*STATISTICS, IMPORTANCE]),
+            _choose(keys.OVER, [HERE, GALLERY]),
+            _choose(keys.MODE, [OPEN, SWITCH]),
+        )
+    of_scores = asked.statistic == IMPORTANCE and rec.outputs == "score"
+    meaning = "importance_of_score" if of_scores else asked.statistic
     alike = f"{uniform_distance(rec):.0f}"
-    meaning = "importance_of_score" if of_scores else statistic
     st.caption(t(f"heads.meaning.{meaning}", alike=alike))
-    return statistic, over, mode
+    return asked
 
 
 def _choose(key: str, options: list[str]) -> str:
@@ -97,52 +124,93 @@ def _choose(key: str, options: list[str]) -> str:
     return chosen
 
 
-def numbers(session: Session, statistic: str, over: str) -> tuple[NDArray[np.float32], str]:
-    """The number of every head, (layers, heads), and how it is written."""
-    if statistic == IMPORTANCE:
-        if over == GALLERY:
+def show_matrix(
+    session: Session, asked: Asked, off: set[Cell], chosen: Cell, place: DeltaGenerator
+) -> None:
+    """The number of every head, as far as it is known."""
+    of_scores = asked.statistic == IMPORTANCE and session.rec.outputs == "score"
+    pattern = "{:+.3g}" if of_scores else PATTERNS[asked.statistic]
+    drawn = count()
+
+    def draw(values: Numbers, key: str) -> None:
+        with place.container():
+            matrix(session, values, pattern, off, chosen, key, lambda: take_click(key, asked.mode))
+
+    def draw_so_far(values: Numbers) -> None:
+        draw(values, keys.MATRIX_SO_FAR.format(next(drawn)))
+
+    draw(numbers(session, asked, draw_so_far), keys.MATRIX)
+
+
+def numbers(session: Session, asked: Asked, show: Callable[[Numbers], None]) -> Numbers:
+    """The number of every head, (layers, heads); what is known of it meanwhile is shown."""
+    if asked.statistic == IMPORTANCE:
+        if asked.over == GALLERY:
             raise MethodError(
                 "importance_of_samples", "Importance is measured on one photo; choose “This photo”."
             )
-        if session.rec.outputs == "score":
-            return importance(session), "{:+.3g}"
-        return 100 * importance(session), "{:+.1f}"
-    return getattr(statistics(session, over), statistic), STATISTICS[statistic]
+        factor = 1 if session.rec.outputs == "score" else 100
+        return factor * importance(session, lambda drops: show(factor * drops))
+    name = asked.statistic
+    found: Numbers = getattr(
+        statistics(session, asked.over, lambda found: show(getattr(found, name))), name
+    )
+    return found
 
 
-def statistics(session: Session, over: str) -> HeadStatistics:
+def statistics(
+    session: Session, over: str, show: Callable[[HeadStatistics], None] = lambda _: None
+) -> HeadStatistics:
     """Of this photo, kept until it changes, or the mean of the samples."""
-    if over == GALLERY:
-        with st.spinner(t("heads.looking")):
-            return of_samples(session.model)
-    return session.rec.derived.get("heads", lambda: head_statistics(session.rec))
+    derived = session.rec.derived
+    if over == HERE:
+        return derived.get("heads", lambda: head_statistics(session.rec))
+    found: HeadStatistics | None = derived.find(None, GALLERY)
+    if found is None:
+        offered = session.model
+        found = carried_out(
+            "samples", offered, t("heads.looking"), lambda work: of_samples(offered, work), show
+        )
+        derived.keep(None, found, GALLERY)
+    return found
 
 
 @st.cache_data(show_spinner=False, max_entries=20)
-def of_samples(offered: Offer) -> HeadStatistics:
-    """The mean of the samples."""
+def of_samples(offered: Offer, _work: Work[HeadStatistics]) -> HeadStatistics:
+    """The mean of the samples; it tells that of those it has looked at."""
     vit = model(offered.name)
     photos = [load_image(photo.data) for _, photo in sample_photos().values()]
     found = []
     for photo in photos:
-        with turn():
-            found.append(head_statistics(record(vit, photo)))
+        found.append(head_statistics(record(vit, photo)))
+        _work.tell(mean_statistics(found))
+        _work.progress(len(found) / len(photos))
     return mean_statistics(found)
 
 
-def importance(session: Session) -> NDArray[np.float32]:
-    """Measured once for a photo, while a bar shows how far it is."""
+def importance(session: Session, show: Callable[[Numbers], None]) -> Numbers:
+    """Measured once for a photo, layer after layer."""
+    rec, results = session.rec, session.results
 
-    def measure() -> NDArray[np.float32]:
-        with many_turns(t("heads.switching")) as progress:
-            return head_importance(session.rec, progress=progress).heads
+    def measure(work: Work[Numbers]) -> Numbers:
+        most = max(rec.num_heads(layer) for layer in range(rec.num_layers))
+        found = np.full((rec.num_layers, most), np.nan, np.float32)
+        for layer in range(rec.num_layers):
+            progress = part_of(work.progress, layer, 1, rec.num_layers)
+            drops, _ = layer_importance(rec, layer, progress=progress)
+            found[layer, : len(drops)] = drops
+            work.tell(found.copy())
+        return results.keep(None, found, IMPORTANCE)
 
-    return session.rec.derived.get(None, measure, "importance")
+    known: Numbers | None = results.find(None, IMPORTANCE)
+    if known is not None:
+        return known
+    return carried_out(IMPORTANCE, results, t("heads.switching"), measure, show)
 
 
-def take_click(mode: str) -> None:
+def take_click(key: str, mode: str) -> None:
     """Open a head, or switch it or its layer off or on."""
-    layer, head = st.session_state[keys.MATRIX].open.split(",")
+    layer, head = st.session_state[key].open.split(",")
     rec = visit().recorded["main"].rec
     off = read_link(rec, "off")
     if head != "all" and mode == OPEN:
@@ -168,9 +236,8 @@ def write_link(name: str, heads: set[Cell]) -> None:
         del st.query_params[name]
 
 
-def table(session: Session, over: str) -> None:
+def table(found: HeadStatistics) -> None:
     """Every head with all its numbers."""
-    found = statistics(session, over)
     layers, heads = found.distance.shape
     rows = [
         {

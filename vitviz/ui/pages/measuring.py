@@ -27,6 +27,7 @@ from vitviz.memo import Memo
 from vitviz.methods.explain import BASELINE, METHODS
 from vitviz.pictures.overlay import shared_scale
 from vitviz.progress import Progress, part_of
+from vitviz.recording.recording import Recording
 from vitviz.ui.controls.question import method_title
 from vitviz.ui.pages.curves_chart import curves_chart
 from vitviz.ui.parts.chart import draw_chart
@@ -34,7 +35,8 @@ from vitviz.ui.parts.map_sheet import Panel, map_sheet
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import explained, t
 from vitviz.ui.visit.session import Look, Session
-from vitviz.ui.visit.turns import many_turns
+from vitviz.ui.visit.work import Work
+from vitviz.ui.visit.works import carried_out
 
 LOOK = Look("inferno", 0.6, True)
 MOST_KEPT = 32 * len(METHODS)  # measurements of a photo, some 4 kB each
@@ -77,7 +79,12 @@ def measurements(session: Session, asked: Asked, alt_text: str, key: str) -> lis
     if found is None:
         place = st.empty()
         with place.container():
-            Unfinished(session, asked, alt_text, key, wanted).measure()
+            begun = Measuring(session.rec, session.results, asked, wanted)
+            what = (session.results, *wanted, asked.target, asked.exact)
+            bar, shown = st.container(), SoFar(session, asked, alt_text, key)
+            text = t("compare.measuring")
+            with bar:
+                carried_out(f"compare {key}", what, text, begun.measure, shown.draw)
         place.empty()
         found = from_kept(session.results, asked, wanted) or []
     for method in wanted:
@@ -109,32 +116,43 @@ def measured(results: Memo, method: str, target: int, tolerance: float | None) -
     return found
 
 
-class Unfinished:
-    """A comparison that is shown while it is made."""
+@dataclass(frozen=True)
+class Told:
+    """What there is of a comparison.
 
-    def __init__(
-        self, session: Session, asked: Asked, alt_text: str, key: str, wanted: list[str]
-    ) -> None:
-        self.session, self.asked, self.alt_text, self.key = session, asked, alt_text, key
-        self.rec, self.results = session.rec, session.results
-        self.methods = [method for method in wanted if refused(self.results, method, asked) is None]
+    Attributes:
+        methods: that can be measured, in the order in which they were chosen.
+        maps: by their method.
+        curves: by their method and kind.
+    """
+
+    methods: list[str]
+    maps: dict[str, list[Heatmap]]
+    curves: dict[tuple[str, Change], list[Curve]]
+
+
+class Measuring:
+    """A comparison that is made; all that is finished is kept."""
+
+    def __init__(self, rec: Recording, results: Memo, asked: Asked, wanted: list[str]) -> None:
+        self.rec, self.results, self.asked = rec, results, asked
+        self.methods = [method for method in wanted if refused(results, method, asked) is None]
         self.maps: dict[str, list[Heatmap]] = {}
         self.curves: dict[tuple[str, Change], list[Curve]] = {}
 
-    def measure(self) -> None:
+    def measure(self, work: Work[None]) -> None:
         """All maps first, then the curves that are shown, then the others; at last more points for
-        methods whose ranks are not certain. All that is finished is kept."""
+        methods whose ranks are not certain."""
         wanted, tolerance = list(self.methods), self.asked.tolerance
-        with many_turns(t("compare.measuring")) as progress:
-            self.sheet, self.words, self.lines = st.empty(), st.empty(), st.empty()
-            for number, method in enumerate(wanted):
-                with self.left_out_if_refused(method):
-                    self.make_maps(method, part_of(progress, number, 1, 6 * len(wanted)))
-            self.make_curves(wanted, tolerance, part_of(progress, 1, 4, 6))
-            found = (measured(self.results, m, self.asked.target, tolerance) for m in self.methods)
-            if not self.asked.exact:
-                close = too_close(m for m in found if m is not None)
-                self.make_curves(close, FINE, part_of(progress, 5, 1, 6))
+        for number, method in enumerate(wanted):
+            with self.left_out_if_refused(method):
+                self.make_maps(method, part_of(work.progress, number, 1, 6 * len(wanted)))
+            self.tell(work)
+        self.make_curves(work, wanted, tolerance, (1, 4))
+        found = (measured(self.results, m, self.asked.target, tolerance) for m in self.methods)
+        if not self.asked.exact:
+            close = too_close(m for m in found if m is not None)
+            self.make_curves(work, close, FINE, (5, 1))
 
     @contextmanager
     def left_out_if_refused(self, method: str) -> Iterator[None]:
@@ -146,6 +164,10 @@ class Unfinished:
             self.results.keep(key, error.with_traceback(None), "refused", MOST_KEPT)
             self.methods.remove(method)
 
+    def tell(self, work: Work[None]) -> None:
+        """What there is so far."""
+        work.tell(Told(list(self.methods), dict(self.maps), dict(self.curves)))
+
     def make_maps(self, method: str, progress: Progress) -> None:
         """A method's maps, kept for when this is ended and begun again."""
         key = (method, self.asked.target)
@@ -153,12 +175,22 @@ class Unfinished:
         if maps is None:
             maps = maps_of(self.rec, method, self.asked.target, progress=progress)
         self.maps[method] = self.results.keep(key, maps, "compared", len(METHODS))
-        self.show_maps()
 
-    def make_curves(self, methods: list[str], tolerance: float | None, progress: Progress) -> None:
-        """Both kinds of curves of methods, those that are shown first."""
+    def make_curves(
+        self,
+        work: Work[None],
+        methods: list[str],
+        tolerance: float | None,
+        part: tuple[float, float],
+    ) -> None:
+        """Both kinds of curves of methods, those that are shown first.
+
+        Args:
+            part: what is done before and how much this is, in sixths of the whole.
+        """
         shown_first = sorted(CHANGES, key=lambda change: change != self.asked.change)
         steps = list(product(shown_first, methods))
+        progress = part_of(work.progress, *part, 6)
         for number, (change, method) in enumerate(steps):
             if method in self.methods:
                 with self.left_out_if_refused(method):
@@ -170,7 +202,7 @@ class Unfinished:
                         tolerance,
                         part_of(progress, number, 1, len(steps)),
                     )
-                    self.show_curves()
+                self.tell(work)
         for method in methods:
             if method in self.methods:
                 self.keep(method, tolerance)
@@ -181,9 +213,26 @@ class Unfinished:
         key = (method, self.asked.target, tolerance)
         self.results.keep(key, found, "measured", MOST_KEPT)
 
-    def show_maps(self) -> None:
+
+class SoFar:
+    """A comparison that is shown while it is made."""
+
+    def __init__(self, session: Session, asked: Asked, alt_text: str, key: str) -> None:
+        self.session, self.asked, self.alt_text, self.key = session, asked, alt_text, key
+        self.sheet, self.words, self.lines = st.empty(), st.empty(), st.empty()
+        self.maps = 0  # that are shown
+
+    def draw(self, told: Told) -> None:
+        """What is there of it now."""
+        if len(told.maps) != self.maps:
+            self.maps = len(told.maps)
+            self.show_maps(told)
+        if told.curves:
+            self.show_curves(told)
+
+    def show_maps(self, told: Told) -> None:
         """The maps that are there, in the order in which the methods were chosen."""
-        maps = {m: self.maps[m][0].shares for m in self.methods if m in self.maps}
+        maps = {m: told.maps[m][0].shares for m in told.methods if m in told.maps}
         panels = [
             Panel(
                 method,
@@ -206,17 +255,18 @@ class Unfinished:
                 on_open=lambda: None,
             )
 
-    def show_curves(self) -> None:
+    def show_curves(self, told: Told) -> None:
         """The curves that are there, and how many are not."""
         asked = self.asked
-        shown = [m for m in self.methods if (m, asked.change) in self.curves]
-        curves = {method: mean_curve(self.curves[method, asked.change]) for method in shown}
-        chart = curves_chart(curves, asked.share, self.session.rec.outputs)
-        done = sum((m, change) in self.curves for m in self.methods for change in CHANGES)
-        of = len(CHANGES) * len(self.methods)
-        said = (
+        shown = [m for m in told.methods if (m, asked.change) in told.curves]
+        curves = {method: mean_curve(told.curves[method, asked.change]) for method in shown}
+        done = sum((m, change) in told.curves for m in told.methods for change in CHANGES)
+        of = len(CHANGES) * len(told.methods)
+        sentence = (
             t("compare.underway", done=str(done), of=str(of)) if done < of else t("compare.closer")
         )
-        self.words.markdown(said)
-        with self.lines.container():
-            draw_chart(chart, alt=t("compare.curves", label=asked.name))
+        self.words.markdown(sentence)
+        if curves:
+            chart = curves_chart(curves, asked.share, self.session.rec.outputs)
+            with self.lines.container():
+                draw_chart(chart, alt=t("compare.curves", label=asked.name))

@@ -37,22 +37,9 @@ def show_sheet(
             label_visibility="collapsed",
         )
         st.caption(t(f"sheet.{view}_shown"), width="content")
-    most: dict[int | None, Heatmap] = max(maps, key=len)  # layers may have heads of their own
-    shown = [
-        (at_layer, of_head)
-        for of_head in most
-        for at_layer in range(len(maps))
-        if of_head in maps[at_layer]
-        and (view != HEADS or at_layer == layer)
-        and (view != LAYERS or of_head == head)
-    ]
-    panels = [
-        panel(maps, at_layer, of_head, view, (at_layer, of_head) == (layer, head))
-        for at_layer, of_head in shown
-    ]
     map_sheet(
         session,
-        panels,
+        panels_of(maps, view, layer, head),
         look,
         columns=len(maps) if view == BOTH else 0,
         scale=scale,
@@ -60,6 +47,21 @@ def show_sheet(
         key=keys.SHEET,
         on_open=open_panel,
     )
+
+
+def panels_of(
+    maps: list[dict[int | None, Heatmap]], view: str, layer: int, head: int | None
+) -> list[Panel]:
+    """The small maps of a view: of this layer's heads, of this head in all layers, or of all."""
+    most: dict[int | None, Heatmap] = max(maps, key=len)  # layers may have heads of their own
+    return [
+        panel(maps, at_layer, of_head, view, (at_layer, of_head) == (layer, head))
+        for of_head in most
+        for at_layer in range(len(maps))
+        if of_head in maps[at_layer]
+        and (view != HEADS or at_layer == layer)
+        and (view != LAYERS or of_head == head)
+    ]
 
 
 def panel(

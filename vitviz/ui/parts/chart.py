@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import altair
 import streamlit as st
 
-__all__ = ["draw_chart"]
+__all__ = ["draw_chart", "lines_by"]
+
+DASHES = [  # as many as there are colours
+    [1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2], [1, 3], [12, 3], [6, 2, 1, 2, 1, 2], [3, 5],
+    [9, 6], [4, 4],
+]  # fmt: skip
+
+
+def lines_by(field: str, domain: Sequence[str] | None = None, **details: Any) -> dict[str, Any]:
+    """Encodings of lines that are told apart by their colour, and without colours by their dashes.
+
+    Args:
+        field: of the table, such as method.
+        domain: all of its values; None for those that are shown.
+        details: of the legend, for both.
+    """
+    all_of_it: dict[str, Any] = {} if domain is None else {"domain": list(domain)}
+    colours: dict[str, Any] = {"scale": altair.Scale(**all_of_it)} if domain else {}
+    return {
+        "color": altair.Color(field, **colours, **details),
+        "strokeDash": altair.StrokeDash(
+            field, scale=altair.Scale(range=DASHES, **all_of_it), **details
+        ),
+    }
 
 
 def draw_chart(

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from vitviz.journey.page import palette
 from vitviz.ui.parts.browser import component
-from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
 
@@ -25,36 +24,19 @@ def matrix(
     pattern: str,
     off: set[Cell],
     chosen: Cell,
+    key: str,
     on_open: Callable[[], None],
 ) -> None:
     """Layers as columns, heads as rows; `on_open` runs after a click, with the cell as
-    `st.session_state[keys.MATRIX].open`: "layer,head", or "layer,all" for a layer’s number."""
+    `st.session_state[key].open`: "layer,head", or "layer,all" for a layer’s number.
+
+    Args:
+        values: NaN where it is not known yet.
+    """
     layers, heads = values.shape
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    cells: list[dict[str, Any]] = [
-        {
-            "id": f"{layer},all",
-            "text": f"L{layer}",
-            "title": t("heads.switch_layer", layer=layer),
-            "level": None,
-            "off": all((layer, head) in off for head in range(session.rec.num_heads(layer))),
-            "chosen": False,
-        }
-        for layer in range(layers)
-    ]
+    cells = [_layer_cell(session, layer, off) for layer in range(layers)]
     cells += [
-        {
-            "id": f"{layer},{head}",
-            "text": pattern.format(values[layer, head]),
-            "title": t(
-                "heads.value",
-                name=t("heads.name", layer=layer, head=head),
-                value=pattern.format(values[layer, head]),
-            ),
-            "level": round(255 * (float(values[layer, head]) - low) / ((high - low) or 1.0)),
-            "off": (layer, head) in off,
-            "chosen": (layer, head) == chosen,
-        }
+        _head_cell(values, (layer, head), pattern, off, chosen)
         for head in range(heads)
         for layer in range(layers)
         if head < session.rec.num_heads(layer)
@@ -65,5 +47,35 @@ def matrix(
         "palette": palette("viridis"),
         "alt": t("heads.matrix"),
     }
-    _matrix(data=data, key=keys.MATRIX, on_open_change=on_open)
+    _matrix(data=data, key=key, on_open_change=on_open)
     st.caption(t("heads.matrix_caption"))
+
+
+def _layer_cell(session: Session, layer: int, off: set[Cell]) -> dict[str, Any]:
+    """A layer's number above its column."""
+    return {
+        "id": f"{layer},all",
+        "text": f"L{layer}",
+        "title": t("heads.switch_layer", layer=layer),
+        "level": None,
+        "off": all((layer, head) in off for head in range(session.rec.num_heads(layer))),
+        "chosen": False,
+    }
+
+
+def _head_cell(
+    values: NDArray[np.float32], cell: Cell, pattern: str, off: set[Cell], chosen: Cell
+) -> dict[str, Any]:
+    """A head's value, coloured between the smallest and the largest."""
+    (layer, head), value = cell, float(values[cell])
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    known = not np.isnan(value)
+    text = pattern.format(value) if known else "…"
+    return {
+        "id": f"{layer},{head}",
+        "text": text,
+        "title": t("heads.value", name=t("heads.name", layer=layer, head=head), value=text),
+        "level": round(255 * (value - low) / ((high - low) or 1.0)) if known else None,
+        "off": cell in off,
+        "chosen": cell == chosen,
+    }

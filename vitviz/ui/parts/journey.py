@@ -29,7 +29,7 @@ def show_journey(session: Session) -> None:
     Raises:
         MethodError: if the model does not have one map over all tokens in each layer.
     """
-    document = _document(session)
+    document = journey_document(session)
     header = document.header | {
         "missing": {name: explained(error) for name, error in document.missing.items()}
     }
@@ -50,7 +50,7 @@ def show_journey(session: Session) -> None:
     )
 
 
-def _document(session: Session) -> Document:
+def journey_document(session: Session) -> Document:
     """A sample's is shared, so no lock may be held while it is made."""
     found: Document | None = session.results.find("journey")
     if found is None:

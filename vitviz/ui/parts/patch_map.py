@@ -22,7 +22,7 @@ _component = component("patch_map", "numbers")
 def patch_map(
     session: Session,
     heat: Heatmap,
-    rows: NDArray[np.float32] | None,
+    rows: bytes | None,
     look: Look,
     *,
     query: tuple[int, int] | None,
@@ -38,8 +38,8 @@ def patch_map(
     `st.session_state[key].query`.
 
     Args:
-        rows: where each patch looks, (patches, patches), to explore without the server; None for
-            a method that would have to compute it.
+        rows: where each patch looks, `quantised`, to explore without the server; None for a method
+            that would have to compute it.
         scale: values of the lowest and highest colour; None gives every map its own.
         marks: patches to mark with a ring, as [row, column].
         crosses: patches to mark with a cross.
@@ -55,7 +55,7 @@ def patch_map(
         "values": numbers_address(values, f"{key} values"),
         "scale": scale or heat.range,
         "own_scale": scale is None,
-        "rows": None if rows is None else numbers_address(quantised(rows), f"{key} rows"),
+        "rows": None if rows is None else numbers_address(rows, f"{key} rows"),
         "palette": palette(look.colormap),
         "alpha": look.alpha,
         "smooth": look.smooth,
@@ -75,8 +75,8 @@ def patch_map(
 
 
 def quantised(rows: NDArray[np.float32]) -> bytes:
-    """Each row's smallest value and each row's largest, float32, and then the rows as bytes between
-    the two: exact to 1/255 of a row's range."""
+    """(patches, patches): each row's smallest value and each row's largest, float32, and then the
+    rows as bytes between the two: exact to 1/255 of a row's range."""
     low, high = rows.min(axis=1), rows.max(axis=1)
     span = np.where(high > low, high - low, 1)
     levels = np.rint((rows - low[:, None]) / span[:, None] * 255).astype(np.uint8)

@@ -51,6 +51,11 @@ class Admission:
             self._inside.add(visitor)
             return True
 
+    @property
+    def visitors(self) -> int:
+        """How many are in; who has just left may still count."""
+        return len(self._inside)
+
     def stay(self, visitor: str) -> None:
         """For one who was in before: is in, however many there are; counts again after a
         reconnection."""

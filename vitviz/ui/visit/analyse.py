@@ -64,6 +64,16 @@ def analyse(photo: Photo, model_name: str, side: Side = "main", *, whole: bool =
     return found
 
 
+def see_sample(photo: Photo, model_name: str) -> Session:
+    """A sample, and its journey, for all visitors; for nobody's page, but in a turn of its own."""
+    vit = model(model_name)
+    if found := shared_samples().find(vit, photo.key, whole=False):
+        return found
+    decoded = opened(photo)
+    with turn():
+        return shared_samples().keep(_seen(vit, offer(model_name), photo, decoded, whole=False))
+
+
 def _seen(vit: Vit, offered: Offer, photo: Photo, decoded: Image.Image, whole: bool) -> Session:
     """The photo recorded, and its preview."""
     rec = record(vit, decoded, whole=whole and vit.anatomy.any_size_patch is not None)

@@ -30,6 +30,7 @@ UNRANKED_MAPS = "maps_{}_{}"  # a side, and how many there are yet
 # Heads
 STATISTIC, OVER, MODE = "statistic", "over", "mode"
 MATRIX, OPEN_MAP = "matrix", "open map"
+MATRIX_SO_FAR = "matrix {}"  # how often it was drawn
 
 # Every lesson
 PRESENT, WORKSHEETS, WORKSHEET = "present", "worksheets", "worksheet_{}"  # with or without answers
@@ -66,3 +67,12 @@ CLASS_NAME, CLASS_PHOTOS = "name{}.{}", "photos{}.{}"  # a class, and how often 
 COST_SIDE, OWN_SIDE = "cost_side", "own_side"
 GROUPS, TEMPERATURE, OTHER_PHOTO = "groups", "clip", "other"
 SECOND_MENU, SECOND_UPLOAD = "second_menu{}", "second{}"  # how many photos were taken
+
+# Lessons 12 and 13
+SENTENCE, SENTENCE_FIELD = "sentence", "sentence_field"  # in the address; the field
+WORD, WORD_LAYER, WORD_HEAD = "word", "word_layer", "word_head"
+WORD_MAP, WORD_PLACE, OTHER_WORD = "word_map", "looks_at", "other_word"
+COMPARED, SENTENCES, OWN_SENTENCE = "compared", "sentences_{}", "own_sentence"  # a class
+CAPTION, CAPTION_FIELD, RATHER_THAN = "caption", "caption_field", "rather_than"
+ASKED_WORDS, WORDS_MAP = "asked_words", "words_map"
+TAU, TAU_STEPS, PAIRS_AS = "tau", "tau_steps", "pairs_as"

@@ -46,7 +46,12 @@ def class_names(language: str) -> dict[str, str]:
 
 
 def language() -> str:
-    """The visitor's choice: in the address, or made earlier in this visit."""
+    """The visitor's."""
+    return visit().language or choose_language()
+
+
+def choose_language() -> str:
+    """At the beginning of a run: the one in the address, or chosen earlier in this visit."""
     chosen = st.query_params.get(LANG) or visit().language
     visit().language = chosen if chosen in LANGUAGES else ENGLISH
     return visit().language

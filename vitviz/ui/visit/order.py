@@ -12,6 +12,8 @@ COURSE = (
     "prediction",
     "training",
     "cost",
+    "words",
+    "captions",
     "beyond",
 )
 NUMBERS = {lesson: number for number, lesson in enumerate(COURSE)}

@@ -11,7 +11,7 @@ from vitviz.zoo.catalogue import BUNDLED, Offer, count, offer
 from vitviz.zoo.load import Vit, load_offer
 from vitviz.zoo.settings import max_parameters, models_in_memory
 
-Key = tuple[str, str]  # name and version
+ModelVersion = tuple[str, str]  # name and version
 
 
 class Shelf:
@@ -19,8 +19,8 @@ class Shelf:
     memory although it is not held any more, and counts; the bundled model always has its place."""
 
     def __init__(self) -> None:
-        self._held: dict[Key, Vit] = {}  # the one used longest ago first
-        self._alive: WeakValueDictionary[Key, Vit] = WeakValueDictionary()
+        self._held: dict[ModelVersion, Vit] = {}  # the one used longest ago first
+        self._alive: WeakValueDictionary[ModelVersion, Vit] = WeakValueDictionary()
         self._holding, self._loading = threading.Lock(), threading.Lock()
 
     def take(self, name: str) -> Vit:
@@ -40,8 +40,8 @@ class Shelf:
             self._held[key] = self._alive[key] = vit
         return vit
 
-    def _load(self, offered: Offer, key: Key) -> Vit:
-        check_size(offered)
+    def _load(self, offered: Offer, key: ModelVersion) -> Vit:
+        check_allowed(offered)
         if offered.name != BUNDLED:
             self._make_room()
         vit = load_offer(offered)
@@ -64,7 +64,7 @@ class Shelf:
             gc.collect()
 
 
-def check_size(offered: Offer) -> None:
+def check_allowed(offered: Offer) -> None:
     """Before anything is fetched or memory taken.
 
     Raises:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+from weakref import WeakKeyDictionary, WeakSet
 
 import streamlit as st
 from PIL import Image
@@ -11,20 +13,23 @@ from PIL import Image
 from vitviz.errors import ImageError, VitvizError
 from vitviz.ui.visit.album import Album, Run
 from vitviz.ui.visit.session import Photo, Session
+from vitviz.ui.visit.streamlit_private import run_state
+from vitviz.ui.visit.work import Work
 
 VISIT = "visit"  # the only key of the session state that belongs to no widget
 Side = Literal["main", "second"]
-Refused = tuple[str, VitvizError]  # a file's name, and what is wrong with it
+RefusedFile = tuple[str, VitvizError]  # a file's name, and what is wrong with it
 
 
-@dataclass
+@dataclass(eq=False)
 class Visit:
     """One visitor's.
 
     Attributes:
         admitted: whether there was room, see admission.py.
         language: chosen last; the address comes first.
-        page, sample, model: shown last, to be put into the address of another page.
+        page, sample, model: shown last, to be put into the address of another page; a sample only
+            if it was chosen.
         written: what `choice` wrote into the address, by the widget's key.
         fetch_failed: why a model's weights could not be fetched.
         own: the photo that the visitor brought.
@@ -42,6 +47,9 @@ class Visit:
         trained: the head that was trained on them.
         views: how often random views were drawn again.
         shuffles: how often the patches were shuffled again.
+        sentence: typed in the lessons on words; empty until then.
+        word, word_layer, word_head: the piece, layer and head that they follow.
+        works: that are under way, or whose result was not shown yet, by their names.
     """
 
     admitted: bool = False
@@ -53,7 +61,7 @@ class Visit:
     fetch_failed: VitvizError | None = None
     own: Photo | None = None
     taken: int = 0
-    refused: Refused | None = None
+    refused: RefusedFile | None = None
     decoded: tuple[str, Image.Image] | None = None
     recorded: dict[Side, Session] = field(default_factory=dict)
     panels: dict[str, str] = field(default_factory=dict)
@@ -64,16 +72,29 @@ class Visit:
     head: int | None = None
     second: Photo | None = None
     second_taken: int = 0
-    second_refused: Refused | None = None
+    second_refused: RefusedFile | None = None
     album: Album = field(default_factory=Album)
     trained: Run | None = None
     views: int = 0
     shuffles: int = 0
+    sentence: str = ""
+    word: int | None = None
+    word_layer: int = 0
+    word_head: int = 0
+    works: dict[str, Work[Any]] = field(default_factory=dict)
+
+    @property
+    def held(self) -> int:
+        """Bytes of the files that are kept of the photos the visitor brought."""
+        photos = [photo.data for photo in (self.own, self.second) if photo]
+        return sum(map(len, [*photos, *(file for of in self.album.photos for file in of)]))
 
     def forget_photo(self) -> None:
         """Keep nothing of the visitor's own photo."""
         self.own = self.refused = self.decoded = None
         self.recorded.clear()
+        while self.works:
+            self.works.popitem()[1].stop()
 
     def forget_second(self) -> None:
         """Keep nothing of the second one."""
@@ -87,9 +108,25 @@ def without_frames(error: ImageError) -> ImageError:
     return error
 
 
+_visits: WeakSet[Visit] = WeakSet()
+_of_runs: WeakKeyDictionary[object, Visit] = WeakKeyDictionary()
+_counting = threading.Lock()
+
+
 def visit() -> Visit:
-    """This visitor's."""
-    if VISIT not in st.session_state:
-        st.session_state[VISIT] = Visit()
-    found: Visit = st.session_state[VISIT]
+    """This visitor's. A page asks for it a thousand times, and Streamlit's state is slow to say."""
+    state = run_state()
+    found = None if state is None else _of_runs.get(state)
+    if found is None:
+        found = st.session_state.setdefault(VISIT, Visit())
+        with _counting:
+            _visits.add(found)
+            if state is not None:
+                _of_runs[state] = found
     return found
+
+
+def held_by_all() -> int:
+    """Bytes of the files that are kept of all visitors' photos."""
+    with _counting:
+        return sum(each.held for each in _visits)

@@ -17,8 +17,10 @@ from typing import Any, NoReturn, cast
 import streamlit as st
 from starlette.exceptions import HTTPException
 from streamlit.components.v2.types import ComponentRenderer
+from streamlit.runtime import RuntimeState
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
-from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner import StopException, get_script_run_ctx
+from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestType
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string
 from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_NAME
@@ -34,7 +36,9 @@ __all__ = [
     "go_to",
     "limit_uploads",
     "media_address",
+    "run_state",
     "send_at_once",
+    "serving",
     "session_id",
     "still_here",
 ]
@@ -46,6 +50,7 @@ HIDDEN_OPTIONS = (
 TEST_IDS = (
     "stCameraInputButton",
     "stCaptionContainer",
+    "stFileChips",
     "stFileUploaderDropzone",
     "stFileUploaderDropzoneInstructions",
     "stLayoutWrapper",
@@ -112,9 +117,9 @@ def drop_expired_sessions() -> None:
     if not st.runtime.exists():  # it has stopped
         return
     server: Any = st.runtime.get_instance()
-    kept = server._session_mgr._session_storage._cache
+    sessions = server._session_mgr._session_storage._cache
     # The cache belongs to the server's own thread.
-    server._get_async_objs().eventloop.call_soon_threadsafe(kept.expire)
+    server._get_async_objs().eventloop.call_soon_threadsafe(sessions.expire)
 
 
 def session_id() -> str:
@@ -124,9 +129,22 @@ def session_id() -> str:
     return context.session_id
 
 
+def run_state() -> object | None:
+    """The session state as this run sees it: the same object throughout the run, and never another
+    visitor's. None in a thread that makes no page."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context and context.session_state
+
+
 def connected(session: str) -> bool:
     """Whether a session's tab is open; Streamlit keeps others for some minutes."""
     return st.runtime.get_instance().is_active_session(session)
+
+
+def serving() -> bool:
+    """Whether the server runs, and is not about to end."""
+    ending = RuntimeState.STOPPING, RuntimeState.STOPPED
+    return st.runtime.exists() and st.runtime.get_instance().state not in ending
 
 
 def browser() -> str:
@@ -139,11 +157,15 @@ def browser() -> str:
 def still_here() -> None:
     """End this run, as the next call of Streamlit would, if the visitor has left or clicked.
 
-    Reading the session state looks for that, and sends the browser nothing. Does nothing in a
-    thread that makes no page, such as a download's.
+    Reading the session state looks for that, and sends the browser nothing; but a click on what
+    only remakes a part of the page would wait for the end of this run. Does nothing in a thread
+    that makes no page, such as a download's.
     """
-    if get_script_run_ctx(suppress_warning=True):
+    if context := get_script_run_ctx(suppress_warning=True):
         st.session_state.get("anything")
+        asked = context.script_requests
+        if asked and asked._state is ScriptRequestType.RERUN:
+            raise StopException  # st.stop() would forget what was asked
 
 
 def send_at_once() -> None:

@@ -14,8 +14,7 @@ from vitviz.methods.explain import explain
 from vitviz.pictures.overlay import overlay
 from vitviz.recording.predictions import Prediction
 from vitviz.recording.record import record
-from vitviz.training.training import Moment
-from vitviz.ui.course.album import (
+from vitviz.ui.course.album_editor import (
     class_title,
     edit_album,
     is_enough,
@@ -24,9 +23,11 @@ from vitviz.ui.course.album import (
 )
 from vitviz.ui.course.training_run import (
     HEAD_PLAN,
+    begin_block,
+    begin_head,
+    head_in_training,
     largest_change,
-    train_block,
-    train_head,
+    narrowed,
     trained_again,
 )
 from vitviz.ui.lessons.training.learning_curves import curve, drawn_into, loss_and_accuracy
@@ -62,7 +63,8 @@ def run(session: Session) -> None:
     list_album(album)
     chart = st.empty()
     if pressed and is_enough(album):
-        visit().trained = train_head(session, album, drawn_into(chart))
+        begin_head(session, album)
+    head_in_training(drawn_into(chart))
     if found := visit().trained:
         _show_run(found, chart)
 
@@ -147,26 +149,23 @@ def entropy(session: Session) -> None:
         t("training.run.train"), icon=":material/model_training:", key=keys.TRAIN_BLOCK
     )
     if pressed and is_enough(visit().album):
-        session.rec.derived.keep(None, train_block(session, weight), "narrowed", most=1)
-    before = explain(session.rec, "attention")
-    narrowed: tuple[float, list[Moment], Heatmap, float] | None
-    narrowed = session.rec.derived.last("narrowed")
-    if narrowed is None:
+        begin_block(session, weight)
+    before, after = explain(session.rec, "attention"), narrowed(session)
+    if after is None:
         _map(session, before, t("training.before"))
         return
-    weight, moments, heat, change = narrowed
-    if moments:
+    if after.moments:
         first, second = st.columns(2)
-        first.metric(t("training.entropy.first"), f"{moments[0].entropy:.4f}")
-        second.metric(t("training.entropy.last"), f"{moments[-1].entropy:.4f}")
-        curve(moments, "entropy", t("training.entropy.entropy"), 160)
+        first.metric(t("training.entropy.first"), f"{after.moments[0].entropy:.4f}")
+        second.metric(t("training.entropy.last"), f"{after.moments[-1].entropy:.4f}")
+        curve(after.moments, "entropy", t("training.entropy.entropy"), 160)
     else:
-        st.info(t("training.entropy.none", change=f"{change:g}"))
+        st.info(t("training.entropy.none", change=f"{after.change:g}"))
     left, right = st.columns(2)
     with left:
         _map(session, before, t("training.before"))
     with right:
-        _map(session, heat, t("training.entropy.with", weight=weight))
+        _map(session, after.heat, t("training.entropy.with", weight=after.weight))
 
 
 def task(session: Session) -> None:
@@ -186,12 +185,15 @@ def task(session: Session) -> None:
 
 def _finished(session: Session) -> Run | None:
     """The head that was trained; if there is none, a button that trains one on the samples."""
+    chart = st.empty()
+    head_in_training(drawn_into(chart))
+    chart.empty()
     found = visit().trained
     if found is None:
         st.info(t("training.run.first"), icon=":material/model_training:")
         if st.button(t("training.run.quick"), type="primary", key=keys.TRAIN_QUICKLY):
             take_samples()
-            visit().trained = train_head(session, visit().album, drawn_into(st.empty()))
+            begin_head(session, visit().album)
             st.rerun()
     return found
 

@@ -25,7 +25,7 @@ from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
 
-VIEWS, VIEW = 6, 170  # random views, and the width of one in px
+VIEWS, VIEW = 6, 210  # random views, and the width of one in px
 
 
 def freezing(session: Session) -> None:
@@ -52,7 +52,7 @@ def freezing(session: Session) -> None:
                 alt.Tooltip("millions", title=t("training.freezing.millions"), format=".3f"),
             ],
         ),
-        height=270,
+        height=240,
     )
     st.caption(t("training.freezing.all", every=f"{every:,}"))
 

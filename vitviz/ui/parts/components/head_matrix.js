@@ -1,5 +1,16 @@
 // Layers as columns, heads as rows, a number in each cell; a click reports the cell.
 
+const EQUAL = 0.179 // luminance of a ground on which black and white are equally easy to read
+
+// Relative luminance as WCAG 2 has it.
+function luminance(colour) {
+  const [r, g, b] = colour.map((level) => {
+    const share = level / 255
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4
+  })
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b
+}
+
 function cell(data, palette, open) {
   const button = document.createElement("button")
   button.type = "button"
@@ -12,9 +23,8 @@ function cell(data, palette, open) {
   button.classList.toggle("whole", data.level === null)
   if (data.level !== null) {
     const colour = [...palette.subarray(3 * data.level, 3 * data.level + 3)]
-    const light = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
     button.style.background = `rgb(${colour.join(",")})`
-    button.style.color = light > 140 ? "#111" : "#fff"
+    button.style.color = luminance(colour) > EQUAL ? "#000" : "#fff"
   }
   const [layer, head] = data.id.split(",")
   button.style.gridColumn = Number(layer) + 1

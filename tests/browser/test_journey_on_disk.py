@@ -1,4 +1,4 @@
-"""The journey in a real Chromium: a page opened from disk without a network, and the app's page."""
+"""The journey in a real Chromium: a page opened from disk, without a network."""
 
 from __future__ import annotations
 
@@ -9,28 +9,33 @@ from typing import Any
 
 import numpy as np
 import pytest
-import timm
-import torch
+from journey_pages import (
+    BLUE,
+    COLUMNS,
+    CONTRAST,
+    GOLD,
+    LEFT,
+    TOP,
+    assert_classes,
+    assert_said,
+    cell,
+    classes,
+    expect_colour,
+    follow,
+    open_block,
+    open_head,
+    place,
+    side,
+    state,
+)
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
-from timm.models import save_for_hf
-from waiting import wait_until_idle
 
 import vitviz
 from vitviz.inside.attention_steps import head_steps
 from vitviz.inside.lens import logit_lens, residual_stream, token_lens
 from vitviz.journey.page import Language, words
 
-SAMPLE = "cat"
-COLUMNS = 16  # of the bundled model's grid
-GOLD, BLUE = (217, 165, 20), (86, 180, 233)
-LEFT, TOP = 2, 30  # where the photo lies on the picture of the whole, in px
 Opener = Callable[..., Page]
-
-
-@pytest.fixture(scope="session")
-def rec() -> vitviz.Recording:
-    photo = next(sample.path for sample in vitviz.samples() if sample.id == SAMPLE)
-    return vitviz.record(vitviz.load_model(), photo)
 
 
 @pytest.fixture(scope="session")
@@ -78,113 +83,6 @@ def opened(browser: Browser, files: dict[str, Path]) -> Iterator[Opener]:
     for context in contexts:
         context.close()
     assert not errors
-
-
-def state(page: Page) -> dict[str, Any]:
-    found: dict[str, Any] = page.evaluate("window.journey.state")
-    return found
-
-
-def share(text: str) -> tuple[float, float]:
-    """The number in “… 3.4 %”, and half of its last digit."""
-    [digits] = re.findall(r"([\d.]+) %$", text)
-    decimals = len(digits.partition(".")[2])
-    return float(digits) / 100, 0.5 * 10.0 ** -(decimals + 2)
-
-
-def assert_said(text: str, exact: float) -> None:
-    """A share as it is shown is the exact one, rounded to what is shown."""
-    shown, half = share(text)
-    assert abs(shown - exact) <= half + 2e-3 * exact, (text, exact)
-
-
-def classes(page: Page) -> dict[str, str]:
-    """What the list of classes shows: label → share."""
-    rows = page.locator(".class-rows li:not(.gone)")
-    labels, shares = (rows.locator(part).all_inner_texts() for part in ("span", "b"))
-    return dict(zip(labels, shares, strict=True))
-
-
-def assert_classes(page: Page, values: Any, rec: vitviz.Recording) -> None:
-    """The list shows values of (classes,), and the largest of them is among these."""
-    label = {prediction.index: prediction.label for prediction in rec.predictions}
-    exact = {label[index]: float(value) for index, value in enumerate(values)}
-    shown = classes(page)
-    assert shown
-    for name, text in shown.items():
-        assert_said(text, exact[name])
-    assert max(exact, key=exact.__getitem__) in shown
-
-
-def side(page: Page) -> float:
-    """Of the photo on the picture of the whole, in px."""
-    width = page.locator(".journey").evaluate("(node) => node.clientWidth")
-    scroll = page.locator(".scroll").evaluate("(node) => node.clientWidth")
-    return 190 if width < 640 else min(230, 0.24 * scroll)
-
-
-def place(page: Page, row: int, col: int) -> tuple[float, float]:
-    """The middle of a patch of the photo on the picture of the whole, on the page's screen."""
-    box = page.locator(".scene").bounding_box()
-    assert box
-    unit = side(page) / COLUMNS
-    return box["x"] + LEFT + (col + 0.5) * unit, box["y"] + TOP + (row + 0.5) * unit
-
-
-def expect_colour(page: Page, x: float, y: float, colour: tuple[int, int, int]) -> None:
-    """A pixel of the picture of the whole gets this colour."""
-    page.mouse.move(0, 0)  # the cursor has an outline of its own
-    page.wait_for_function(
-        """([x, y, colour]) => {
-            const context = document.querySelector(".scene").getContext("2d")
-            return context.getImageData(x, y, 1, 1).data.slice(0, 3).join() === colour
-        }""",
-        arg=[x, y, ",".join(map(str, colour))],
-    )
-
-
-def follow(page: Page, row: int, col: int) -> None:
-    page.mouse.click(*place(page, row, col))
-    expect(page.locator(".follow")).to_contain_text(f"Following: patch {row},{col}")
-
-
-def open_block(page: Page, block: int) -> None:
-    page.get_by_role("button", name=f"Open block {block}", exact=True).click()
-    expect(page.locator(".station-softmax")).to_be_visible()
-
-
-def open_head(page: Page, block: int, head: int) -> None:
-    open_block(page, block)
-    page.locator(".head-button").nth(head).click()
-    expect(page.locator(".head-button").nth(head)).to_have_attribute("aria-pressed", "true")
-    page.locator(".matrix-button").first.click()
-    expect(page.locator(".head-view .head-button").nth(head)).to_have_attribute(
-        "aria-pressed", "true"
-    )
-
-
-def cell(page: Page, query: int, key: int) -> tuple[float, float]:
-    """The middle of a cell of the open head's matrix."""
-    page.locator(".marks").scroll_into_view_if_needed()
-    box = page.locator(".marks").bounding_box()
-    assert box
-    unit = box["width"] / (COLUMNS * COLUMNS + 1)
-    return box["x"] + (key + 0.5) * unit, box["y"] + (query + 0.5) * unit
-
-
-# (L₁ + 0.05) / (L₂ + 0.05) of a button's text and ground, relative luminance as WCAG 2 has it.
-CONTRAST = """(button) => {
-    const luminance = (colour) => {
-        const [r, g, b] = colour.match(/[0-9.]+/g).slice(0, 3).map((level) => {
-            const share = level / 255
-            return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4
-        })
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b
-    }
-    const { color, backgroundColor } = getComputedStyle(button)
-    const [low, high] = [luminance(color), luminance(backgroundColor)].sort((a, b) => a - b)
-    return (high + 0.05) / (low + 0.05)
-}"""
 
 
 class TestOnDisk:
@@ -540,98 +438,3 @@ class TestWays:
         page.get_by_role("button", name="Compare no more").click()
         expect(page.locator(".beside")).to_have_count(0)
         page.wait_for_function(f"document.querySelector('.scene').height === {height}")
-
-
-@pytest.fixture(scope="session")
-def layered(own_models: Path) -> str:
-    """A model whose layers have windows, in the server's folder; its name."""
-    torch.manual_seed(0)
-    sizes = {"depths": (1, 1, 1, 1), "embed_dim": 24}
-    module = timm.create_model("swin_tiny_patch4_window7_224", **sizes)
-    save_for_hf(module, own_models / "layered", model_args=sizes, safe_serialization=True)
-    return "layered"
-
-
-class TestInTheApp:
-    def go(self, page: Page, server: str, **address: str) -> None:
-        page.emulate_media(reduced_motion="reduce")
-        query = "&".join(f"{name}={value}" for name, value in address.items())
-        page.goto(f"{server}/journey?{query}")
-        expect(page.locator(".follow")).to_contain_text("Following: ")
-        wait_until_idle(page)
-
-    def test_it_shows_the_librarys_numbers(
-        self, page: Page, server: str, rec: vitviz.Recording
-    ) -> None:
-        self.go(page, server, sample=SAMPLE)
-        expect(page.locator(".classes h2")).to_have_text("At the end: class token")
-        assert_classes(page, rec.values(rec.logits), rec)
-
-    def test_a_patch_and_a_block_come_from_the_server(
-        self, page: Page, server: str, rec: vitviz.Recording
-    ) -> None:
-        self.go(page, server, sample=SAMPLE)
-        page.mouse.click(*place(page, 5, 7))
-        expect(page.locator(".follow")).to_contain_text("Following: patch 5,7")
-        open_block(page, 4)
-        token, stream = 1 + 5 * COLUMNS + 7, residual_stream(rec)
-        for station, vector in (
-            ("residual", stream.states[5, token]),
-            ("mlp", stream.mlp[4, token]),
-            ("projection", stream.attention[4, token]),
-        ):
-            length = page.locator(f".station-{station} small")
-            expect(length).to_have_text(f"384 numbers, length {float(vector.norm()):.1f}")
-        page.locator(".matrix-button").first.click()
-        page.mouse.move(*cell(page, token, 41))
-        expect(page.locator(".readout")).to_contain_text("patch 5,7 → patch 2,8: ")
-        assert_said(page.locator(".readout").inner_text(), float(rec.attention(4)[0, token, 41]))
-
-    def test_two_quick_questions_are_both_answered(self, page: Page, server: str) -> None:
-        """A block is opened and, before its answer can be there, another patch is followed."""
-        self.go(page, server, sample=SAMPLE)
-        page.locator(".scene").evaluate(
-            """(scene) => {
-                const root = scene.getRootNode()
-                const press = (key) => scene.dispatchEvent(new KeyboardEvent("keydown", { key }))
-                root.querySelector("button[title='Open block 7']").click()
-                press("ArrowUp")
-                press("Enter")
-            }"""
-        )
-        expect(page.locator(".follow")).to_contain_text("Following: patch 7,8")
-        expect(page.locator(".station")).to_have_count(8)
-        expect(page.locator(".station-residual small")).to_contain_text("384 numbers")
-        expect(page.locator(".detail")).not_to_have_attribute("aria-busy", "true")
-
-    def test_another_photo_and_another_language(self, page: Page, server: str) -> None:
-        self.go(page, server, sample=SAMPLE)
-        open_block(page, 3)
-        expect(page.locator(".class-rows")).to_contain_text("Egyptian cat")
-        page.get_by_role("button", name="Coffee", exact=True).click()
-        expect(page.locator(".class-rows")).to_contain_text("espresso")
-        expect(page.locator(".detail")).to_be_empty()
-        expect(page.locator(".journey")).to_have_count(1)
-        open_block(page, 3)
-        wait_until_idle(page)
-        page.get_by_role("button", name="中文").click()
-        expect(page.locator(".journey .play")).to_have_text("播放")
-        expect(page.locator(".class-rows")).to_contain_text("浓缩咖啡")
-
-    def test_a_layered_model_says_why_it_has_none(
-        self, page: Page, server: str, layered: str
-    ) -> None:
-        page.goto(f"{server}/journey?model={layered}")
-        expect(page.get_by_text("does not have one map over all tokens")).to_be_visible()
-        expect(page.locator(".journey")).to_have_count(0)
-        expect(page.get_by_test_id("stException")).to_have_count(0)
-        wait_until_idle(page)
-
-    def test_nothing_sticks_out_of_a_phone(self, page: Page, server: str) -> None:
-        page.set_viewport_size({"width": 390, "height": 844})
-        self.go(page, server, sample=SAMPLE)
-        open_block(page, 3)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        page.locator(".matrix-button").first.click()
-        expect(page.locator(".marks")).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from vitviz.recording import torch_private
+from vitviz.models import torch_private
 
 
 class Seen(TorchFunctionMode):
@@ -41,3 +41,12 @@ def test_the_body_of_multi_head_attention_is_seen_and_the_same(weights: bool) ->
 def test_the_number_of_heads_is_found_by_place_and_by_name() -> None:
     args = [torch.zeros(1)] * 3
     assert torch_private.num_heads((*args, 8, 2), {}) == 2, "num_heads has another place in torch"
+
+
+def test_changes_in_place_are_counted() -> None:
+    tensor = torch.zeros(2)
+    before = torch_private.changes_in_place(tensor)
+    tensor.add_(1)
+    assert torch_private.changes_in_place(tensor) > before, "Tensor._version counts otherwise now"
+    with torch.inference_mode():
+        assert torch_private.changes_in_place(torch.zeros(2)) == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 
 import streamlit as st
@@ -10,8 +10,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from vitviz.errors import VitvizError
 from vitviz.ui.controls.photo_picker import choose_photo
-from vitviz.ui.course.asking import answered, ask, feedback, is_presenting
-from vitviz.ui.course.lesson import CHECK, TRY, Lesson, Step
+from vitviz.ui.course.asking import answered, ask, is_presenting, recall
+from vitviz.ui.course.lesson import CHECK, TRY, Lesson
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.course_map import course_map
@@ -31,13 +31,15 @@ def show(lesson: Lesson) -> None:
     language_switch()
     with st.container(key="presenting" if is_presenting() else "lesson"):
         _head(lesson)
-        photo = choose_photo()
-        stage = st.container(key="stage")
+        gallery, stage = st.container(key="lesson_gallery"), st.container(key="stage")
         number = _walk(lesson)
+        screen = lesson.screens[number - 1]
+        with gallery:
+            photo = choose_photo(lesson.step(screen).sample)
         with stage:
             try:
                 session = analyse(photo, bundled_models()[0])
-                _screen(lesson, session, lesson.screens[number - 1])
+                _screen(lesson, session, screen)
             except VitvizError as error:
                 st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
 
@@ -69,8 +71,8 @@ def _screen(lesson: Lesson, session: Session, screen: str) -> None:
     if screen == CHECK:
         _check(lesson)
         return
-    words, widgets = st.columns([4, 5] if is_presenting() else [2, 3], gap="large")
-    step = next((s for s in lesson.steps if s.id == screen), Step(TRY, lesson.task))
+    words, widgets = st.columns([4, 7] if is_presenting() else [2, 3], gap="large")
+    step = lesson.step(screen)
     with words:
         heading = t("lesson.try") if screen == TRY else lesson.text(f"{screen}.title")
         st.subheader(heading, anchor=False)
@@ -85,14 +87,15 @@ def _screen(lesson: Lesson, session: Session, screen: str) -> None:
 
 def _guess(lesson: Lesson, screen: str, widgets: DeltaGenerator) -> bool:
     """The question before the widgets: whether they may appear. A presenter's, in large type,
-    stands where they come, and makes room for them once it is answered right."""
+    stands where they come, and moves to the words once it is answered right."""
     key = f"{lesson.id}.{screen}.guess"
     if not is_presenting():
         if known := ask(key, t("lesson.guess")):
             return known
         widgets.info(t("lesson.answer_first"), icon=":material/visibility_off:")
     elif answered(key) == entry(key)["right"]:
-        feedback(key)
+        with st.container(key="answered"):
+            recall(key, t("lesson.guess"))
         return True
     else:
         with widgets:
@@ -153,6 +156,7 @@ def _walk(lesson: Lesson) -> int:
     return number
 
 
+@cache
 def lessons() -> list[Lesson]:
     """Every lesson, in order."""
     return [import_module(f"vitviz.ui.lessons.{name}").LESSON for name in COURSE]

@@ -17,7 +17,7 @@ from vitviz.ui.visit import keys
 from vitviz.ui.visit.album import MOST_CLASSES, Album, ClassName
 from vitviz.ui.visit.language import explained, t
 from vitviz.ui.visit.markdown import as_code, as_words
-from vitviz.ui.visit.opening import decoders
+from vitviz.ui.visit.opening import open_file
 from vitviz.ui.visit.state import visit, without_frames
 from vitviz.ui.visit.streamlit_private import forget_upload
 from vitviz.ui.visit.turns import turn
@@ -54,6 +54,20 @@ def edit_album(album: Album) -> None:
         on_change=_take_name,
         args=(index, keys.CLASS_NAME.format(index, album.emptied)),
     )
+    _upload_field(album, index)
+    list_album(album)
+    if album.photos[index]:
+        st.button(
+            t("training.run.remove"),
+            icon=":material/delete:",
+            type="tertiary",
+            key=keys.REMOVE_PHOTOS,
+            on_click=album.photos[index].clear,
+        )
+
+
+def _upload_field(album: Album, index: int) -> None:
+    """Where a class's photos are dropped, and what could not be used of the last ones."""
     key = keys.CLASS_PHOTOS.format(index, album.emptied)
     st.file_uploader(
         t("training.run.photos", least=LEAST_PHOTOS, most=MOST_PHOTOS),
@@ -67,15 +81,6 @@ def edit_album(album: Album) -> None:
         st.warning(f"{as_code(name)}: {explained(error)}", icon=":material/broken_image:")
     if album.overfull:
         st.warning(t("training.run.too_many", most=MOST_PHOTOS), icon=":material/info:")
-    list_album(album)
-    if album.photos[index]:
-        st.button(
-            t("training.run.remove"),
-            icon=":material/delete:",
-            type="tertiary",
-            key=keys.REMOVE_PHOTOS,
-            on_click=album.photos[index].clear,
-        )
 
 
 def _take_name(index: int, key: str) -> None:
@@ -93,7 +98,7 @@ def _take_files(index: int, key: str) -> None:
             album.overfull = True
             break
         try:
-            photo = decoders().load_image(file.getvalue())
+            photo = open_file(file.getvalue())
         except ImageError as error:
             album.refused.append((file.name, without_frames(error)))
         else:
