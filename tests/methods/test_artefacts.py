@@ -149,3 +149,5 @@ def test_the_bundled_model_has_no_artefacts_but_sinks_that_dominate_rollout() ->
         received = looks.sum(dim=1)[:, rec.num_prefix_tokens :].amax(dim=1)
         assert received.argmax() == 5
         assert received[5] > 2 * received[:5].max()
+        most = rec.patches(attention_received(rec, 0)).max()
+        assert 19 < most < 42.5  # as the model card says

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from visits import recording
 
 import vitviz
-from vitviz.inside.heads import head_statistics, typical_head
+from vitviz.ui.controls.question import typical_head
 from vitviz.ui.lessons.idea.alignment import READ, WEIGHTS, WRITTEN, alignment
 from vitviz.ui.parts import course_map
 from vitviz.ui.parts.course_map import PARTS, drawing
@@ -30,7 +30,7 @@ def table(app: AppTest) -> list[list[str]]:
 def test_attention_is_set_beside_the_plain_mean() -> None:
     app = opened("idea", step="2", sample="coffee", patch="3,7")
     rec = recording(app)
-    layer, head = typical_head(head_statistics(rec))
+    layer, head = typical_head(rec)
     weights = rec.attention(layer)[head].double().numpy()
     own = weights[1 + 3 * 16 + 7]
     collected = (weights @ rec.layers[layer].value[0, head].double().numpy())[1:]
@@ -42,13 +42,6 @@ def test_attention_is_set_beside_the_plain_mean() -> None:
         ["1.00", f"{np.delete(alike, 3 * 16 + 7).mean():.2f}"],
     ]
     assert f"Layer {layer}, head {head}" in app.caption[-1].value
-
-
-def test_a_typical_head_has_as_many_narrower_heads_as_broader_ones() -> None:
-    rec = vitviz.record(vitviz.load_model(), vitviz.load_image(vitviz.samples()[0].path))
-    found = head_statistics(rec)
-    layer, head = typical_head(found)
-    assert (found.entropy < found.entropy[layer, head]).sum() == found.entropy.size // 2
 
 
 def test_the_drawn_weights_are_shares() -> None:

@@ -15,6 +15,7 @@ from vitviz.inside.lens import residual_stream
 from vitviz.inside.score_matrix import own_best, score_matrix, token_products
 from vitviz.inside.weight_gradients import projection_gradients
 from vitviz.methods.gradients import Score
+from vitviz.ui.controls.question import typical_head
 
 OWN = 1 + 3 * 16 + 7  # the token of patch 3,7
 
@@ -43,7 +44,9 @@ def test_without_two_matrices_tokens_would_look_at_themselves() -> None:
     vit = vitviz.load_model()
     for sample in vitviz.samples():
         rec = vitviz.record(vit, vitviz.load_image(sample.path))
-        products = token_products(rec, residual_stream(rec), 6)
+        stream = residual_stream(rec)
+        assert own_best(token_products(rec, stream, 5)) > 0.9  # where the lesson begins
+        products = token_products(rec, stream, 6)
         assert own_best(products) > 0.9  # nearly every one, as the lesson's question says
         assert float((products - products.T).abs().max()) < 1e-4
         assert all(own_best(score_matrix(rec, 6, head)) < 0.1 for head in range(6))
@@ -51,7 +54,7 @@ def test_without_two_matrices_tokens_would_look_at_themselves() -> None:
         assert float(lengths.std() / lengths.mean()) < 0.2  # about equally long
         of_values = projection_gradients(rec, Score(rec.predictions[0].index))
         assert (of_values.argmax(dim=1) == 2).all()  # W_v in every layer
-    app = opened("matrix", step="3", sample="coffee")
+    app = opened("matrix", step="3", sample="coffee", in_layer="6", in_head="0")
     answer(app, right=True)
     rec = recording(app)
     scores = score_matrix(rec, 6, 0)
@@ -74,7 +77,8 @@ def test_the_roles_are_the_row_and_the_column() -> None:
 def test_a_saturated_row_hardly_moves() -> None:
     app = opened("matrix", step="5", sample="coffee", patch="3,7")
     answer(app, right=True)
-    row = score_matrix(recording(app), 6, 0)[OWN].double()
+    rec = recording(app)
+    row = score_matrix(rec, *typical_head(rec))[OWN].double()
     for scale in (1.0, 16.0):
         app.slider(key="saturation").set_value(scale).run()
         weights = (scale * row).softmax(0)
@@ -94,7 +98,7 @@ def test_the_chart_shows_the_lengths_for_the_chosen_class() -> None:
 
 
 def test_the_task_names_the_extremes() -> None:
-    app = opened("matrix", step="7", sample="coffee")
+    app = opened("matrix", step="7", sample="coffee", in_layer="6", in_head="0")
     rec = recording(app)
     found = {
         (layer, head): float((s - s.T).norm() / (s + s.T).norm())

@@ -9,12 +9,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lesson_pages import answer, opened
+from pages import opened as page_of
 from visits import recording
 
 import vitviz
 from vitviz.inside.heads import head_statistics, uniform_distance
 from vitviz.inside.lens import residual_stream
 from vitviz.inside.tokens import filter_components, projection, share_along
+from vitviz.training.augmentation import random_crops
+from vitviz.training.trained_part import frozen_part
+from vitviz.training.training import start
+from vitviz.ui.course.training_run import HEAD_PLAN
 from vitviz.ui.visit.language import texts
 
 
@@ -95,3 +100,33 @@ def test_the_filters_components_say_what_they_hold() -> None:
     for sample in vitviz.samples():
         rec = vitviz.record(vit, vitviz.load_image(sample.path))
         assert share_along(rec, found) < 0.04
+
+
+def test_a_random_view_has_features_of_its_own() -> None:
+    vit = vitviz.load_model()
+    photo = vitviz.load_image(vitviz.samples()[0].path)
+    [view] = random_crops(photo, 1, seed=0)
+    once, again, other = (frozen_part(vit, [vit.transform(p)]) for p in (photo, photo, view))
+    assert torch.equal(once, again)  # so they may be computed once
+    assert not torch.allclose(once, other, atol=0.1)
+
+
+def test_training_takes_the_steps_of_adamw() -> None:
+    vit = vitviz.load_model()
+    inputs = torch.randn(4, vit.anatomy.width, generator=torch.Generator().manual_seed(0))
+    _, training = start(vit, ["a", "b"], inputs, torch.tensor([0, 1, 0, 1]), HEAD_PLAN)
+    assert isinstance(training.optimizer, torch.optim.AdamW)
+
+
+@pytest.mark.parametrize("page", ["heads", "explore"])
+def test_the_pages_say_what_the_lessons_say(page: str) -> None:
+    app = page_of(page, sample="cat", artefacts="true")
+    rec = recording(app)
+    if page == "heads":
+        assert any(f"{uniform_distance(rec):.0f}" in caption.value for caption in app.caption)
+        return
+    [photo] = [part for part in app.get("bidi_component") if "patch_map" in part.proto.id]
+    shown = json.loads(photo.proto.json)
+    assert shown["marks"] == []
+    assert shown["crosses"] == vitviz.attention_sinks(rec).nonzero().tolist() != []
+    assert any("attention sinks: 2" in caption.value for caption in app.caption)

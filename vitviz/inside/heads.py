@@ -26,7 +26,6 @@ __all__ = [
     "head_statistics",
     "layer_importance",
     "mean_statistics",
-    "typical_head",
     "uniform_distance",
 ]
 
@@ -86,14 +85,6 @@ def mean_statistics(found: Sequence[HeadStatistics]) -> HeadStatistics:
     names = [field.name for field in fields(HeadStatistics)]
     means = {name: np.mean([getattr(s, name) for s in found], axis=0) for name in names}
     return HeadStatistics(**means)
-
-
-def typical_head(found: HeadStatistics) -> Head:
-    """The head that spreads its attention neither widely nor narrowly: as many heads have a smaller
-    entropy as have a larger one, or one more."""
-    known = np.argsort(found.entropy, axis=None)[: np.count_nonzero(~np.isnan(found.entropy))]
-    layer, head = divmod(int(known[len(known) // 2]), found.entropy.shape[1])
-    return layer, head
 
 
 def uniform_distance(rec: Recording) -> float:

@@ -13,11 +13,10 @@ from PIL import Image
 from vitviz.heatmap import Heatmap
 from vitviz.inside.architecture import shapes
 from vitviz.inside.attention_steps import AttentionSteps, collected, entropy, head_steps
-from vitviz.inside.heads import head_statistics, typical_head
 from vitviz.inside.tokens import patch_pixels
 from vitviz.pictures.input import input_picture
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import chosen_patch, pick_patch
+from vitviz.ui.course.widgets import chosen_patch, followed, pick_patch
 from vitviz.ui.lessons.idea.alignment import READ, WEIGHTS, WRITTEN, alignment
 from vitviz.ui.parts.course_map import course_map
 from vitviz.ui.parts.drawing import draw
@@ -166,10 +165,9 @@ def task(session: Session) -> None:
 
 
 def _typical(session: Session) -> tuple[AttentionSteps, tuple[int, int]]:
-    """The chosen patch's attention in a typical head, and which head that is."""
-    rec = session.rec
-    layer, head = typical_head(rec.derived.get("heads", lambda: head_statistics(rec)))
-    return head_steps(rec, layer, head, chosen_patch(session)), (layer, head)
+    """The chosen patch's attention in the head that the lessons follow, and which that is."""
+    layer, head = followed(session)
+    return head_steps(session.rec, layer, head, chosen_patch(session)), (layer, head)
 
 
 def _heat(session: Session, steps: AttentionSteps) -> Heatmap:
