@@ -62,7 +62,7 @@ def test_words_find_their_photo(vit: vitviz.Vit, text: vitviz.TextModel) -> None
 
 
 def test_a_negation_fits_nearly_as_well(both: vitviz.Recording, text: vitviz.TextModel) -> None:
-    """What lesson 13 says."""
+    """What the lesson says."""
     cat = photo_in_words(vitviz.record(both.vit, PHOTOS["cat"]))
     a_cat, no_cat, a_dog = (text_vectors(text, ["a cat", "no cat", "a dog"]) @ cat).tolist()
     assert a_cat > no_cat > 0.6 * a_cat

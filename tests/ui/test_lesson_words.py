@@ -1,4 +1,4 @@
-"""What lesson 12 shows, against the text model's own numbers."""
+"""What the lesson on words shows, against the text model's own numbers."""
 
 from __future__ import annotations
 
