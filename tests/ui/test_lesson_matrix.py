@@ -35,8 +35,8 @@ def test_the_pictures_hold_every_pair_of_tokens() -> None:
     app = opened("matrix", step="2", sample="coffee", patch="3,7", in_layer="5", in_head="2")
     rec = recording(app)
     output = rec.attention(5)[2, OWN] @ rec.layers[5].value[0, 2]
-    assert rf"O_{{{OWN},0}} &= {output[0]:.4f}" in app.latex[-1].value
-    assert rf"\sum_j A_{{{OWN},j}} &= 1.0000" in app.latex[-1].value
+    assert rf"O_{{{OWN},0}} = {output[0]:.4f}" in app.latex[-1].value
+    assert rf"\sum_j A_{{{OWN},j}} = 1.0000" in app.latex[-1].value
     assert shown(app, "weights")["low"] == 0
 
 

@@ -73,13 +73,11 @@ def weights(session: Session) -> None:
     with photo:
         pick_patch(session)
         st.latex(
-            rf"\underset{{{tokens} \times {tokens}}}{{A}}\;"
+            rf"\begin{{gathered}}\underset{{{tokens} \times {tokens}}}{{A}}\;"
             rf"\underset{{{tokens} \times {dim}}}{{V}}"
-            rf" = \underset{{{tokens} \times {dim}}}{{O}}"
-        )
-        st.latex(
-            rf"\begin{{aligned}}\textstyle\sum_j A_{{{own},j}} &= {found[own].sum():.4f} \\"
-            rf"O_{{{own},0}} &= {result[own, 0]:.4f}\end{{aligned}}"
+            rf" = \underset{{{tokens} \times {dim}}}{{O}} \\"
+            rf"\textstyle\sum_j A_{{{own},j}} = {found[own].sum():.4f} \\"
+            rf"O_{{{own},0}} = {result[own, 0]:.4f}\end{{gathered}}"
         )
     with picture:
         most = float(found.quantile(0.999))
@@ -207,8 +205,10 @@ def task(session: Session) -> None:
         for of in range(rec.num_heads(at))
     }
     least, most = min(every, key=every.__getitem__), max(every, key=every.__getitem__)
-    _signed(session, score_matrix(rec, layer, head), "scores", t("matrix.scores.caption"))
-    st.markdown(
+    picture, words = st.columns(2)
+    with picture:
+        _signed(session, score_matrix(rec, layer, head), "scores", t("matrix.scores.caption"))
+    words.markdown(
         t(
             "matrix.task",
             here=f"{every[layer, head]:.2f}",
