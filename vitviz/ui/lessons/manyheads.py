@@ -87,7 +87,7 @@ def join(session: Session) -> None:
                     alt.Tooltip("length", title=t("manyheads.join.length"), format=".3f"),
                 ],
             ),
-            height=chart_height(220),
+            height=chart_height(205),
         )
     terms = [f"{part[0]:+.4f}" for part in found.parts]
     rows = ["".join(terms[start : start + 3]) for start in range(0, len(terms), 3)]
