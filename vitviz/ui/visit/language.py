@@ -141,6 +141,10 @@ def language_switch() -> None:
                 icon=":material/translate:",
                 type="tertiary",
                 key=keys.LANGUAGE.format(other),
-                on_click=st.query_params.update,
-                args=({LANG: other},),
+                on_click=_change_language,
+                args=(other,),
             )
+
+
+def _change_language(other: str) -> None:
+    st.query_params[LANG] = visit().language = other
