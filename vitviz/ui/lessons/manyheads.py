@@ -87,12 +87,12 @@ def join(session: Session) -> None:
                     alt.Tooltip("length", title=t("manyheads.join.length"), format=".3f"),
                 ],
             ),
-            height=chart_height(205),
+            height=chart_height(220),
         )
     terms = [f"{part[0]:+.4f}" for part in found.parts]
-    rows = ["".join(terms[start : start + 3]) for start in range(0, len(terms), 3)]
-    summed = rf"{found.bias[0]:+.4f} = {found.total[0]:.4f}"
-    lines = r" \\ & ".join([*rows, summed])
+    rows = ["".join(terms[start : start + 4]) for start in range(0, len(terms), 4)]
+    rows[-1] += rf"{found.bias[0]:+.4f} = {found.total[0]:.4f}"
+    lines = r" \\ & ".join(rows)
     st.latex(rf"\begin{{aligned}}& {lines}\end{{aligned}}")
     st.caption(t("manyheads.join.caption"))
 
