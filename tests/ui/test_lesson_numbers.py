@@ -117,8 +117,7 @@ def test_training_speaks_the_language_of_the_moment() -> None:
     app.segmented_control(key="edited").set_value(3).run()
     app.get("file_uploader")[-1].set_value([("b.jpg", b"no photo", "image/jpeg")]).run()
     [said] = [warning.value for warning in app.warning]
-    app.query_params["lang"] = "zh"
-    app.run()
+    app.button(key="to_zh").click().run()
     assert app.session_state["edited"] == 3
     [now] = [warning.value for warning in app.warning]
     assert now != said

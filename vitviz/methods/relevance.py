@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vitviz.methods.gradients import (
-    Scored,
-    gradients,
-    positive_part,
-)
-from vitviz.methods.method import (
-    CLASSIFIERS,
-    Method,
-)
+from vitviz.methods.gradients import Scored, gradients, positive_part
+from vitviz.methods.method import CLASSIFIERS, Method
 from vitviz.recording.query import Query, sum_rows
 from vitviz.recording.recording import Recording
 
@@ -35,6 +28,7 @@ def relevance(rec: Recording, query: Query, score: Scored) -> Tensor:
         MethodError: if no gradient leads from classes to attention, as with weights in int8.
 
     Examples:
+        >>> from vitviz.methods.gradients import Score
         >>> relevance(rec, "cls", Score(rec.predictions[0].index)).shape
         torch.Size([257])
     """
