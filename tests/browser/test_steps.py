@@ -26,13 +26,6 @@ OVERFLOW = """() => {
     const main = document.querySelector("[data-testid=stMain]")
     return [main.scrollHeight - main.clientHeight, main.scrollWidth - main.clientWidth]
 }"""
-# px² of the largest figure in view.
-FIGURE = """() => Math.max(0, ...[...document.querySelectorAll(
-    ".st-key-stage :is(img, canvas, .stVegaLiteChart, .stDataFrame, .stTable, .predictions)"
-)].map((figure) => {
-    const { width, height } = figure.getBoundingClientRect()
-    return width * height
-}))"""
 
 
 def said(words: Any, key: str) -> str:
@@ -109,15 +102,3 @@ def test_every_step_fits_a_screen_and_is_accessible(
     expect(page.get_by_role("heading", name=words["lesson"]["check"])).to_be_visible()
     page.close()
     assert not wrong, "\n".join(wrong)
-
-
-@pytest.mark.parametrize(("name", "step"), [("attention", 4), ("manyheads", 1), ("layers", 5)])
-def test_a_presenters_figure_is_larger(page: Page, server: str, name: str, step: int) -> None:
-    page.set_viewport_size({"width": 1280, "height": 800})
-    sizes = []
-    for view in ("", "&present=true"):
-        page.goto(f"{server}/{name}?step={step}{view}")
-        page.get_by_role("heading", level=1).wait_for()
-        wait_until_idle(page)
-        sizes.append(page.evaluate(FIGURE))
-    assert 0 < sizes[0] < sizes[1]
