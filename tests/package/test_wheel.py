@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import urllib.request
 import venv
 import zipfile
@@ -104,7 +105,10 @@ def test_the_command_explains_a_sample(programs: Path, tmp_path: Path) -> None:
     assert Path(result["values"]).is_file()
 
 
-def test_the_app_is_served_and_ends_when_told(programs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [0, 1.5], ids=["at once", "while it warms up"])
+def test_the_app_is_served_and_ends_when_told(
+    programs: Path, tmp_path: Path, seconds: float
+) -> None:
     command = [programs / "vitviz", "app", "--port", "0"]
     settings = {**OUTSIDE, "PYTHONUNBUFFERED": "1"}
     server = subprocess.Popen(
@@ -117,6 +121,7 @@ def test_the_app_is_served_and_ends_when_told(programs: Path, tmp_path: Path) ->
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(f"{address}/_stcore/health") as answer:
             assert answer.read() == b"ok"
+        time.sleep(seconds)
     finally:
         server.terminate()
         said, _ = server.communicate()  # it says that it stops, so somebody has to listen

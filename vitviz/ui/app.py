@@ -17,8 +17,9 @@ from vitviz.ui.visit.admission import admit
 from vitviz.ui.visit.analyse import see_sample
 from vitviz.ui.visit.language import choose_language, t, widget_words
 from vitviz.ui.visit.memory import give_back_again_and_again, leave_out_imports
+from vitviz.ui.visit.opening import wait_until_opened
 from vitviz.ui.visit.state import visit
-from vitviz.ui.visit.streamlit_private import limit_uploads, send_at_once
+from vitviz.ui.visit.streamlit_private import limit_uploads, send_at_once, serving
 from vitviz.ui.visit.turns import one_core
 from vitviz.zoo.catalogue import BUNDLED
 
@@ -35,6 +36,7 @@ def main() -> None:
     st.html(HERE / "page.css")
     st.html(widget_words())
     admit()
+    wait_until_opened()
     shown = tools()
     course = {lesson.id: (_page_of(lesson), lesson.minutes) for lesson in lessons()}
 
@@ -64,8 +66,11 @@ def prepare_server() -> None:
 
 
 def warm_up() -> None:
-    """Look at the samples before anybody asks for them; at the first one as the start page does."""
+    """Look at the samples before anybody asks for them; at the first one as the start page does.
+    It ends with the server."""
     for number, (_, photo) in enumerate(opened_samples().values()):
+        if not serving():
+            return
         session = see_sample(photo, BUNDLED)
         if number == 0:
             journey_document(session)

@@ -79,6 +79,9 @@ def choose_photo(first: str | None = None) -> Photo:
     """
     offered = sample_photos()
     own = visit().own
+    if "main" in visit().arrived:
+        visit().arrived.remove("main")
+        pick(OWN)
     chosen = st.query_params.get("sample")
     visit().sample = chosen if chosen in offered else None
     if chosen not in offered:
@@ -153,7 +156,6 @@ def own_photo_menu(own: Photo | None) -> None:
 
 def take_file(key: str) -> None:
     """The uploaded file, or the camera's picture."""
-    visit().refused = None
     if file := st.session_state[key]:
         take(file.getvalue(), file.name)
         forget_upload(file)
@@ -185,13 +187,16 @@ def take_from_address() -> None:
 
 def take(data: bytes, name: str) -> None:
     """Make these bytes the visitor's photo; a file that is none changes nothing but says so."""
-    visit().taken += 1  # also then: what is said about it stands behind the open menu
-    try:
-        visit().own = open_photo(data, name)
-    except ImageError as error:
-        visit().refused = name, without_frames(error)
-        return
-    pick(OWN)
+    state = visit()
+    with state.opening:
+        state.taken += 1  # also then: what is said about it stands behind the open menu
+        try:
+            state.own = open_photo(data, name)
+        except ImageError as error:
+            state.refused = name, without_frames(error)
+        else:
+            state.refused = None
+            state.arrived.add("main")
 
 
 def open_photo(data: bytes, name: str) -> Photo:

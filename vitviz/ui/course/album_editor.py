@@ -20,7 +20,6 @@ from vitviz.ui.visit.markdown import as_code, as_words
 from vitviz.ui.visit.opening import open_file
 from vitviz.ui.visit.state import visit, without_frames
 from vitviz.ui.visit.streamlit_private import forget_upload
-from vitviz.ui.visit.turns import turn
 
 MOST_PHOTOS, LEAST_PHOTOS = 20, 3
 KEPT_SIDE = 640  # px of the longer side of a training photo that is kept
@@ -90,22 +89,23 @@ def _take_name(index: int, key: str) -> None:
 
 def _take_files(index: int, key: str) -> None:
     """Keep what can be used of the uploaded files, and say why the others cannot."""
-    album = visit().album
-    album.refused, album.overfull = [], False
-    files = st.session_state[key]
-    for file in files:
-        if len(album.photos[index]) == MOST_PHOTOS:
-            album.overfull = True
-            break
-        try:
-            photo = open_file(file.getvalue())
-        except ImageError as error:
-            album.refused.append((file.name, without_frames(error)))
-        else:
-            album.photos[index].append(_small_file(photo))
-    for file in files:
-        forget_upload(file)
-    album.emptied += 1
+    state, files = visit(), st.session_state[key]
+    with state.opening:
+        album = state.album
+        album.refused, album.overfull = [], False
+        for file in files:
+            if len(album.photos[index]) == MOST_PHOTOS:
+                album.overfull = True
+                break
+            try:
+                photo = open_file(file.getvalue())
+            except ImageError as error:
+                album.refused.append((file.name, without_frames(error)))
+            else:
+                album.photos[index].append(_small_file(photo))
+        for file in files:
+            forget_upload(file)
+        album.emptied += 1
 
 
 def _small_file(photo: Image.Image) -> bytes:
@@ -117,14 +117,15 @@ def _small_file(photo: Image.Image) -> bytes:
 
 def take_samples() -> None:
     """Crops of three samples as three classes."""
-    album = Album(emptied=visit().album.emptied + 1)
-    found = {sample.id: sample for sample in samples()}
-    with turn():
+    state = visit()
+    with state.opening:
+        album = Album(emptied=state.album.emptied + 1)
+        found = {sample.id: sample for sample in samples()}
         for index, name in enumerate(READY_MADE):
             album.names[index] = ClassName(index + 1, name)
             crops = random_crops(load_image(found[name].path), 5, seed=index)
             album.photos[index] = [_small_file(crop) for crop in crops]
-    visit().album = album
+        state.album = album
 
 
 def list_album(album: Album) -> None:

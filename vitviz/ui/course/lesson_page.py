@@ -127,7 +127,7 @@ def _walk(lesson: Lesson) -> int:
         chosen = st.segmented_control(
             t("lesson.step"),
             range(1, last + 1),
-            default=None if keys.STEP in st.session_state else 1,  # either, not both
+            default=1,
             required=True,
             key=keys.STEP,
             bind=URL,

@@ -135,6 +135,9 @@ def _other_photo() -> Photo:
         _second_photo_menu()
     if second := visit().second:
         offered[OWN] = t("beyond.match.own"), second
+    if "second" in visit().arrived:
+        visit().arrived.remove("second")
+        st.query_params[keys.OTHER_PHOTO] = OWN
     key: str = choice(
         chooser.selectbox,
         t("beyond.match.other"),
@@ -164,19 +167,19 @@ def _second_photo_menu() -> None:
 
 def _take_second(key: str) -> None:
     """Keep the file if it is a photo; otherwise say why it is none."""
-    state = visit()
+    state, file = visit(), st.session_state[key]
     state.second_refused = None
-    file = st.session_state[key]
     if file is None:
         return
-    try:
-        state.second = open_photo(file.getvalue(), file.name)
-    except ImageError as error:
-        state.second_refused = file.name, without_frames(error)
-        return
-    forget_upload(file)
-    state.second_taken += 1
-    st.query_params[keys.OTHER_PHOTO] = OWN
+    with state.opening:
+        try:
+            state.second = open_photo(file.getvalue(), file.name)
+        except ImageError as error:
+            state.second_refused = file.name, without_frames(error)
+            return
+        forget_upload(file)
+        state.second_taken += 1
+        state.arrived.add("second")
 
 
 @st.cache_data(show_spinner=False)

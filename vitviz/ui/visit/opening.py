@@ -11,10 +11,11 @@ from vitviz.photos.load import load_image
 from vitviz.ui.visit.allowance import Allowance
 from vitviz.ui.visit.session import Photo
 from vitviz.ui.visit.state import held_by_all, visit
-from vitviz.ui.visit.streamlit_private import browser
+from vitviz.ui.visit.streamlit_private import browser, still_here
 
-__all__ = ["allowance", "decoders", "open_file", "opened"]
+__all__ = ["allowance", "decoders", "open_file", "opened", "wait_until_opened"]
 
+PULSE = 0.2  # s between two looks whether somebody still waits
 MOST_HELD = 96 * 2**20  # bytes of one visitor's photos
 MOST_HELD_BY_ALL = 2**30  # the same of all visitors
 
@@ -53,6 +54,15 @@ def opened(photo: Photo) -> Image.Image:
         return load_image(photo.data)
     with allowance().opening(photo.key, 0):  # its bytes were counted; a download knows no visitor
         return decoders().load_image(photo.data)
+
+
+def wait_until_opened() -> None:
+    """Until all that the visitor brought is open. While a callback opens files, Streamlit begins
+    the run for the visitor's next click beside it: that one shall show them, for the callback's own
+    run is ended then."""
+    while not visit().opening.acquire(timeout=PULSE):
+        still_here()
+    visit().opening.release()
 
 
 def _check_room(size: int) -> None:

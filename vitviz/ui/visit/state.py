@@ -33,6 +33,8 @@ class Visit:
         written: what `choice` wrote into the address, by the widget's key.
         fetch_failed: why a model's weights could not be fetched.
         own: the photo that the visitor brought.
+        opening: held while files are opened that the visitor brought.
+        arrived: the photos that were brought since they could be shown; the next page chooses them.
         taken: how many files were brought; part of the upload fields' keys, so each empties them.
         refused: the file that was brought last, if it was no photo.
         decoded: a photo that was just taken, by its key, until its first recording is made.
@@ -60,6 +62,8 @@ class Visit:
     written: dict[str, str | None] = field(default_factory=dict)
     fetch_failed: VitvizError | None = None
     own: Photo | None = None
+    opening: threading.Lock = field(default_factory=threading.Lock)
+    arrived: set[Side] = field(default_factory=set)
     taken: int = 0
     refused: RefusedFile | None = None
     decoded: tuple[str, Image.Image] | None = None
