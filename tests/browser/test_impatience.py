@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 from waiting import wait_until_idle
 
 from vitviz.ui.visit.language import texts
@@ -26,7 +27,13 @@ def slow(tmp_path: Path) -> Path:
 
 def bring(page: Page, photos: list[Path]) -> None:
     """Until the server has them, and before it has opened them."""
-    with page.expect_response(lambda answer: "/upload_file/" in answer.url and answer.ok):
+    arrived = count(1)
+
+    def is_last(answer: Response) -> bool:
+        uploaded = "/upload_file/" in answer.url and answer.request.method == "PUT"
+        return uploaded and next(arrived) == len(photos)
+
+    with page.expect_response(is_last):
         page.locator("input[type=file]").set_input_files(photos)
 
 

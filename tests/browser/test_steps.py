@@ -9,7 +9,7 @@ import pytest
 from axe import serious
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from waiting import wait_until_idle
+from waiting import click, wait_until_idle
 
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.lesson_page import lessons
@@ -52,8 +52,7 @@ def show_figure(page: Page, words: Any, lesson: Lesson, screen: str) -> None:
         page.get_by_text(step["guess"]["why"][right]).wait_for()
         wait_until_idle(page)
     for key in PRESSED.get((lesson.id, screen), []):
-        page.get_by_role("button", name=said(words, key), exact=True).click()
-        wait_until_idle(page)
+        click(page.get_by_role("button", name=said(words, key), exact=True))
 
 
 def overflow(page: Page, when: str) -> list[str]:

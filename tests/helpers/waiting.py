@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 
 def wait_until_idle(page: Page) -> None:
@@ -10,3 +10,19 @@ def wait_until_idle(page: Page) -> None:
     been replaced, also if it was not loaded yet."""
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     page.wait_for_function("[...document.images].every((image) => image.complete)")
+
+
+def click(button: Locator) -> None:
+    """Until what it begins has ended: before, nothing has begun to run yet."""
+    page = button.page
+    page.evaluate(
+        """() => {
+            const app = document.querySelector("[data-testid=stApp]")
+            const ran = () => app.dataset.testScriptState === "running" && (app.hasRun = true)
+            app.hasRun = false
+            new MutationObserver(ran).observe(app, { attributeFilter: ["data-test-script-state"] })
+        }"""
+    )
+    button.click()
+    page.wait_for_function("document.querySelector('[data-testid=stApp]').hasRun")
+    wait_until_idle(page)

@@ -18,7 +18,6 @@ from vitviz.inside.score_matrix import (
     own_best,
     saturation,
     score_matrix,
-    softmax_jacobian,
     token_products,
 )
 
@@ -80,8 +79,15 @@ def test_the_jacobian_is_how_weights_move_with_scores(scale: float) -> None:
         for step in identity
     ]
     jacobian = torch.stack(moved, dim=1)
-    torch.testing.assert_close(softmax_jacobian(found.weights), jacobian, atol=1e-9, rtol=1e-6)
-    assert found.gradient == pytest.approx(float(jacobian.norm()))
+    assert found.gradient == pytest.approx(float(jacobian.norm()), rel=1e-6)
+
+
+def test_the_gradient_of_a_real_row_is_as_long_as_its_jacobian(rec: vitviz.Recording) -> None:
+    row = score_matrix(rec, 5, 1)[30]
+    for scale in (0.5, 1.0, 6.0):
+        weights = (scale * row).double().softmax(dim=-1)
+        jacobian = weights.diag() - torch.outer(weights, weights)
+        assert saturation(row, scale).gradient == pytest.approx(float(jacobian.norm()), rel=1e-4)
 
 
 def test_a_saturated_softmax_does_not_move() -> None:

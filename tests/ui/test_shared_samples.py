@@ -100,7 +100,10 @@ class TestTwoVisitors:
         opened("explore", sample="coffee")
         assert sum(runs) == 2
 
-    def test_after_the_warm_up_the_first_pages_run_no_model(self, runs: list[int]) -> None:
+    def test_after_the_warm_up_the_first_pages_run_no_model(
+        self, runs: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("vitviz.ui.app.serving", lambda: True)
         warm_up()
         assert sum(runs) >= len(vitviz.samples())
         runs.clear()

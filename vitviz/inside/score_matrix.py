@@ -22,7 +22,6 @@ __all__ = [
     "own_best",
     "saturation",
     "score_matrix",
-    "softmax_jacobian",
     "token_products",
 ]
 
@@ -33,7 +32,7 @@ class Saturation:
 
     Attributes:
         weights: a = softmax(s · z), (tokens,).
-        gradient: ‖∂a/∂(s z)‖, the Frobenius norm of `softmax_jacobian`.
+        gradient: ‖∂a/∂(s z)‖, the Frobenius norm of the Jacobian.
     """
 
     weights: Tensor
@@ -90,13 +89,15 @@ def own_best(scores: Tensor) -> float:
     return float((scores.argmax(dim=1) == own).float().mean())
 
 
-def softmax_jacobian(weights: Tensor) -> Tensor:
-    """J = diag(a) − a aᵀ, (tokens, tokens): how each weight moves with each score. It is 0 where
-    one weight is 1, so that nothing is learned through a saturated softmax."""
-    return weights.diag() - torch.outer(weights, weights)
-
-
 def saturation(scores: Tensor, scale: float) -> Saturation:
-    """A row's weights if its scores, (tokens,), were `scale` times as large."""
+    """A row's weights a if its scores, (tokens,), were `scale` times as large.
+
+    The Jacobian J = diag(a) − a aᵀ says how each weight moves with each score. Its diagonal is
+    a (1 − a), and the squares of all others sum to (Σ a²)² − Σ a⁴. It is 0 where one weight is 1:
+    nothing is learned through a saturated softmax.
+    """
     weights = (scale * scores).softmax(dim=-1)
-    return Saturation(weights, float(softmax_jacobian(weights).norm()))
+    a = weights.double()
+    diagonal = (a * (1 - a)).square().sum()
+    others = a.square().sum().square() - a.pow(4).sum()
+    return Saturation(weights, float((diagonal + others.clamp_min(0)).sqrt()))

@@ -310,7 +310,7 @@ class Recording:
             >>> rec.cell((5, 15), (8, 8))
             (2, 7)
         """
-        self.query_weights(query)  # is it a patch?
+        self.token(query)  # is it a patch?
         return query[0] * grid[0] // self.grid[0], query[1] * grid[1] // self.grid[1]
 
     @checked
@@ -346,7 +346,7 @@ class Recording:
             >>> weights.shape, int(weights.argmax())  # 1 + 3 · 16 + 4
             (torch.Size([257]), 53)
         """
-        query, (rows, cols) = as_query(query), self.grid
+        query = as_query(query)
         weights = torch.zeros(self.num_tokens, dtype=torch.float32)
         if is_cls(query):
             if self.has_class_token:
@@ -355,25 +355,38 @@ class Recording:
                 pooled = self.pool.rows(slice(None))[0].mean(dim=(0, 1))
                 weights[-len(pooled) :] = pooled  # the head may leave out the prefix tokens
             else:
-                weights[self.num_prefix_tokens :] = 1.0 / (rows * cols)
+                weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])
             return weights
+        weights[self.token(query)] = 1.0
+        return weights
+
+    def token(self, patch: tuple[int, int]) -> int:
+        """Which of the tokens a patch, (row, col), is: its row and column of an attention map.
+
+        Raises:
+            VitvizError: if the patch is outside the grid.
+
+        Examples:
+            >>> rec.token((3, 4))  # 1 + 3 · 16 + 4
+            53
+        """
+        patch, (rows, cols) = as_query(patch), self.grid
         if not (
-            isinstance(query, tuple)
-            and len(query) == 2
-            and all(map(is_place, query))
-            and 0 <= query[0] < rows
-            and 0 <= query[1] < cols
+            isinstance(patch, tuple)
+            and len(patch) == 2
+            and all(map(is_place, patch))
+            and 0 <= patch[0] < rows
+            and 0 <= patch[1] < cols
         ):
             raise VitvizError(
                 "query_not_a_patch",
                 "The query {query!r} is not a patch; use “cls” or a row from 0 to {last_row} "
                 "and a column from 0 to {last_col}.",
-                query=query,
+                query=patch,
                 last_row=rows - 1,
                 last_col=cols - 1,
             )
-        weights[self.num_prefix_tokens + query[0] * cols + query[1]] = 1.0
-        return weights
+        return self.num_prefix_tokens + patch[0] * cols + patch[1]
 
     def score_weights(self, query: Query) -> Tensor:
         """`query_weights`, except that "cls" is what the classifier reads: (tokens,), sums to 1.

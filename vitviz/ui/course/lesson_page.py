@@ -15,7 +15,7 @@ from vitviz.ui.course.lesson import CHECK, TRY, Lesson
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.course_map import course_map
-from vitviz.ui.parts.scroll import to_top_when_new
+from vitviz.ui.parts.screen import fit_screen
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import entry, explained, language, language_switch, t
@@ -152,7 +152,7 @@ def _walk(lesson: Lesson) -> int:
             shortcut="Right" if presenting else None,
             on_click=lambda: st.session_state.update({keys.STEP: number + 1}),
         )
-    to_top_when_new(f"{lesson.id} {number}")
+    fit_screen(f"{lesson.id} {number}")
     return number
 
 

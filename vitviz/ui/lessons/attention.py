@@ -39,7 +39,7 @@ NEAR = 0.006  # an answer with two decimals
 def asks(session: Session) -> None:
     """The chosen patch's query, and its own key and value."""
     steps, patch = _asked(session)
-    token = session.rec.num_prefix_tokens + patch[0] * session.rec.grid[1] + patch[1]
+    token = session.rec.token(patch)
     photo, vectors = st.columns(2)
     with photo:
         pick_patch(session)

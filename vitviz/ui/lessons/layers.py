@@ -234,7 +234,7 @@ def _token(session: Session) -> int:
         return 0
     with st.expander(t("layers.choose"), expanded=False):
         patch = pick_patch(session)
-    return rec.num_prefix_tokens + patch[0] * rec.grid[1] + patch[1]
+    return rec.token(patch)
 
 
 def _line(table: pd.DataFrame, name: str, title: str, across: str) -> None:

@@ -20,6 +20,7 @@ from vitviz.inside.score_matrix import (
 )
 from vitviz.inside.weight_gradients import projection_gradients
 from vitviz.methods.gradients import Score
+from vitviz.recording.recording import Recording
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     DIVERGING,
@@ -199,11 +200,7 @@ def task(session: Session) -> None:
     """How symmetric the chosen head's scores are, beside the least and the most symmetric head."""
     rec = session.rec
     layer, head = layer_and_head(session)
-    every = {
-        (at, of): asymmetry(score_matrix(rec, at, of))
-        for at in range(rec.num_layers)
-        for of in range(rec.num_heads(at))
-    }
+    every = run_once(rec, "asymmetries", None, lambda: _asymmetries(rec))
     least, most = min(every, key=every.__getitem__), max(every, key=every.__getitem__)
     picture, words = st.columns(2)
     with picture:
@@ -220,10 +217,18 @@ def task(session: Session) -> None:
     )
 
 
+def _asymmetries(rec: Recording) -> dict[tuple[int, int], float]:
+    """Of every layer and head."""
+    return {
+        (layer, head): asymmetry(score_matrix(rec, layer, head))
+        for layer in range(rec.num_layers)
+        for head in range(rec.num_heads(layer))
+    }
+
+
 def _own(session: Session) -> int:
     """The chosen patch's token."""
-    row, col = chosen_patch(session)
-    return session.rec.num_prefix_tokens + row * session.rec.grid[1] + col
+    return session.rec.token(chosen_patch(session))
 
 
 def _signed(session: Session, found: Tensor, name: str, text: str) -> None:

@@ -1,0 +1,37 @@
+// A step begins at its top, where Streamlit would leave the page as it was, and on a wide screen its
+// photos are only as high as leaves room for what stands below them.
+
+const WIDE = 1000 // px; on a narrower screen one scrolls
+const LEAST = 140 // px: a lower photo shows too little
+const ROUNDS = 8 // in the first ones, only a photo in another column may get lower
+
+function photos(stage) {
+  const parts = [...stage.querySelectorAll("*")].flatMap(({ shadowRoot }) => shadowRoot ?? [])
+  return [...stage.querySelectorAll(".stImage img"), ...parts.flatMap((part) => [...part.querySelectorAll(".patch-map > canvas")])]
+}
+
+function fit(main, stage) {
+  stage.style.removeProperty("--fit")
+  const over = () => main.scrollHeight - main.clientHeight
+  const before = over()
+  if (before <= 0 || innerWidth < WIDE) return
+  const found = photos(stage)
+  for (let round = 0; round < ROUNDS && over() > 0; round++) {
+    const height = Math.max(...found.map((photo) => photo.getBoundingClientRect().height)) - over()
+    if (height < LEAST) break
+    stage.style.setProperty("--fit", `${height}px`)
+  }
+  if (over() >= before) stage.style.removeProperty("--fit")
+}
+
+export default function ({ data, parentElement }) {
+  const mark = parentElement.querySelector("span")
+  const main = document.querySelector("[data-testid=stMain]")
+  const stage = document.querySelector(".st-key-stage")
+  if (mark.dataset.what !== undefined && mark.dataset.what !== data.what) main?.scrollTo({ top: 0 })
+  mark.dataset.what = data.what
+  mark.resized?.disconnect()
+  mark.resized = new ResizeObserver(() => fit(main, stage))
+  for (const part of [main, stage]) mark.resized.observe(part)
+  return () => mark.resized.disconnect()
+}
