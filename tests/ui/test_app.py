@@ -116,6 +116,7 @@ def test_a_link_opens_its_photo_layer_head_and_query() -> None:
     assert app.text_input(key="query").value == "5,7"
 
 
+@pytest.mark.usefixtures("light")
 @pytest.mark.parametrize("sample", ["own", "no-such", "../../etc/passwd", ""])
 def test_a_link_to_no_sample_opens_the_first(sample: str) -> None:
     app = opened(sample=sample)
@@ -129,6 +130,7 @@ def test_an_upload_replaces_the_sample() -> None:
     assert recording(app).predictions[0].label == "espresso"
 
 
+@pytest.mark.usefixtures("light")
 def test_an_upload_survives_a_look_at_a_sample_and_is_forgotten_when_removed() -> None:
     app = opened()
     upload(app, COFFEE)
@@ -144,6 +146,7 @@ def test_an_upload_survives_a_look_at_a_sample_and_is_forgotten_when_removed() -
     assert session(app).photo.data != COFFEE
 
 
+@pytest.mark.usefixtures("light")
 def test_a_photo_that_was_taken_leaves_the_uploader_empty() -> None:
     """Whatever becomes of the photo later, the uploader has nothing more to do with it."""
     app = opened()
@@ -153,6 +156,7 @@ def test_a_photo_that_was_taken_leaves_the_uploader_empty() -> None:
     assert session(app).photo.data == vitviz.samples()[1].path.read_bytes()
 
 
+@pytest.mark.usefixtures("light")
 def test_a_bad_upload_leaves_the_last_photo_on_the_page() -> None:
     app = opened()
     upload(app, COFFEE)
@@ -194,6 +198,7 @@ def test_a_photo_of_impossible_size_gets_one_sentence(size: tuple[int, int], say
     assert says in error.value
 
 
+@pytest.mark.usefixtures("light")
 @pytest.mark.parametrize("size", [(14, 14), (14, 280), (1500, 75), (448, 300), (3000, 2000)])
 def test_a_photo_of_any_other_size_is_shown_large_enough(size: tuple[int, int]) -> None:
     app = opened()
@@ -205,6 +210,7 @@ def test_a_photo_of_any_other_size_is_shown_large_enough(size: tuple[int, int]) 
     assert shown.preview.size == pytest.approx([shown.factor * side for side in size], abs=0.5)
 
 
+@pytest.mark.usefixtures("light")
 @pytest.mark.parametrize("name", ["a\n\n# b.jpg", "`a` [x](y).jpg", "``", " ", "a" * 300])
 def test_a_file_name_is_shown_as_it_is(name: str) -> None:
     shown = photo_picker.as_code(name)
@@ -214,6 +220,7 @@ def test_a_file_name_is_shown_as_it_is(name: str) -> None:
     assert "\n" not in shown
 
 
+@pytest.mark.usefixtures("light")
 @pytest.mark.parametrize("query", ["99,0", "3", "a,b", "<b>", "1,2,3", "-1,0"])
 def test_a_query_that_is_no_patch_is_refused_and_the_page_lives(query: str) -> None:
     app = opened()
@@ -257,6 +264,7 @@ def test_a_class_and_its_rival_are_chosen_by_name() -> None:
     assert app.selectbox(key="versus").value is None
 
 
+@pytest.mark.usefixtures("light")
 def test_the_class_follows_the_photo_until_one_is_chosen() -> None:
     app = opened(sample="cat-and-coffee", method="legrad")
     for sample in ("coffee", "tower"):
@@ -327,6 +335,7 @@ def test_another_language_keeps_the_classes_and_says_what_was_wrong() -> None:
         assert f"`bad.jpg`: {error}" in app.error[0].value
 
 
+@pytest.mark.usefixtures("light")
 def test_going_back_in_the_browser_takes_the_choice_back() -> None:
     app = opened()
     app.selectbox(key="method").set_value("rollout").run()
@@ -336,6 +345,7 @@ def test_going_back_in_the_browser_takes_the_choice_back() -> None:
     assert app.selectbox(key="method").value == "attention"
 
 
+@pytest.mark.usefixtures("light")
 def test_a_choice_that_is_none_is_the_usual_one() -> None:
     app = opened(method="no-such", attention_head="99", view="")
     assert app.selectbox(key="method").value == "attention"
