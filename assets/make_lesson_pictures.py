@@ -16,7 +16,9 @@ from vitviz.inside.features import patch_features, principal_components
 from vitviz.inside.positions import position_similarity
 from vitviz.inside.score_matrix import score_matrix
 from vitviz.inside.tokens import patch_pixels
+from vitviz.interventions.token_merging import merge_tokens
 from vitviz.methods.attention import head_maps
+from vitviz.pictures.groups import paint_groups
 from vitviz.pictures.input import input_picture, show_input
 from vitviz.pictures.overlay import colorize, mark_patch
 from vitviz.text.captions import patches_for_words
@@ -61,6 +63,7 @@ def main() -> None:
         "cost": [_map(np.sqrt(rec.attention(LAYER)[head].numpy())) for head in (1, 3)],
         "words": [_map(map_) for map_ in _word_maps()],
         "captions": [over(_answer(rec, "a cat")), seen],
+        "outlook": [paint_groups(seen, merge_tokens(rec, 16).groups.numpy()), seen],
         "beyond": [_picture((255 * (parts - low) / (high - low)).byte().numpy()), seen],
     }
     OUT.mkdir(exist_ok=True)

@@ -76,3 +76,8 @@ COMPARED, SENTENCES, OWN_SENTENCE = "compared", "sentences_{}", "own_sentence"  
 CAPTION, CAPTION_FIELD, RATHER_THAN = "caption", "caption_field", "rather_than"
 ASKED_WORDS, WORDS_MAP = "asked_words", "words_map"
 TAU, TAU_STEPS, PAIRS_AS = "tau", "tau_steps", "pairs_as"
+
+# The outlook
+BUDGET_SIDE, PATTERN, POOL_LAYER, PAIRS = "budget_side", "pattern", "pool_layer", "pairs"
+BLOCK, ROPE_QUERY, ROPE_KEY = "block", "rope_query", "rope_key"
+DECAY, SCAN = "decay", "scan"

@@ -15,5 +15,6 @@ COURSE = (
     "words",
     "captions",
     "beyond",
+    "outlook",
 )
 NUMBERS = {lesson: number for number, lesson in enumerate(COURSE)}
