@@ -51,11 +51,13 @@ WINDOW = 49  # tokens of a window in Swin, 7 × 7
 SIDES = tuple(range(224, 3585, 224))
 LOOKING: tuple[Looking, ...] = ("full", "windowed", "linear")
 CLASSES = 3
+CHART = 240  # px, above a table
 MOST_PAIRS = 48
 BLOCKS = (64, 128, 257)  # tokens read together; the last are all of the photo's
 LONGER = (257, 1025, 4097)  # tokens of inputs of 224, 448 and 896 pixels
 PLACES, FURTHER = 15, 5  # the last place of a row of patches, and a step to the right
 DECAYS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MEGABYTE, MILLION = 1e6, 1e6
 
 
@@ -69,6 +71,7 @@ def budget(session: Session) -> None:
         for n in sorted({here, *(token_count(s, rec.patch_size[0]) for s in SIDES)})
         for way, cost in _costs(rec, n).items()
     )
+    names = [t(f"outlook.budget.{way}") for way in _costs(rec, here)]
     rule = alt.Chart(pd.DataFrame({"tokens": [here]})).mark_rule(strokeDash=[4, 4])
     x = alt.X("tokens", title=t("cost.measure.tokens"), scale=alt.Scale(type="log"))
     draw_chart(
@@ -77,7 +80,7 @@ def budget(session: Session) -> None:
         .encode(
             x=x,
             y=alt.Y("millions", title=t("outlook.budget.operations"), scale=alt.Scale(type="log")),
-            **lines_by("way", title=None, legend=alt.Legend(orient="top", columns=2)),
+            **lines_by("way", names, title=None, legend=alt.Legend(orient="top")),
             tooltip=[
                 alt.Tooltip("tokens", title=t("cost.measure.tokens"), format=","),
                 alt.Tooltip("way", title=t("lesson.part")),
@@ -85,7 +88,7 @@ def budget(session: Session) -> None:
             ],
         )
         + rule.encode(x=x),
-        height=chart_height(220),
+        height=CHART,
     )
     rows = {
         t(f"outlook.budget.{way}"): (
@@ -164,7 +167,7 @@ def linear(session: Session) -> None:
             "outlook.linear.orders",
             first=f"{2 * n * n * dim:,}",
             second=f"{2 * n * dim * dim:,}",
-            apart=f"{apart:.0e}",
+            apart=_power(apart),
         )
     )
 
@@ -227,7 +230,7 @@ def flash(session: Session) -> None:
     number = st.column_config.NumberColumn(format="%.4f")
     st.dataframe(table, hide_index=True, column_config=dict.fromkeys(table.columns[1:], number))
     apart = (found[-1].output - steps.output).abs().max()
-    st.markdown(t("outlook.flash.same", plain=f"{steps.output[0]:.4f}", apart=f"{apart:.0e}"))
+    st.markdown(t("outlook.flash.same", plain=f"{steps.output[0]:.4f}", apart=_power(apart)))
     moved = {n: memory_traffic(n, len(steps.query), block) for n in LONGER}
     st.dataframe(
         pd.DataFrame(
@@ -337,7 +340,7 @@ def state(session: Session) -> None:
             st.metric(t("outlook.state.above"), f"{left[row - 1, col]:.1%}")
         means = patch_means(rec).flatten()
         apart = (scanned(means, decay) - by_kernel(means, decay)).abs().max()
-        st.caption(t("outlook.state.same", count=len(means), apart=f"{apart:.0e}"))
+        st.caption(t("outlook.state.same", count=len(means), apart=_power(apart)))
 
 
 def task(session: Session) -> None:
@@ -356,6 +359,12 @@ def task(session: Session) -> None:
     picture, words = st.columns([3, 2])
     picture.image(painted, alt=t("outlook.merge.title"), width="stretch")
     words.markdown(said)
+
+
+def _power(number: Tensor) -> str:
+    """A number of one digit with its power of ten, such as 8·10⁻⁷."""
+    digit, power = f"{number:.0e}".split("e")
+    return f"{digit}·10{str(int(power)).translate(SUPERSCRIPT)}" if number else "0"
 
 
 def _answers(rec: Recording, logits: Tensor) -> list[Prediction]:
