@@ -14,7 +14,7 @@ from vitviz.inside.clicked_mask import clicked_scores
 from vitviz.inside.features import patch_features
 from vitviz.inside.lost import Found, centred_keys, find_object
 from vitviz.inside.object_query import looked_at, looks_of
-from vitviz.measures.boxes import box_of_map, overlap, placed
+from vitviz.measures.boxes import LOCATED, box_of_map, overlap, placed
 from vitviz.measures.composed import composed
 from vitviz.methods.explain import explain
 from vitviz.pictures.boxes import draw_boxes
@@ -95,7 +95,7 @@ def located(session: Session) -> None:
     share = overlap(place, chosen.box)
     with numbers:
         st.metric(t("detection.located.overlap"), f"{share:.2f}")
-        st.markdown(t(f"detection.located.{'hit' if share >= 0.5 else 'miss'}"))
+        st.markdown(t(f"detection.located.{'hit' if share >= LOCATED else 'miss'}"))
 
 
 def clicks(session: Session) -> None:
