@@ -108,7 +108,7 @@ def test_the_blocks_of_a_real_row_end_at_its_output() -> None:
     answer(app, right=True)
     rec = recording(app)
     steps = head_steps(rec, *typical_head(rec), (3, 7))
-    table, moved = (frame.value for frame in app.dataframe)
+    table, moved = app.dataframe[0].value, app.table[0].value
     assert table[WORDS["flash"]["keys"]].tolist() == [64, 128, 192, 256, 257]
     assert table["o₀"].iloc[-1] == pytest.approx(float(steps.output[0]), abs=1e-5)
     assert table["m"].iloc[-1] == pytest.approx(float(steps.scores.max()))
@@ -116,7 +116,11 @@ def test_the_blocks_of_a_real_row_end_at_its_output() -> None:
         float((steps.scores - steps.scores.max()).exp().sum()), rel=1e-5
     )
     assert f"**{steps.output[0]:.4f}**" in app.markdown[-1].value
-    assert len(moved) == len(LONGER)
+    for n in LONGER:
+        plain, blocked, saved = map(float, moved.loc[f"{n:,}"])
+        assert plain == pytest.approx((4 * n * 64 + 4 * n * n) * 4e-6, abs=0.06)
+        assert blocked == pytest.approx(2 * n * 64 * (1 + -(-n // 64)) * 4e-6, abs=0.06)
+        assert saved == pytest.approx(plain / blocked, rel=0.1)
 
 
 def test_turned_by_places_the_score_is_one_of_the_distance() -> None:

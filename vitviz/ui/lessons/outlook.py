@@ -231,21 +231,22 @@ def flash(session: Session) -> None:
     st.dataframe(table, hide_index=True, column_config=dict.fromkeys(table.columns[1:], number))
     apart = (found[-1].output - steps.output).abs().max()
     st.markdown(t("outlook.flash.same", plain=f"{steps.output[0]:.4f}", apart=_power(apart)))
-    moved = {n: memory_traffic(n, len(steps.query), block) for n in LONGER}
-    st.dataframe(
-        pd.DataFrame(
-            {
-                t("cost.measure.tokens"): [f"{n:,}" for n in moved],
-                t("outlook.flash.plain"): [x.plain / MEGABYTE for x in moved.values()],
-                t("outlook.flash.blocked"): [x.blocked / MEGABYTE for x in moved.values()],
-                t("outlook.flash.saved"): [x.plain / x.blocked for x in moved.values()],
-            }
-        ).style.format(precision=1, thousands=","),
-        hide_index=True,
-    )
+    st.table(_traffic(len(steps.query), block))
     layer, head = followed(session)
     place = chosen_patch(session)
     st.caption(t("outlook.flash.caption", row=place[0], col=place[1], layer=layer, head=head))
+
+
+def _traffic(dim: int, block: int) -> pd.DataFrame:
+    """Megabytes that one head moves, plain and in blocks, by the number of tokens."""
+    columns = [t(f"outlook.flash.{name}") for name in ("plain", "blocked", "saved")]
+    rows = {}
+    for n in LONGER:
+        moved = memory_traffic(n, dim, block)
+        numbers = (moved.plain / MEGABYTE, moved.blocked / MEGABYTE, moved.plain / moved.blocked)
+        rows[f"{n:,}"] = [f"{number:,.1f}" for number in numbers]
+    names = pd.Index(list(rows), name=t("cost.measure.tokens"))
+    return pd.DataFrame(list(rows.values()), names, columns)
 
 
 def rope(session: Session) -> None:
