@@ -13,12 +13,18 @@ from PIL import Image
 
 import vitviz
 from vitviz.inside.features import patch_features, principal_components
+from vitviz.inside.lost import centred_keys, find_object
 from vitviz.inside.positions import position_similarity
 from vitviz.inside.score_matrix import score_matrix
 from vitviz.inside.tokens import patch_pixels
+from vitviz.interventions.token_merging import merge_tokens
+from vitviz.measures.boxes import placed
 from vitviz.methods.attention import head_maps
+from vitviz.pictures.boxes import draw_boxes
+from vitviz.pictures.groups import paint_groups
 from vitviz.pictures.input import input_picture, show_input
 from vitviz.pictures.overlay import colorize, mark_patch
+from vitviz.pictures.spotlight import spotlight
 from vitviz.text.captions import patches_for_words
 from vitviz.text.record import text_vectors
 from vitviz.training.augmentation import random_crops
@@ -61,11 +67,25 @@ def main() -> None:
         "cost": [_map(np.sqrt(rec.attention(LAYER)[head].numpy())) for head in (1, 3)],
         "words": [_map(map_) for map_ in _word_maps()],
         "captions": [over(_answer(rec, "a cat")), seen],
+        "detection": _boxed(rec.vit),
+        "outlook": [paint_groups(seen, merge_tokens(rec, 16).groups.numpy()), seen],
         "beyond": [_picture((255 * (parts - low) / (high - low)).byte().numpy()), seen],
     }
     OUT.mkdir(exist_ok=True)
     for name, found in pictures.items():
         _sheet(found).save(OUT / f"{name}.webp", quality=80, method=6)
+
+
+def _boxed(vit: vitviz.Vit) -> list[Image.Image]:
+    """A sample, and its mask and box."""
+    sample = next(sample for sample in vitviz.samples() if sample.id == "tower")
+    rec = vitviz.record(vit, sample.path)
+    seen = input_picture(vit, rec.pixels)
+    found = find_object(centred_keys(rec, rec.num_layers - 1))
+    box = (0.0, 0.0, float(seen.width), float(seen.height))
+    mask = vitviz.Heatmap(found.mask.float().numpy(), box, "mask")
+    outline = (placed(found.corners, rec.grid, box), "#3ddc84")
+    return [draw_boxes(spotlight(seen, mask), [outline]), seen]
 
 
 def _word_maps() -> list[np.ndarray]:

@@ -21,8 +21,10 @@ from vitviz.inside.cost import (
     block_operations,
     block_weights,
     fitted,
+    forward_operations,
     map_bytes,
     measure_cost,
+    mixing_cost,
     receptive_fields,
 )
 
@@ -145,3 +147,33 @@ def test_the_resnet_is_torchvisions() -> None:
         for _, layer in looking
     ]
     assert [(kernel, stride) for _, kernel, stride in RESNET50] == sizes
+
+
+def test_ways_to_look_are_counted_in_matrix_products() -> None:
+    """The products of two heads of width 8 over 12 tokens, as torch counts them: two operations a
+    multiplication."""
+    heads, n, dim, window = 2, 12, 8, 3
+    q, k, v = torch.randn(3, heads, n, dim)
+    with FlopCounterMode(display=False) as counter:
+        (q @ k.transpose(1, 2)) @ v
+    full = mixing_cost("full", n, heads * dim, heads, window)
+    assert 2 * full.operations == counter.get_total_flops()
+    assert full.memory == 4 * heads * n * n
+    with FlopCounterMode(display=False) as counter:
+        parts = (x.reshape(heads, n // window, window, dim) for x in (q, k, v))
+        a, b, c = parts
+        (a @ b.transpose(2, 3)) @ c
+    windowed = mixing_cost("windowed", n, heads * dim, heads, window)
+    assert 2 * windowed.operations == counter.get_total_flops()
+    assert windowed.memory == 4 * heads * n * window
+    with FlopCounterMode(display=False) as counter:
+        q @ (k.transpose(1, 2) @ v)
+    linear = mixing_cost("linear", n, heads * dim, heads, window)
+    assert 2 * linear.operations == counter.get_total_flops()
+    assert linear.memory == 4 * heads * dim * dim
+    assert mixing_cost("windowed", n, heads * dim, heads, 99) == full
+
+
+def test_all_blocks_are_the_sum_of_each() -> None:
+    blocks = [block_operations(n, 6, 432) for n in (10, 7)]
+    assert forward_operations([10, 7], 6, 432) == sum(b.matrices + b.attention for b in blocks)

@@ -10,6 +10,7 @@ import torch
 import vitviz
 from vitviz.inside.tokens import (
     filter_components,
+    patch_means,
     patch_pixels,
     patch_vectors,
     projection,
@@ -39,6 +40,13 @@ def test_patches_tile_the_input(rec: vitviz.Recording) -> None:
     rows, cols = rec.grid
     tiles = [torch.cat([patch_pixels(rec, (r, c)) for c in range(cols)], -1) for r in range(rows)]
     assert torch.equal(torch.cat(tiles, -2), rec.pixels)
+
+
+def test_a_patchs_mean_is_that_of_its_pixels(rec: vitviz.Recording) -> None:
+    found = patch_means(rec)
+    assert found.shape == rec.grid
+    for patch in [(0, 0), (3, 11), (15, 15)]:
+        torch.testing.assert_close(found[patch], patch_pixels(rec, patch).mean())
 
 
 def test_there_is_no_patch_outside_the_grid(rec: vitviz.Recording) -> None:

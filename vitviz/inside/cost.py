@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,13 +20,17 @@ from vitviz.recording.recording import Recording
 
 __all__ = [
     "RESNET50",
+    "Looking",
+    "Mixing",
     "Operations",
     "Timing",
     "block_operations",
     "block_weights",
     "fitted",
+    "forward_operations",
     "map_bytes",
     "measure_cost",
+    "mixing_cost",
     "receptive_fields",
 ]
 
@@ -41,6 +46,10 @@ RESNET50 = (
 
 He et al. 2015, arXiv 1512.03385, with the strides of torchvision.
 """
+
+Looking = Literal["full", "windowed", "linear"]
+"""Every token at every token; at those of its window; at sums over all keys, see
+`linear_attention`."""
 
 FLOAT = 4  # bytes
 PASSES = 3  # of each size; what else the machine does can only add to a time
@@ -76,6 +85,19 @@ class Timing:
     recorded: int
 
 
+@dataclass(frozen=True)
+class Mixing:
+    """What it costs a layer to bring its tokens together, without the matrices.
+
+    Attributes:
+        operations: multiplications.
+        memory: bytes of what lies between queries and result in float32, if it is kept whole.
+    """
+
+    operations: int
+    memory: int
+
+
 def block_weights(rec: Recording) -> int:
     """Numbers in the matrices of the first block: every token is multiplied with each of them once.
 
@@ -108,9 +130,44 @@ def block_operations(tokens: int, width: int, weights: int) -> Operations:
     return Operations(tokens * weights, 2 * tokens**2 * width)
 
 
+def forward_operations(counts: Iterable[int], width: int, weights: int) -> int:
+    """Multiplications in all blocks, by how many tokens each is given. Where tokens become fewer
+    inside a block, its MLP has less to do than is counted here.
+
+    Args:
+        counts: n of each block.
+        width, weights: as `block_operations`.
+    """
+    found = (block_operations(n, width, weights) for n in counts)
+    return sum(block.matrices + block.attention for block in found)
+
+
 def map_bytes(tokens: int, heads: int, layers: int) -> int:
     """Bytes of all attention maps of all layers in float32, if they were all kept."""
     return layers * heads * tokens**2 * FLOAT
+
+
+def mixing_cost(looking: Looking, tokens: int, width: int, heads: int, window: int) -> Mixing:
+    """What one layer pays for n tokens of width w in h heads of width d = w / h.
+
+    Args:
+        looking: full, 2 n² w multiplications and maps of h n² weights; windowed, 2 n m w and h n m
+            for windows of m tokens (Liu et al. 2021, arXiv 2103.14030); linear, 2 n d w and h d²
+            sums (Katharopoulos et al. 2020, arXiv 2006.16236).
+        tokens: n.
+        width: w, of all heads together.
+        heads: h.
+        window: m; no more than all tokens.
+
+    Examples:
+        >>> mixing_cost("full", 257, 384, 6, 49).operations
+        50725632
+    """
+    if looking == "linear":
+        dim = width // heads
+        return Mixing(2 * tokens * dim * width, heads * dim**2 * FLOAT)
+    seen = tokens if looking == "full" else min(window, tokens)
+    return Mixing(2 * tokens * seen * width, heads * tokens * seen * FLOAT)
 
 
 def measure_cost(rec: Recording, sides: Sequence[int], progress: Progress) -> list[Timing]:

@@ -17,6 +17,7 @@ from vitviz.zoo.load import Vit
 
 __all__ = [
     "filter_components",
+    "patch_means",
     "patch_pixels",
     "patch_vectors",
     "projection",
@@ -97,6 +98,14 @@ def patch_pixels(rec: Recording, patch: tuple[int, int]) -> Tensor:
     height, width = filters.shape[-2:]
     y, x = patch[0] * height, patch[1] * width
     return rec.pixels[:, y : y + height, x : x + width]
+
+
+def patch_means(rec: Recording) -> Tensor:
+    """Each patch's mean over its pixels and colours, as the model reads them: (rows, cols)."""
+    height, width = rec.patch_size
+    rows, cols = rec.grid
+    seen = rec.pixels[:, : rows * height, : cols * width].mean(dim=0)
+    return seen.unflatten(1, (cols, width)).unflatten(0, (rows, height)).mean(dim=(1, 3))
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from vitviz.models.core import core_of, float_type
@@ -212,6 +213,28 @@ class Anatomy:
         scale = getattr(self.block(layer), {"attn": "ls1", "mlp": "ls2"}[part], None)
         result: Tensor = added if scale is None else scale(added)
         return result
+
+    @cached_property
+    def has_plain_blocks(self) -> bool:
+        """Whether each block adds attention and then an MLP, each with a norm in front, as
+        `attend` and `process` do."""
+        blocks = [self.block(layer) for layer in range(len(self.blocks))]
+        return bool(blocks) and all(type(block) is Block for block in blocks)
+
+    def attend(self, layer: int, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Tokens (batch, tokens, width) with what a block's attention adds to them.
+
+        Args:
+            mask: as `scaled_dot_product_attention` takes it: True where a token may look, or
+                numbers that are added to the scores.
+        """
+        block: Any = self.block(layer)
+        return tokens + self.scaled(layer, "attn", block.attn(block.norm1(tokens), attn_mask=mask))
+
+    def process(self, layer: int, tokens: Tensor) -> Tensor:
+        """Tokens (batch, tokens, width) with what a block's MLP adds to them."""
+        block: Any = self.block(layer)
+        return tokens + self.scaled(layer, "mlp", block.mlp(block.norm2(tokens)))
 
     def hidden_width(self, layer: int) -> int | None:
         """Numbers of a token between the two matrices of a block's MLP; None if it is another."""

@@ -76,3 +76,12 @@ COMPARED, SENTENCES, OWN_SENTENCE = "compared", "sentences_{}", "own_sentence"  
 CAPTION, CAPTION_FIELD, RATHER_THAN = "caption", "caption_field", "rather_than"
 ASKED_WORDS, WORDS_MAP = "asked_words", "words_map"
 TAU, TAU_STEPS, PAIRS_AS = "tau", "tau_steps", "pairs_as"
+
+# The outlook
+BUDGET_SIDE, PATTERN, POOL_LAYER, PAIRS = "budget_side", "pattern", "pool_layer", "pairs"
+BLOCK, ROPE_QUERY, ROPE_KEY = "block", "rope_query", "rope_key"
+DECAY, SCAN = "decay", "scan"
+
+# Detection
+KEY_LAYER, COMPOSED, BOX_SHARE, SHARP = "key_layer", "composed", "box_share", "sharp"
+CLICKS, CLICKED_KIND, CLICKS_MAP = "clicks", "clicked_kind", "clicks_map"

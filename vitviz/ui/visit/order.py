@@ -15,5 +15,7 @@ COURSE = (
     "words",
     "captions",
     "beyond",
+    "detection",
+    "outlook",
 )
 NUMBERS = {lesson: number for number, lesson in enumerate(COURSE)}

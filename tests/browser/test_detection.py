@@ -1,0 +1,31 @@
+"""Clicks on a photo become a mask."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+from waiting import wait_until_idle
+
+from vitviz.ui.visit.language import texts
+
+WORDS = texts("en")["detection"]["clicks"]
+
+
+def test_clicked_patches_make_a_mask_and_a_link(page: Page, server: str) -> None:
+    page.goto(f"{server}/detection?step=4&sample=coffee")
+    page.get_by_text(WORDS["guess"]["options"][WORDS["guess"]["right"]], exact=True).click()
+    page.get_by_text(WORDS["both"]).wait_for()
+    wait_until_idle(page)
+    photo = page.locator(".patch-map > canvas")
+    box = photo.bounding_box()
+    assert box
+    photo.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    page.wait_for_url(re.compile(r"clicks=\w{6}_t\d+-\d+$"))
+    page.get_by_text(WORDS["background"], exact=True).click()
+    wait_until_idle(page)
+    photo.click(position={"x": box["width"] * 0.75, "y": box["height"] * 0.9})
+    page.wait_for_url(re.compile(r"clicks=\w{6}_t\d+-\d+_b\d+-\d+"))
+    expect(page.get_by_text(re.compile(r"^2 clicks; \d+ patches"))).to_be_visible()
+    page.get_by_role("button", name=WORDS["clear"]).click()
+    page.get_by_text(WORDS["both"]).wait_for()
