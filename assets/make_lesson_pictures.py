@@ -9,19 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 import vitviz
+from vitviz.inside.convolution import effective_field
 from vitviz.inside.features import patch_features, principal_components
 from vitviz.inside.positions import position_similarity
 from vitviz.inside.score_matrix import score_matrix
 from vitviz.inside.tokens import patch_pixels
 from vitviz.methods.attention import head_maps
 from vitviz.pictures.input import input_picture, show_input
-from vitviz.pictures.overlay import colorize, mark_patch
+from vitviz.pictures.overlay import colorize, mark_patch, shared_scale
 from vitviz.text.captions import patches_for_words
 from vitviz.text.record import text_vectors
 from vitviz.training.augmentation import random_crops
+from vitviz.zoo.catalogue import COUNTERPART
 
 OUT = Path(__file__).parents[1] / "vitviz" / "ui" / "lessons" / "pictures"
 SIZE = (480, 270)
@@ -58,6 +61,7 @@ def main() -> None:
         "layers": layers,
         "prediction": [over(vitviz.explain(rec, "legrad")), seen],
         "training": random_crops(seen, 8, seed=0),
+        "cnn": _fields(rec),
         "cost": [_map(np.sqrt(rec.attention(LAYER)[head].numpy())) for head in (1, 3)],
         "words": [_map(map_) for map_ in _word_maps()],
         "captions": [over(_answer(rec, "a cat")), seen],
@@ -66,6 +70,23 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     for name, found in pictures.items():
         _sheet(found).save(OUT / f"{name}.webp", quality=80, method=6)
+
+
+def _fields(rec: vitviz.Recording) -> list[Image.Image]:
+    """What moves one place of the convolutional network, and of the Vision Transformer."""
+    cnn = vitviz.load_model(COUNTERPART)
+    sample = next(sample for sample in vitviz.samples() if sample.id == SAMPLE)
+    pixels = cnn.transform(vitviz.load_image(sample.path))
+    near = effective_field(cnn, pixels, "blocks.3.2", lambda maps: maps[0, :, 8, 8])
+    token = rec.num_prefix_tokens + 8 * rec.grid[1] + 8
+    far = effective_field(rec.vit, rec.pixels, "blocks.1", lambda tokens: tokens[0, token])
+    shown = []
+    for vit, seen, field in ((cnn, pixels, near), (rec.vit, rec.pixels, far)):
+        photo = input_picture(vit, seen)
+        values = F.avg_pool2d(field[None], 4)[0].numpy()
+        heat = vitviz.Heatmap(values, (0, 0, *photo.size), "gradient")
+        shown.append(vitviz.overlay(photo, heat, scale=shared_scale([heat])))
+    return shown
 
 
 def _word_maps() -> list[np.ndarray]:

@@ -11,6 +11,7 @@ COURSE = (
     "layers",
     "prediction",
     "training",
+    "cnn",
     "cost",
     "words",
     "captions",
