@@ -426,7 +426,6 @@ LESSON = Lesson(
         "Raghu et al. 2021: Do Vision Transformers see like CNNs?": "https://arxiv.org/abs/2108.08810",
         "Luo et al. 2016: The effective receptive field": "https://arxiv.org/abs/1701.04128",
         "Naseer et al. 2021: Intriguing properties of Vision Transformers": "https://arxiv.org/abs/2105.10497",
-        "Selvaraju et al. 2017: Grad-CAM": "https://arxiv.org/abs/1610.02391",
         "Zhang 2019: Making convolutional networks shift-invariant again": "https://arxiv.org/abs/1904.11486",
         "Liu et al. 2022: A ConvNet for the 2020s": "https://arxiv.org/abs/2201.03545",
         "Touvron et al. 2020: Training data-efficient image transformers": "https://arxiv.org/abs/2012.12877",
