@@ -18,12 +18,14 @@ from vitviz.inside.features import patch_features, principal_components
 from vitviz.inside.positions import position_similarity
 from vitviz.inside.score_matrix import score_matrix
 from vitviz.inside.tokens import patch_pixels
+from vitviz.interventions.masking import mask_patches
 from vitviz.methods.attention import head_maps
 from vitviz.pictures.input import input_picture, show_input
 from vitviz.pictures.overlay import colorize, mark_patch, shared_scale
 from vitviz.text.captions import patches_for_words
 from vitviz.text.record import text_vectors
 from vitviz.training.augmentation import random_crops
+from vitviz.training.pretraining import hidden_patches
 from vitviz.zoo.catalogue import COUNTERPART
 
 OUT = Path(__file__).parents[1] / "vitviz" / "ui" / "lessons" / "pictures"
@@ -61,6 +63,7 @@ def main() -> None:
         "layers": layers,
         "prediction": [over(vitviz.explain(rec, "legrad")), seen],
         "training": random_crops(seen, 8, seed=0),
+        "pretraining": [_three_quarters_hidden(rec), seen],
         "cnn": _fields(rec),
         "cost": [_map(np.sqrt(rec.attention(LAYER)[head].numpy())) for head in (1, 3)],
         "words": [_map(map_) for map_ in _word_maps()],
@@ -70,6 +73,13 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     for name, found in pictures.items():
         _sheet(found).save(OUT / f"{name}.webp", quality=80, method=6)
+
+
+def _three_quarters_hidden(rec: vitviz.Recording) -> Image.Image:
+    """What an MAE's encoder would be given."""
+    hidden = hidden_patches(rec.grid, 0.75, seed=0)
+    given = mask_patches(rec, hidden[None], torch.zeros(len(rec.pixels), 1, 1))[0]
+    return input_picture(rec.vit, given)
 
 
 def _fields(rec: vitviz.Recording) -> list[Image.Image]:

@@ -13,6 +13,7 @@ from vitviz.interventions.squares import (
     cut_square,
     hide_pieces,
     predict_square,
+    record_square,
     shuffle_pieces,
     wide_square,
 )
@@ -69,3 +70,17 @@ def test_a_square_is_seen_as_the_models_own_transform_would_show_it() -> None:
         expected.tolist(), abs=1e-6
     )
     assert found[0].index == int(expected.argmax())
+
+
+def test_a_larger_square_is_the_models_own_input_at_its_own_size() -> None:
+    torch.manual_seed(0)
+    sizes = {"img_size": 64, "patch_size": 16, "embed_dim": 12, "depth": 1, "num_heads": 2}
+    module = timm.create_model(
+        "vit_tiny_patch16_224", num_classes=5, dynamic_img_size=True, **sizes
+    )
+    vit = vitviz.from_module(module.eval())
+    found = record_square(vit, make_photo(), 96)
+    assert (found.grid, found.pixels.shape, found.box) == ((6, 6), (3, 96, 96), (0, 0, 96, 96))
+    assert float(found.pixels.min()) >= -1
+    with torch.no_grad():
+        assert torch.allclose(found.logits, module(found.pixels[None])[0], atol=1e-5)

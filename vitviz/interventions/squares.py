@@ -16,7 +16,9 @@ from torchvision.transforms import v2
 from vitviz.models.transform import mean_and_std
 from vitviz.models.vit import Vit
 from vitviz.recording.predictions import Prediction, rank_classes, read_outputs
+from vitviz.recording.record import record_pixels
 from vitviz.recording.recorder import Recorder
+from vitviz.recording.recording import Recording
 
 __all__ = [
     "MARGIN",
@@ -24,6 +26,7 @@ __all__ = [
     "cut_square",
     "hide_pieces",
     "predict_square",
+    "record_square",
     "shuffle_pieces",
     "wide_square",
 ]
@@ -67,6 +70,19 @@ def hide_pieces(square: Tensor, piece: int, share: float, generator: torch.Gener
     return torch.where(hidden.repeat_interleave(piece, 1), mean, square)
 
 
+def record_square(vit: Vit, photo: Image.Image, side: int) -> Recording:
+    """The middle square of a photo at another size; the model interpolates its positions.
+
+    Args:
+        vit: a model that takes inputs of any size.
+        photo: whose whole height or width is shown.
+        side: of the input, in pixels.
+    """
+    square = v2.Compose([v2.Resize(side), v2.CenterCrop(side)])(photo)
+    pixels = (v2.functional.to_image(square) / 255 - _mean(vit)) / _std(vit)
+    return record_pixels(vit, pixels, (0.0, 0.0, float(side), float(side)))
+
+
 @torch.no_grad()
 def predict_square(vit: Vit, square: Tensor) -> list[Prediction]:
     """Every class, most probable first, of a square as it is, without the model's own cut.
@@ -75,8 +91,16 @@ def predict_square(vit: Vit, square: Tensor) -> list[Prediction]:
         vit: a model that takes squares of this size.
         square: (3, side, side), colours from 0 to 1.
     """
-    mean, std = (torch.as_tensor(v)[:, None, None] for v in mean_and_std(vit.transform))
+    pixels = (square - _mean(vit)) / _std(vit)
     with Recorder(vit.module) as recorder:
-        found = vit.run(((square - mean) / std)[None].to(vit.anatomy.float_type))
+        found = vit.run(pixels[None].to(vit.anatomy.float_type))
     numbers, outputs = read_outputs(vit, found, recorder)
     return rank_classes(vit, outputs, numbers)
+
+
+def _mean(vit: Vit) -> Tensor:
+    return torch.as_tensor(mean_and_std(vit.transform)[0])[:, None, None]
+
+
+def _std(vit: Vit) -> Tensor:
+    return torch.as_tensor(mean_and_std(vit.transform)[1])[:, None, None]

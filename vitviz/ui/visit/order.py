@@ -11,6 +11,7 @@ COURSE = (
     "layers",
     "prediction",
     "training",
+    "pretraining",
     "cnn",
     "cost",
     "words",
