@@ -10,22 +10,17 @@ import torch
 from vitviz.training.initialisation import (
     KINDS,
     activation_sizes,
-    expected_sizes,
     initial_weight,
 )
 
 
-@pytest.mark.parametrize(
-    ("kind", "spread"),
-    [
-        ("he", math.sqrt(2 / 300)),
-        ("xavier", math.sqrt(1 / 300)),
-        ("truncated", 0.02),
-        ("large", 0.1),
-    ],
-)
-def test_each_kind_has_its_spread(kind: str, spread: float) -> None:
-    weight = initial_weight(kind, 300, torch.Generator().manual_seed(0))
+VARIANCES = {"he": 2 / 384, "xavier": 1 / 384, "truncated": 0.02**2, "large": 0.1**2}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_has_its_spread(kind: str) -> None:
+    weight = initial_weight(kind, 384, torch.Generator().manual_seed(0))
+    spread = math.sqrt(VARIANCES[kind])
     assert float(weight.std()) == pytest.approx(spread, rel=0.02)
     assert abs(float(weight.mean())) < spread / 50
 
@@ -33,11 +28,8 @@ def test_each_kind_has_its_spread(kind: str, spread: float) -> None:
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_sizes_follow_the_formula(kind: str, residual: bool) -> None:
-    found = activation_sizes(kind, 6, 512, residual=residual)
-    assert found == pytest.approx(expected_sizes(kind, 6, 512, residual=residual), rel=0.2)
-
-
-def test_the_formula_by_hand() -> None:
-    assert expected_sizes("he", 3, 384, residual=False) == pytest.approx([1, 1, 1, 1])
-    assert expected_sizes("xavier", 4, 384, residual=False)[4] == pytest.approx(1 / 4)
-    assert expected_sizes("he", 3, 384, residual=True)[3] == pytest.approx(2)
+    """√(f^l) with f = n σ² / 2, or √(1 + l f) with norm and residual."""
+    factor = 384 * VARIANCES[kind] / 2
+    expected = [math.sqrt(1 + i * factor if residual else factor**i) for i in range(7)]
+    found = activation_sizes(kind, 6, 384, residual=residual)
+    assert found == pytest.approx(expected, rel=0.2)

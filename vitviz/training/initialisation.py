@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["KINDS", "activation_sizes", "expected_sizes", "initial_weight"]
+__all__ = ["KINDS", "activation_sizes", "initial_weight"]
 
 KINDS = ("large", "he", "xavier", "truncated")
 SPREAD, LARGE = 0.02, 0.1  # σ of a ViT's matrices, and one that is too large
@@ -49,11 +49,3 @@ def activation_sizes(kind: str, layers: int, width: int, *, residual: bool) -> l
 
 def _size(state: Tensor) -> float:
     return float(state.square().mean().sqrt())
-
-
-def expected_sizes(kind: str, layers: int, width: int, *, residual: bool) -> list[float]:
-    """The same by the formula: √(f^l) with f = n σ² / 2, or √(1 + l f) with the residual."""
-    variance = {"he": 2 / width, "xavier": 1 / width, "truncated": SPREAD**2, "large": LARGE**2}
-    factor = width * variance[kind] / 2
-    powers = (1 + layer * factor if residual else factor**layer for layer in range(layers + 1))
-    return [power**0.5 for power in powers]
