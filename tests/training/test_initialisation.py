@@ -13,7 +13,6 @@ from vitviz.training.initialisation import (
     initial_weight,
 )
 
-
 VARIANCES = {"he": 2 / 384, "xavier": 1 / 384, "truncated": 0.02**2, "large": 0.1**2}
 
 
