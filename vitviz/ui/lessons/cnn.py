@@ -267,7 +267,7 @@ def task(session: Session) -> None:
 def _compare(session: Session, asked: Hashable, square: Tensor) -> None:
     """A changed square, both networks' answers, and whether each is the one that it gave before."""
     now = _seen(session, asked, square)
-    picture, *columns = st.columns(3)
+    picture, *columns = st.columns([2, 3, 3])
     with picture:
         pixels = (255 * square).round().byte().permute(1, 2, 0).numpy()
         _picture(Image.fromarray(pixels), t("cnn.square", side=SIDE))
