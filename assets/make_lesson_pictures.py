@@ -9,25 +9,30 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 import vitviz
+from vitviz.inside.convolution import effective_field
 from vitviz.inside.features import patch_features, principal_components
 from vitviz.inside.lost import centred_keys, find_object
 from vitviz.inside.positions import position_similarity
 from vitviz.inside.score_matrix import score_matrix
 from vitviz.inside.tokens import patch_pixels
+from vitviz.interventions.masking import mask_patches
 from vitviz.interventions.token_merging import merge_tokens
 from vitviz.measures.boxes import placed
 from vitviz.methods.attention import head_maps
 from vitviz.pictures.boxes import draw_boxes
 from vitviz.pictures.groups import paint_groups
 from vitviz.pictures.input import input_picture, show_input
-from vitviz.pictures.overlay import colorize, mark_patch
+from vitviz.pictures.overlay import colorize, mark_patch, shared_scale
 from vitviz.pictures.spotlight import spotlight
 from vitviz.text.captions import patches_for_words
 from vitviz.text.record import text_vectors
 from vitviz.training.augmentation import random_crops
+from vitviz.training.pretraining import hidden_patches
+from vitviz.zoo.catalogue import COUNTERPART
 
 OUT = Path(__file__).parents[1] / "vitviz" / "ui" / "lessons" / "pictures"
 SIZE = (480, 270)
@@ -64,6 +69,8 @@ def main() -> None:
         "layers": layers,
         "prediction": [over(vitviz.explain(rec, "legrad")), seen],
         "training": random_crops(seen, 8, seed=0),
+        "pretraining": [_three_quarters_hidden(rec), seen],
+        "cnn": _fields(rec),
         "cost": [_map(np.sqrt(rec.attention(LAYER)[head].numpy())) for head in (1, 3)],
         "words": [_map(map_) for map_ in _word_maps()],
         "captions": [over(_answer(rec, "a cat")), seen],
@@ -86,6 +93,30 @@ def _boxed(vit: vitviz.Vit) -> list[Image.Image]:
     mask = vitviz.Heatmap(found.mask.float().numpy(), box, "mask")
     outline = (placed(found.corners, rec.grid, box), "#3ddc84")
     return [draw_boxes(spotlight(seen, mask), [outline]), seen]
+
+
+def _three_quarters_hidden(rec: vitviz.Recording) -> Image.Image:
+    """What an MAE's encoder would be given."""
+    hidden = hidden_patches(rec.grid, 0.75, seed=0)
+    given = mask_patches(rec, hidden[None], torch.zeros(len(rec.pixels), 1, 1))[0]
+    return input_picture(rec.vit, given)
+
+
+def _fields(rec: vitviz.Recording) -> list[Image.Image]:
+    """What moves one place of the convolutional network, and of the Vision Transformer."""
+    cnn = vitviz.load_model(COUNTERPART)
+    sample = next(sample for sample in vitviz.samples() if sample.id == SAMPLE)
+    pixels = cnn.transform(vitviz.load_image(sample.path))
+    near = effective_field(cnn, pixels, "blocks.3.2", lambda maps: maps[0, :, 8, 8])
+    token = rec.num_prefix_tokens + 8 * rec.grid[1] + 8
+    far = effective_field(rec.vit, rec.pixels, "blocks.1", lambda tokens: tokens[0, token])
+    shown = []
+    for vit, seen, field in ((cnn, pixels, near), (rec.vit, rec.pixels, far)):
+        photo = input_picture(vit, seen)
+        values = F.avg_pool2d(field[None], 4)[0].numpy()
+        heat = vitviz.Heatmap(values, (0, 0, *photo.size), "gradient")
+        shown.append(vitviz.overlay(photo, heat, scale=shared_scale([heat])))
+    return shown
 
 
 def _word_maps() -> list[np.ndarray]:

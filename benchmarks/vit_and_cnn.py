@@ -17,55 +17,36 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 import vitviz
 from models.evaluate import interval
-from models.photos import MEAN, decode, read_table
+from models.photos import decode, read_table
+from vitviz.interventions.squares import (
+    SIDE,
+    cut_square,
+    hide_pieces,
+    shuffle_pieces,
+    wide_square,
+)
 from vitviz.models.labels import imagenet_names
 from vitviz.models.transform import mean_and_std
 from vitviz.models.vit import Vit
 from vitviz.zoo.catalogue import BUNDLED, COUNTERPART
 
-SIDE, PATCH = 224, 14
+PATCH = 14
 ROUNDS = 20
 
 Change = Callable[[Tensor, torch.Generator], Tensor]
-"""Squares that are a patch wider on each side, (n, 3, 252, 252) → (n, 3, 224, 224)."""
-
-
-def middle(wide: Tensor, generator: torch.Generator) -> Tensor:
-    """As they are."""
-    del generator
-    return wide[..., PATCH:-PATCH, PATCH:-PATCH]
-
-
-def shifted(wide: Tensor, generator: torch.Generator) -> Tensor:
-    """One patch further to the right."""
-    del generator
-    return wide[..., PATCH:-PATCH, 2 * PATCH :]
-
-
-def shuffled(wide: Tensor, generator: torch.Generator) -> Tensor:
-    """The same patches, each elsewhere."""
-    columns = torch.nn.functional.unfold(middle(wide, generator), PATCH, stride=PATCH)
-    order = torch.randperm(columns.shape[-1], generator=generator)
-    return torch.nn.functional.fold(columns[..., order], SIDE, PATCH, stride=PATCH)
-
-
-def half_hidden(wide: Tensor, generator: torch.Generator) -> Tensor:
-    """Half of the patches in the mean colour."""
-    side = SIDE // PATCH
-    hidden = torch.randperm(side**2, generator=generator).reshape(side, side) < side**2 // 2
-    pixels = hidden.repeat_interleave(PATCH, 0).repeat_interleave(PATCH, 1)
-    return torch.where(pixels, torch.tensor(MEAN)[:, None, None], middle(wide, generator))
+"""A square with its margin, (3, 252, 252) → (3, 224, 224)."""
 
 
 CHANGES: dict[str, Change] = {
-    "as it is": middle,
-    "patches shuffled": shuffled,
-    "half of the patches hidden": half_hidden,
-    "shifted by one patch": shifted,
+    "as it is": lambda wide, _: cut_square(wide),
+    "patches shuffled": lambda wide, drawn: shuffle_pieces(cut_square(wide), PATCH, drawn),
+    "half of the patches hidden": lambda wide, drawn: hide_pieces(
+        cut_square(wide), PATCH, 0.5, drawn
+    ),
+    "shifted by one patch": lambda wide, _: cut_square(wide, right=PATCH),
 }
 
 
@@ -110,12 +91,11 @@ def main() -> None:
     table = read_table(args.photos)
     table = table[table.label.isin(numbers.keys())]
     table = table.sample(min(args.limit, len(table)), random_state=0)
-    square = v2.Compose([v2.Resize(SIDE + 2 * PATCH), v2.CenterCrop(SIDE + 2 * PATCH)])
     found: dict[tuple[str, str], list[Tensor]] = {}
     for number, data in enumerate(table.image):
-        wide = v2.functional.to_image(square(decode(data)))[None] / 255
+        wide = wide_square(decode(data))
         for change, function in CHANGES.items():
-            pixels = function(wide, torch.Generator().manual_seed(number))
+            pixels = function(wide, torch.Generator().manual_seed(number))[None]
             for vit in models:
                 found.setdefault((vit.name, change), []).append(answers(vit, pixels, known))
     targets = torch.tensor(table.label.map(numbers).to_numpy())

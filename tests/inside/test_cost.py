@@ -1,4 +1,4 @@
-"""Operations, sizes and receptive fields against independent counts."""
+"""Operations and sizes against independent counts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ import pytest
 import timm
 import torch
 from timm.layers import SwiGLU, SwiGLUPacked
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.models import resnet50
 
 import vitviz
 from vitviz.errors import ModelError
 from vitviz.inside.cost import (
-    RESNET50,
     block_operations,
     block_weights,
     fitted,
@@ -25,7 +22,6 @@ from vitviz.inside.cost import (
     map_bytes,
     measure_cost,
     mixing_cost,
-    receptive_fields,
 )
 
 PHOTO = vitviz.samples()[0].path
@@ -125,28 +121,6 @@ def test_another_failed_assertion_is_not_taken_for_the_size() -> None:
     rec.vit.module.blocks[1].register_forward_pre_hook(fail)
     with pytest.raises(ModelError, match="A mistake elsewhere"):
         measure_cost(rec, [32], lambda _: None)
-
-
-def test_receptive_fields_by_hand() -> None:
-    layers = [("a", 3, 1), ("b", 3, 2), ("c", 3, 1)]
-    assert receptive_fields(layers) == [("a", 3), ("b", 5), ("c", 9)]
-    assert receptive_fields(RESNET50)[-1][1] == 427
-
-
-def test_the_resnet_is_torchvisions() -> None:
-    network = resnet50(weights=None)
-    looking = [
-        (name, layer)
-        for name, layer in network.named_modules()
-        if isinstance(layer, (nn.Conv2d, nn.MaxPool2d)) and layer.kernel_size not in (1, (1, 1))
-    ]
-    sizes = [
-        (layer.kernel_size, layer.stride)
-        if isinstance(layer, nn.MaxPool2d)
-        else (layer.kernel_size[0], layer.stride[0])
-        for _, layer in looking
-    ]
-    assert [(kernel, stride) for _, kernel, stride in RESNET50] == sizes
 
 
 def test_ways_to_look_are_counted_in_matrix_products() -> None:

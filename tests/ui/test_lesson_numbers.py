@@ -29,7 +29,6 @@ from vitviz.ui.course.training_run import HEAD_PLAN
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.lessons.prediction import STEPS
 from vitviz.ui.visit.language import LANGUAGES, texts
-from vitviz.zoo.catalogue import COUNTERPART
 
 
 def test_tokens_shows_the_models_own_numbers() -> None:
@@ -377,7 +376,7 @@ def test_beyond_takes_a_second_photo_of_the_visitors_own() -> None:
 
 
 def test_cost_tells_artefact_tokens_from_attention_sinks() -> None:
-    app = opened("cost", step="6", sample="cat")
+    app = opened("cost", step="5", sample="cat")
     rec = recording(app)
     [photo] = [part for part in app.get("bidi_component") if "lesson_photo" in part.proto.id]
     shown = json.loads(photo.proto.json)
@@ -391,15 +390,3 @@ def test_cost_tells_artefact_tokens_from_attention_sinks() -> None:
         str(len(shown["crosses"])),
         f"{looks.sum(dim=0)[1:].max():.1f} ×",
     ]
-
-
-def test_cost_shows_a_cnn_beside_the_vit() -> None:
-    app = opened("cost", step="7", sample="coffee")
-    assert not app.exception
-    photo = vitviz.load_image(next(s.path for s in vitviz.samples() if s.id == "coffee"))
-    best = vitviz.predict(vitviz.load_model(COUNTERPART), photo)[0]
-    shown = "".join(str(picture.proto) for picture in app.get("image"))
-    assert best.label == "espresso"
-    assert f"CNN, Grad-CAM for “{best.label}”" in shown
-    bars = [part.proto.body for part in app.get("html") if "predictions" in part.proto.body]
-    assert f"<b>{best.probability:.1%}</b>" in bars[-1]

@@ -1,4 +1,4 @@
-"""What attention costs: operations counted, time measured, and how far a convolution sees."""
+"""What attention costs: operations counted, and time measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from vitviz.recording.record import record_pixels
 from vitviz.recording.recording import Recording
 
 __all__ = [
-    "RESNET50",
     "Looking",
     "Mixing",
     "Operations",
@@ -31,21 +30,7 @@ __all__ = [
     "map_bytes",
     "measure_cost",
     "mixing_cost",
-    "receptive_fields",
 ]
-
-RESNET50 = (
-    ("conv1", 7, 2),
-    ("maxpool", 3, 2),
-    *((f"layer1.{i}", 3, 1) for i in range(3)),
-    *((f"layer2.{i}", 3, 1 + (i == 0)) for i in range(4)),
-    *((f"layer3.{i}", 3, 1 + (i == 0)) for i in range(6)),
-    *((f"layer4.{i}", 3, 1 + (i == 0)) for i in range(3)),
-)
-"""Name, kernel and stride of every layer of a ResNet-50 that looks beyond one place.
-
-He et al. 2015, arXiv 1512.03385, with the strides of torchvision.
-"""
 
 Looking = Literal["full", "windowed", "linear"]
 """Every token at every token; at those of its window; at sums over all keys, see
@@ -220,20 +205,3 @@ def fitted(tokens: Sequence[int], seconds: Sequence[float]) -> NDArray[np.float6
     """
     n, times = np.asarray(tokens, float), np.asarray(seconds, float)
     return np.polynomial.polynomial.polyfit(n, times, 2, w=1 / times)
-
-
-def receptive_fields(layers: Iterable[tuple[str, int, int]]) -> list[tuple[str, int]]:
-    """How wide a part of the input one place behind each layer depends on, in pixels.
-
-    Args:
-        layers: name, kernel and stride, from the input on.
-
-    Returns:
-        The name of each layer and r = 1 + Σ (kernel − 1) · product of all strides before it.
-    """
-    width, jump, found = 1, 1, []
-    for name, kernel, stride in layers:
-        width += (kernel - 1) * jump
-        jump *= stride
-        found.append((name, width))
-    return found

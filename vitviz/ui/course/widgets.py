@@ -138,6 +138,21 @@ def run_once(
     return rec.derived.get(asked, in_turn, name, most)
 
 
+def draw_again() -> int:
+    """A button that shuffles again; the number of the shuffle."""
+    st.button(
+        t("positions.shuffle.again"),
+        icon=":material/shuffle:",
+        key=keys.AGAIN,
+        on_click=_draw_again,
+    )
+    return visit().shuffles
+
+
+def _draw_again() -> None:
+    visit().shuffles += 1
+
+
 def result(rec: Recording, title: str) -> None:
     """A run of the model: its input under the class token's attention, and what it predicts."""
     heat = explain(rec, "attention")

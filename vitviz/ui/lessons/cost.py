@@ -12,40 +12,28 @@ import torch
 
 from vitviz.heatmap import Heatmap
 from vitviz.inside.cost import (
-    RESNET50,
     Timing,
     block_operations,
     block_weights,
     fitted,
     map_bytes,
     measure_cost,
-    receptive_fields,
 )
 from vitviz.inside.tokens import token_count
 from vitviz.methods.artefacts import artefact_patches, attention_received, attention_sinks
-from vitviz.methods.cnn_gradcam import cnn_gradcam
-from vitviz.methods.explain import explain
-from vitviz.pictures.overlay import overlay
-from vitviz.recording.predictions import Prediction, predict
 from vitviz.recording.recording import Recording
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import UPRIGHT, pick_patch
+from vitviz.ui.course.widgets import pick_patch
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.chart import draw_chart, lines_by
-from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
-from vitviz.ui.visit.analyse import model
-from vitviz.ui.visit.language import label, language, t
-from vitviz.ui.visit.opening import opened
+from vitviz.ui.visit.language import language, t
 from vitviz.ui.visit.session import Session
-from vitviz.ui.visit.turns import turn
 from vitviz.ui.visit.works import on_request
-from vitviz.zoo.catalogue import COUNTERPART
 
 PATCHES_ACROSS = (8, 12, 16, 24, 32, 40)  # of the measured inputs
 MEGABYTE = 1e6
 CHART = 230  # px, of two side by side
-ANSWERS = 3  # classes below a photo
 FEW = alt.Axis(tickCount=4)
 INSIDE = alt.Legend(orient="top-left", columns=1, labelLimit=300, offset=0, padding=0, rowPadding=0)
 FACTS = ("global", "assumptions", "data", "cost", "places")
@@ -188,32 +176,6 @@ def resolution(session: Session) -> None:
     st.caption(t("cost.resolution.caption", layers=rec.num_layers, weights=f"{weights:,}"))
 
 
-def convolution(session: Session) -> None:
-    """How far a convolutional network sees, beside this model's first layer."""
-    rec = session.rec
-    fields = receptive_fields(RESNET50)
-    table = pd.DataFrame(
-        {
-            "number": range(1, len(fields) + 1),
-            "name": [n for n, _ in fields],
-            "width": [w for _, w in fields],
-        }
-    )
-    lines = alt.Chart(table).mark_line(point=True)
-    side = rec.pixels.shape[-1]
-    rule = alt.Chart(pd.DataFrame({"width": [side]})).mark_rule(strokeDash=[4, 4])
-    chart = lines.encode(
-        x=alt.X("number:O", title=t("cost.convolution.layer"), axis=UPRIGHT),
-        y=alt.Y("width", title=t("cost.convolution.width")),
-        tooltip=[
-            alt.Tooltip("name", title=t("lesson.layer")),
-            alt.Tooltip("width", title=t("cost.convolution.width")),
-        ],
-    )
-    draw_chart(chart + rule.encode(y="width"), height=260)
-    st.caption(t("cost.convolution.caption", side=side))
-
-
 def facts(session: Session) -> None:
     """ViT beside a CNN, in words with sources."""
     del session
@@ -254,29 +216,6 @@ def artefacts(session: Session) -> None:
         st.metric(t("cost.artefacts.most", layer=layer), times)
 
 
-def counterpart(session: Session) -> None:
-    """The photo in this model and in a convolutional network."""
-    for column, (key, answers, heat) in zip(st.columns(2), _both(session), strict=True):
-        with column:
-            text = t(f"cost.counterpart.{key}", label=label(answers[0].label))
-            picture = overlay(session.preview, heat.scaled(session.factor))
-            st.image(picture, caption=text, alt=text, width="stretch")
-            prediction_bars(answers)
-
-
-def _both(session: Session) -> list[tuple[str, list[Prediction], Heatmap]]:
-    """First answers of this model and of the convolutional one, and Grad-CAM of the very first."""
-
-    def look() -> tuple[list[Prediction], Heatmap, Heatmap]:
-        cnn, photo = model(COUNTERPART), opened(session.photo)
-        with turn():
-            maps = explain(session.rec, "gradcam"), cnn_gradcam(cnn, photo)
-            return predict(cnn, photo)[:ANSWERS], *maps
-
-    answers, own, other = session.rec.derived.get(None, look, "convolutional", most=1)
-    return [("vit", session.rec.predictions[:ANSWERS], own), ("cnn", answers, other)]
-
-
 def task(session: Session) -> None:
     """How many tokens and how large maps an input of one's own would need."""
     side = st.number_input(t("cost.task.side"), 112, 8192, 4032, key=keys.OWN_SIDE, bind=URL)
@@ -293,10 +232,8 @@ LESSON = Lesson(
         Step("measure", measure, guess=True, formula=r"t \approx c_0 + c_1\,n + c_2\,n^2"),
         Step("operations", operations, formula=r"12\,n\,w^2 + 2\,n^2 w"),
         Step("resolution", resolution),
-        Step("convolution", convolution, guess=True),
         Step("facts", facts),
         Step("artefacts", artefacts),
-        Step("counterpart", counterpart),
     ),
     task,
     {

@@ -18,12 +18,19 @@ from vitviz.inside.tokens import patch_vectors
 from vitviz.methods.explain import explain
 from vitviz.recording.recording import Recording
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import CLASSES, chosen_patch, colours, pick_patch, result, run_once
+from vitviz.ui.course.widgets import (
+    CLASSES,
+    chosen_patch,
+    colours,
+    draw_again,
+    pick_patch,
+    result,
+    run_once,
+)
 from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
-from vitviz.ui.visit.state import visit
 
 NUMBERS = 64  # of a vector that are shown
 CELL = 6  # pixels a number of the small maps
@@ -94,7 +101,7 @@ def swap(session: Session) -> None:
 
 def shuffle(session: Session) -> None:
     """All patches in another order; the place vectors stay where they are."""
-    seed = _draw()
+    seed = draw_again()
     changed = run_once(
         session.rec, "shuffle", seed, lambda: with_patches(session.rec, _order(session, seed))
     )
@@ -111,7 +118,7 @@ def both(session: Session) -> None:
     bare = _bare(session)
     left, right = st.columns(2)
     with left:
-        seed = _draw()
+        seed = draw_again()
     changed = run_once(
         session.rec, "bare shuffle", seed, lambda: with_patches(bare, _order(session, seed))
     )
@@ -140,21 +147,6 @@ def _similarity(session: Session) -> NDArray[np.float32]:
 
 def _bare(session: Session) -> Recording:
     return run_once(session.rec, "bare", None, lambda: without_positions(session.rec))
-
-
-def _draw() -> int:
-    """The number of the shuffle, which a button raises."""
-    st.button(
-        t("positions.shuffle.again"),
-        icon=":material/shuffle:",
-        key=keys.AGAIN,
-        on_click=_shuffle_again,
-    )
-    return visit().shuffles
-
-
-def _shuffle_again() -> None:
-    visit().shuffles += 1
 
 
 def _order(session: Session, seed: int) -> torch.Tensor:

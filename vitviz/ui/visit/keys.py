@@ -63,6 +63,16 @@ TAKE_SAMPLES, TRAIN, TRAIN_BLOCK, TRAIN_QUICKLY = "take", "train", "narrow", "qu
 EDITED_CLASS, REMOVE_PHOTOS = "edited", "remove"
 CLASS_NAME, CLASS_PHOTOS = "name{}.{}", "photos{}.{}"  # a class, and how often it was emptied
 
+# Pretraining
+DINO_STEPS, SHARP, CENTRED = "dino_steps", "sharp", "centred"
+MASKED, LARGER = "masked", "larger"
+RESIDUAL, REGULARISER = "residual", "regulariser"
+ATTENTION_DROPOUT, DECAY = "attention_dropout", "decay"
+
+# Convolutional networks
+FILTER, PIECE, HIDDEN, MOVED = "filter", "piece", "hidden", "moved"
+TASK_PIECE, TASK_HIDDEN, TASK_MOVED = "task_piece", "task_hidden", "task_moved"
+
 # Cost, and beyond classification
 COST_SIDE, OWN_SIDE = "cost_side", "own_side"
 GROUPS, TEMPERATURE, OTHER_PHOTO = "groups", "clip", "other"

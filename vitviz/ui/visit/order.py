@@ -11,6 +11,8 @@ COURSE = (
     "layers",
     "prediction",
     "training",
+    "pretraining",
+    "cnn",
     "cost",
     "words",
     "captions",
