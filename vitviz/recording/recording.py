@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -357,7 +358,7 @@ class Recording:
             else:
                 weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])
             return weights
-        weights[self.token(query)] = 1.0
+        weights[self.token(cast(tuple[int, int], query))] = 1.0
         return weights
 
     def token(self, patch: tuple[int, int]) -> int:
@@ -370,23 +371,23 @@ class Recording:
             >>> rec.token((3, 4))  # 1 + 3 · 16 + 4
             53
         """
-        patch, (rows, cols) = as_query(patch), self.grid
+        place, (rows, cols) = as_query(patch), self.grid
         if not (
-            isinstance(patch, tuple)
-            and len(patch) == 2
-            and all(map(is_place, patch))
-            and 0 <= patch[0] < rows
-            and 0 <= patch[1] < cols
+            isinstance(place, tuple)
+            and len(place) == 2
+            and all(map(is_place, place))
+            and 0 <= place[0] < rows
+            and 0 <= place[1] < cols
         ):
             raise VitvizError(
                 "query_not_a_patch",
                 "The query {query!r} is not a patch; use “cls” or a row from 0 to {last_row} "
                 "and a column from 0 to {last_col}.",
-                query=patch,
+                query=place,
                 last_row=rows - 1,
                 last_col=cols - 1,
             )
-        return self.num_prefix_tokens + patch[0] * cols + patch[1]
+        return self.num_prefix_tokens + place[0] * cols + place[1]
 
     def score_weights(self, query: Query) -> Tensor:
         """`query_weights`, except that "cls" is what the classifier reads: (tokens,), sums to 1.
