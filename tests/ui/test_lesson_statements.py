@@ -130,3 +130,25 @@ def test_the_pages_say_what_the_lessons_say(page: str) -> None:
     assert shown["marks"] == []
     assert shown["crosses"] == vitviz.attention_sinks(rec).nonzero().tolist() != []
     assert any("attention sinks: 2" in caption.value for caption in app.caption)
+
+
+def test_while_the_scale_grows_fewer_and_fewer_classes_rise() -> None:
+    """Those above the mean logit of that moment do; one that is above it may yet fall if the scale
+    doubles at once."""
+    vit = vitviz.load_model()
+    path = next(s.path for s in vitviz.samples() if s.id == "cat-and-coffee")
+    logits = vitviz.record(vit, path).logits.double()
+    rising = []
+    for scale in (0.5, 1.0, 2.0, 4.0):
+        shares = (scale * logits).softmax(dim=0)
+        mean = (shares * logits).sum()
+        moved = ((scale + 1e-6) * logits).softmax(dim=0) - shares
+        apart = (logits - mean).abs() > 1e-3
+        assert torch.equal((moved > 0)[apart], (logits > mean)[apart])
+        rising.append(int((logits > mean).sum()))
+    assert rising == sorted(rising, reverse=True)
+    assert rising[0] > rising[-1] >= 1
+    logits = torch.tensor([2, 1.2, 0, 0, 0, 0, 0], dtype=torch.float64)
+    shares, doubled = logits.softmax(dim=0), (2 * logits).softmax(dim=0)
+    assert logits[1] > (shares * logits).sum()
+    assert doubled[1] < shares[1]
