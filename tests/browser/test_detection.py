@@ -12,19 +12,24 @@ from vitviz.ui.visit.language import texts
 WORDS = texts("en")["detection"]["clicks"]
 
 
+def click_at(page: Page, right: float, down: float) -> None:
+    """At shares of the photo's size, which depends on what stands below it."""
+    photo = page.locator(".patch-map > canvas")
+    box = photo.bounding_box()
+    assert box
+    photo.click(position={"x": box["width"] * right, "y": box["height"] * down})
+
+
 def test_clicked_patches_make_a_mask_and_a_link(page: Page, server: str) -> None:
     page.goto(f"{server}/detection?step=4&sample=coffee")
     page.get_by_text(WORDS["guess"]["options"][WORDS["guess"]["right"]], exact=True).click()
     page.get_by_text(WORDS["both"]).wait_for()
     wait_until_idle(page)
-    photo = page.locator(".patch-map > canvas")
-    box = photo.bounding_box()
-    assert box
-    photo.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    click_at(page, 0.5, 0.5)
     page.wait_for_url(re.compile(r"clicks=\w{6}_t\d+-\d+$"))
     page.get_by_text(WORDS["background"], exact=True).click()
     wait_until_idle(page)
-    photo.click(position={"x": box["width"] * 0.75, "y": box["height"] * 0.9})
+    click_at(page, 0.75, 0.9)
     page.wait_for_url(re.compile(r"clicks=\w{6}_t\d+-\d+_b\d+-\d+"))
     expect(page.get_by_text(re.compile(r"^2 clicks; \d+ patches"))).to_be_visible()
     page.get_by_role("button", name=WORDS["clear"]).click()

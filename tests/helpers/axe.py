@@ -9,7 +9,12 @@ SERIOUS = ("serious", "critical")
 
 
 def serious(page: Page) -> list[str]:
-    """What is serious or worse, with the element."""
+    """What is serious or worse, with the element, once nothing fades any more: what is half there
+    is pale."""
+    page.wait_for_function(
+        """document.getAnimations().every((each) => each.playState !== "running"
+            || each.effect.getTiming().iterations === Infinity)"""
+    )
     found = Axe().run(page).response["violations"]
     return [
         f"{page.url} {each['id']}: {node['target']} {node['html'][:200]} {node['failureSummary']}"

@@ -10,7 +10,9 @@ function photos(stage) {
   return [...stage.querySelectorAll(".stImage img"), ...parts.flatMap((part) => [...part.querySelectorAll(".patch-map > canvas")])]
 }
 
-function fit(main, stage) {
+function fit(main) {
+  const stage = main.querySelector(".st-key-stage")
+  if (!stage) return
   stage.style.removeProperty("--fit")
   const over = () => main.scrollHeight - main.clientHeight
   const before = over()
@@ -27,11 +29,19 @@ function fit(main, stage) {
 export default function ({ data, parentElement }) {
   const mark = parentElement.querySelector("span")
   const main = document.querySelector("[data-testid=stMain]")
-  const stage = document.querySelector(".st-key-stage")
-  if (mark.dataset.what !== undefined && mark.dataset.what !== data.what) main?.scrollTo({ top: 0 })
+  if (!main) return // the page is being left
+  if (mark.dataset.what !== undefined && mark.dataset.what !== data.what) main.scrollTo({ top: 0 })
   mark.dataset.what = data.what
-  mark.resized?.disconnect()
-  mark.resized = new ResizeObserver(() => fit(main, stage))
-  for (const part of [main, stage]) mark.resized.observe(part)
-  return () => mark.resized.disconnect()
+  let frame = 0
+  const again = () => {
+    cancelAnimationFrame(frame)
+    frame = requestAnimationFrame(() => fit(main))
+  }
+  mark.watch?.()
+  const resized = new ResizeObserver(again)
+  const changed = new MutationObserver(again) // less content does not make the page lower than the screen
+  for (const part of [main, main.firstElementChild]) resized.observe(part)
+  changed.observe(main, { childList: true, subtree: true })
+  mark.watch = () => [resized, changed].forEach((observer) => observer.disconnect())
+  return mark.watch
 }
