@@ -10,9 +10,7 @@ function photos(stage) {
   return [...stage.querySelectorAll(".stImage img"), ...parts.flatMap((part) => [...part.querySelectorAll(".patch-map > canvas")])]
 }
 
-function fit(main) {
-  const stage = main.querySelector(".st-key-stage")
-  if (!stage) return
+function fit(main, stage) {
   stage.style.removeProperty("--fit")
   const over = () => main.scrollHeight - main.clientHeight
   const before = over()
@@ -32,16 +30,23 @@ export default function ({ data, parentElement }) {
   if (!main) return // the page is being left
   if (mark.dataset.what !== undefined && mark.dataset.what !== data.what) main.scrollTo({ top: 0 })
   mark.dataset.what = data.what
-  let frame = 0
+  let frame, stage
   const again = () => {
     cancelAnimationFrame(frame)
-    frame = requestAnimationFrame(() => fit(main))
+    frame = requestAnimationFrame(() => stage && fit(main, stage))
+  }
+  const find = () => {
+    const found = main.querySelector(".st-key-stage")
+    if (found && found !== stage) resized.observe(found)
+    stage = found
+    again()
   }
   mark.watch?.()
   const resized = new ResizeObserver(again)
-  const changed = new MutationObserver(again) // less content does not make the page lower than the screen
-  for (const part of [main, main.firstElementChild]) resized.observe(part)
+  const changed = new MutationObserver(find) // less content need not make the stage lower
+  resized.observe(main)
   changed.observe(main, { childList: true, subtree: true })
+  find()
   mark.watch = () => [resized, changed].forEach((observer) => observer.disconnect())
   return mark.watch
 }
