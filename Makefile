@@ -29,8 +29,8 @@ newest: browser
 	.venv-newest/bin/pip freeze | grep -iE "^($(subst $() ,|,$(NEWEST)))=="
 	OMP_NUM_THREADS=1 .venv-newest/bin/pytest -n 2 --dist worksteal --tb=line
 
-# What takes minutes: a real fine-tuning, and every lesson in the view that `make test` leaves out.
-slow: .venv/dev.done browser
+# What takes minutes: a real fine-tuning.
+slow: .venv/dev.done
 	$(BIN)/pytest -m slow
 
 lint: .venv/dev.done

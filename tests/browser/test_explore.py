@@ -342,8 +342,7 @@ def test_arrow_keys_walk_over_the_sheet(page: Page, server: str) -> None:
 def test_every_method_runs(
     page: Page, server: str, flowers: str, own: bool, tmp_path: Path
 ) -> None:
-    """On the photo with two subjects; and in a smaller model, the slow ones too, on one that
-    was uploaded."""
+    """On the photo with two subjects, and in a smaller model on one that was uploaded."""
     open_page(
         page, f"{server}/explore?sample=cat-and-coffee" + (f"&model={flowers}" if own else "")
     )
@@ -352,7 +351,7 @@ def test_every_method_runs(
         photo.write_bytes(coffee())
         upload(page, photo)
         expect(page.get_by_role("button", name="Your photo")).to_be_visible()
-    for method in (m for m in vitviz.METHODS.values() if not m.needs_pool and (own or not m.slow)):
+    for method in (m for m in vitviz.METHODS.values() if not m.needs_pool):
         page.get_by_role("combobox", name="Method").click()
         page.get_by_role("option", name=method.title, exact=True).click()
         expect(page.get_by_text(method.question)).to_be_visible()

@@ -14,7 +14,6 @@ from waiting import click, wait_until_idle
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.lesson_page import lessons
 from vitviz.ui.visit.language import texts
-from vitviz.ui.visit.order import COURSE
 
 # What has to be pressed before a step shows its figure.
 PRESSED = {
@@ -61,24 +60,12 @@ def overflow(page: Page, when: str) -> list[str]:
     return [f"{when}: {down} px down, {across} px across"] if max(down, across) > 1 else []
 
 
-VIEWS = {
-    "en, light, for one": ("en", "light", ""),
-    "zh, dark, for a class": ("zh", "dark", "&present=true"),
-}
-
-
-def walk(number: int, view: int) -> Any:
-    """A lesson in a view; the one that is left for `make slow` alternates from lesson to lesson."""
-    name, values = list(VIEWS.items())[view]
-    lesson = lessons()[number]
-    marks = [pytest.mark.slow] if (number + view) % 2 else []
-    return pytest.param(lesson, *values, id=f"{lesson.id}, {name}", marks=marks)
-
-
-WALKS = [walk(number, view) for number in range(len(COURSE)) for view in range(len(VIEWS))]
-
-
-@pytest.mark.parametrize(("lesson", "language", "scheme", "view"), WALKS)
+@pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.id)
+@pytest.mark.parametrize(
+    ("language", "scheme", "view"),
+    [("en", "light", ""), ("zh", "dark", "&present=true")],
+    ids=["en, light, for one", "zh, dark, for a class"],
+)
 def test_every_step_fits_a_screen_and_is_accessible(
     browser: Browser,
     server: str,
