@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pyarrow as pa
 from pages import PATIENCE, at
 from streamlit.testing.v1 import AppTest
 
@@ -40,3 +43,15 @@ def answer(app: AppTest, right: bool) -> None:
         radio.set_value(chosen)
     app.run()
     assert not app.exception
+
+
+def chart(app: AppTest) -> dict[str, list[Any]]:
+    """The numbers of the page's last chart, by column."""
+    data = app.get("vega_lite_chart")[-1].proto.datasets
+    tables = [pa.ipc.open_stream(each.data.data).read_pandas().to_dict("list") for each in data]
+    return max(tables, key=len)  # the other one is a baseline
+
+
+def metrics(app: AppTest) -> list[str]:
+    """What the page's metrics say."""
+    return [metric.value for metric in app.metric]

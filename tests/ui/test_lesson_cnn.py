@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 import torch
-from lesson_pages import answer, opened
+from lesson_pages import answer, chart, metrics, opened
 from streamlit.testing.v1 import AppTest
 from torch import nn
 from visits import recording
@@ -38,16 +37,6 @@ def cnn() -> vitviz.Vit:
 @pytest.fixture(scope="module")
 def fields(cnn: vitviz.Vit) -> list[tuple[str, int]]:
     return receptive_fields(looking_layers(cnn.module))
-
-
-def chart(app: AppTest) -> dict[str, list]:
-    data = app.get("vega_lite_chart")[-1].proto.datasets
-    tables = [pa.ipc.open_stream(each.data.data).read_pandas().to_dict("list") for each in data]
-    return max(tables, key=len)  # the other one is a baseline
-
-
-def metrics(app: AppTest) -> list[str]:
-    return [metric.value for metric in app.metric]
 
 
 def captions(app: AppTest) -> str:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 
-import pyarrow as pa
 import pytest
 import torch
-from lesson_pages import answer, opened
-from streamlit.testing.v1 import AppTest
+from lesson_pages import answer, chart, metrics, opened
 from visits import recording
 
 import vitviz
@@ -27,16 +25,6 @@ from vitviz.training.trained_part import features
 from vitviz.ui.visit.language import texts
 
 WORDS = texts("en")["pretraining"]
-
-
-def chart(app: AppTest) -> dict[str, list]:
-    data = app.get("vega_lite_chart")[-1].proto.datasets
-    tables = [pa.ipc.open_stream(each.data.data).read_pandas().to_dict("list") for each in data]
-    return max(tables, key=len)  # the other one is a baseline
-
-
-def metrics(app: AppTest) -> list[str]:
-    return [metric.value for metric in app.metric]
 
 
 def test_the_label_pulls_at_the_logits() -> None:

@@ -125,6 +125,44 @@ def chart_height(height: int) -> int:
     return round(1.35 * height) if is_presenting() else height
 
 
+def still_map(
+    session: Session,
+    heat: Heatmap,
+    meaning: str,
+    alt: str,
+    key: str,
+    marks: Sequence[list[int]] = (),
+) -> None:
+    """The photo under a map on which nothing can be chosen.
+
+    Args:
+        marks: patches to mark with a ring, as [row, column].
+    """
+    patch_map(
+        session,
+        heat,
+        None,
+        Look("inferno", 0.6, True),
+        query=None,
+        scale=None,
+        marks=list(marks),
+        crosses=[],
+        meaning=meaning,
+        alt=alt,
+        key=key,
+        on_query=None,
+    )
+
+
+def hidden_share(shares: Sequence[float], start: float, key: str) -> float:
+    """How many of the patches are hidden."""
+    percent = "{:.0%}".format
+    found: float = st.select_slider(
+        t("cnn.hidden"), shares, start, format_func=percent, key=key, bind=URL
+    )
+    return found
+
+
 def run_once(
     rec: Recording, name: str, asked: Hashable, compute: Callable[[], T], most: int = 1
 ) -> T:

@@ -21,20 +21,23 @@ from vitviz.text.record import text_vectors
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.photo_picker import sample_photos
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import UPRIGHT, chart_height, run_once
+from vitviz.ui.course.widgets import (
+    UPRIGHT,
+    chart_height,
+    run_once,
+    still_map,
+)
 from vitviz.ui.course.words import in_words, lines_of, text_model, vectors_of
 from vitviz.ui.parts.browser import URL, thumbnail
 from vitviz.ui.parts.chart import draw_chart
-from vitviz.ui.parts.patch_map import patch_map
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import model
 from vitviz.ui.visit.language import label, t
-from vitviz.ui.visit.session import Look, Session
+from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.turns import turn
 from vitviz.zoo.load import bundled_models
 
 LETTERS = 120  # of a caption
-LOOK = Look("inferno", 0.6, True)
 TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 LEARNING_TAU, MOST_STEPS = 0.1, 40
 VIEWS = ("scores", "rows", "columns")
@@ -125,20 +128,8 @@ def where(session: Session) -> None:
         session.rec, "patches for words", asked, lambda: patches_for_words(session.rec, direction)
     )
     with photo:
-        patch_map(
-            session,
-            heat,
-            None,
-            LOOK,
-            query=None,
-            scale=None,
-            marks=[],
-            crosses=[],
-            meaning=t("captions.where.meaning"),
-            alt=t("captions.where.alt"),
-            key=keys.WORDS_MAP,
-            on_query=None,
-        )
+        meaning, alt = t("captions.where.meaning"), t("captions.where.alt")
+        still_map(session, heat, meaning, alt, keys.WORDS_MAP)
 
 
 @in_words

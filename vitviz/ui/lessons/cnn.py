@@ -48,6 +48,7 @@ from vitviz.ui.course.widgets import (
     colours,
     draw_again,
     follow_layer,
+    hidden_share,
     pick_patch,
     run_once,
 )
@@ -179,9 +180,7 @@ def shuffle(session: Session) -> None:
 
 def hide(session: Session) -> None:
     """Some of the patches behind the mean colour."""
-    share = st.select_slider(
-        t("cnn.hidden"), SHARES, 0.5, format_func="{:.0%}".format, key=keys.HIDDEN, bind=URL
-    )
+    share = hidden_share(SHARES, 0.5, keys.HIDDEN)
     square = hide_pieces(_square(session), PIECES[-1], share, Generator().manual_seed(0))
     _compare(session, ("hidden", share), square)
     _measured("hidden")
@@ -249,14 +248,7 @@ def task(session: Session) -> None:
     with first:
         piece = st.select_slider(t("cnn.piece"), whole, SIDE, key=keys.TASK_PIECE, bind=URL)
     with second:
-        share = st.select_slider(
-            t("cnn.hidden"),
-            SHARES,
-            0.0,
-            format_func="{:.0%}".format,
-            key=keys.TASK_HIDDEN,
-            bind=URL,
-        )
+        share = hidden_share(SHARES, 0.0, keys.TASK_HIDDEN)
     with third:
         moved = st.slider(t("cnn.shift.moved"), 0, MARGIN, 0, key=keys.TASK_MOVED, bind=URL)
     square = shuffle_pieces(_square(session, moved), piece, Generator().manual_seed(0))

@@ -29,6 +29,7 @@ from vitviz.ui.course.widgets import (
     chosen_patch,
     pick_patch,
     run_once,
+    still_map,
 )
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.patch_map import patch_map
@@ -52,7 +53,8 @@ def seed(session: Session) -> None:
     with photo:
         heat = Heatmap(found.alike.float().numpy(), session.rec.box, "alike")
         meaning = t("detection.seed.meaning")
-        _map(session, heat, "alike", meaning, marks=[list(found.seed)])
+        key = keys.LESSON_MAPS.format("alike")
+        still_map(session, heat, meaning, meaning, key, [list(found.seed)])
     with numbers:
         fewest, middle = int(found.alike.min()), int(found.alike.median())
         st.metric(t("detection.seed.fewest", row=found.seed[0], col=found.seed[1]), fewest)
@@ -187,24 +189,6 @@ def _found(session: Session) -> Found:
     last = rec.num_layers - 1
     layer = st.slider(t("lesson.layer"), 0, last, last, key=keys.KEY_LAYER, bind=URL)
     return find_object(centred_keys(rec, layer))
-
-
-def _map(session: Session, heat: Heatmap, name: str, meaning: str, marks: list[list[int]]) -> None:
-    """The photo under a map on which nothing can be chosen."""
-    patch_map(
-        session,
-        heat,
-        None,
-        LOOK,
-        query=None,
-        scale=None,
-        marks=marks,
-        crosses=[],
-        meaning=meaning,
-        alt=meaning,
-        key=keys.LESSON_MAPS.format(name),
-        on_query=None,
-    )
 
 
 def _flags(session: Session, flags: Tensor) -> Heatmap:

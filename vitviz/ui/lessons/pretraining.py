@@ -44,6 +44,7 @@ from vitviz.ui.course.widgets import (
     chosen_patch,
     draw_again,
     followed,
+    hidden_share,
     pick_patch,
     result,
     run_once,
@@ -125,14 +126,7 @@ def mae(session: Session) -> None:
     rec = session.rec
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     with left:
-        share = st.select_slider(
-            t("cnn.hidden"),
-            SHARES,
-            0.75,
-            format_func="{:.0%}".format,
-            key=keys.MASKED,
-            bind=URL,
-        )
+        share = hidden_share(SHARES, 0.75, keys.MASKED)
     with right:
         seed = draw_again()
     hidden, targets = hidden_patches(rec.grid, share, seed), patch_targets(rec)
