@@ -6,10 +6,24 @@ from playwright.sync_api import Locator, Page
 
 
 def wait_until_idle(page: Page) -> None:
-    """Nothing runs any more, and every picture has arrived: Streamlit forgets a picture that has
-    been replaced, also if it was not loaded yet."""
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
-    page.wait_for_function("[...document.images].every((image) => image.complete)")
+    """The page is there and nothing runs any more, every component is drawn, which Streamlit begins
+    after the run, and every picture has arrived: Streamlit forgets one that was replaced, also if
+    it was not loaded yet."""
+    page.wait_for_function(
+        """() => {
+            const app = document.querySelector("[data-testid=stApp]")
+            const shown = (testid) => [...document.querySelectorAll(`[data-testid=${testid}]`)]
+            const drawn = (component) => component.shadowRoot?.childElementCount
+            return (
+                app?.dataset.testConnectionState === "CONNECTED" &&
+                app.dataset.testScriptState === "notRunning" &&
+                document.querySelector("h1") &&
+                !shown("stSkeleton").length &&
+                shown("stBidiComponentIsolated").every(drawn) &&
+                [...document.images].every((image) => image.complete)
+            )
+        }"""
+    )
 
 
 def click(button: Locator) -> None:
