@@ -39,9 +39,9 @@ lint: .venv/dev.done
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# The browser tests drive Debian's Chromium, those of the browser's scripts alone run in its Node.
+# The browser tests drive Debian's Chromium without windows; those of the scripts alone run in Node.
 browser:
-	@command -v chromium >/dev/null && command -v node >/dev/null || .ci/install-chromium
+	@command -v chromium-headless-shell >/dev/null && command -v node >/dev/null || .ci/install-chromium
 
 # The documentation in site/; a warning is an error.
 docs: .venv/docs.done

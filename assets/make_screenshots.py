@@ -103,7 +103,7 @@ def lesson_pictures(browser: Browser, address: str) -> None:
 def main(address: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
+            executable_path="/usr/bin/chromium-headless-shell", args=["--no-sandbox"]
         )
         page = browser.new_page(viewport={"width": 1280, "height": 1080})
         page.goto(f"{address}/explore?attention_layer=8")

@@ -93,7 +93,7 @@ def large_model() -> vitviz.Vit:
 def browser_page() -> Iterator[Page]:
     """A desktop page that times its frames."""
     with sync_playwright() as playwright:
-        path = shutil.which("chromium")
+        path = shutil.which("chromium-headless-shell")
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.add_init_script(WATCH)

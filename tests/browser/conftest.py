@@ -111,7 +111,7 @@ def rec() -> vitviz.Recording:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        path = shutil.which("chromium")
+        path = shutil.which("chromium-headless-shell")
         yield playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
 
 
