@@ -107,6 +107,17 @@ def colours(values: NDArray[np.float32], scale: float, enlarge: int = 1) -> Imag
     return picture.resize(size, Image.Resampling.NEAREST)
 
 
+def captioned(picture: Image.Image, text: str) -> None:
+    """A picture as wide as its place, over what it shows."""
+    st.image(picture, caption=text, alt=text, width="stretch")
+
+
+def attention_heat(session: Session, weights: Tensor) -> Heatmap:
+    """A row of attention, (tokens,), as a map of the patches."""
+    values = session.rec.patches(weights).numpy().astype(np.float32)
+    return Heatmap(values, session.rec.box, "attention")
+
+
 def in_rows(vector: Tensor, wide: int) -> NDArray[np.float32]:
     """A vector's numbers in rows of so many, the last one filled up with zeros."""
     rows: NDArray[np.float32] = F.pad(vector, (0, -len(vector) % wide)).reshape(-1, wide).numpy()
@@ -197,7 +208,7 @@ def result(rec: Recording, title: str) -> None:
     height, width = (side * count for side, count in zip(rec.patch_size, rec.grid, strict=True))
     picture = input_picture(rec.vit, rec.pixels)
     placed = replace(heat, box=(0.0, 0.0, float(width), float(height)), photo=None)
-    st.image(overlay(picture, placed, alpha=0.5), caption=title, alt=title, width="stretch")
+    captioned(overlay(picture, placed, alpha=0.5), title)
     prediction_bars(rec.predictions[:CLASSES])
 
 

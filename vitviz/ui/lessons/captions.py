@@ -20,6 +20,7 @@ from vitviz.text.contrastive import Contrast, contrast_pairs, training_steps
 from vitviz.text.record import text_vectors
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.photo_picker import sample_photos
+from vitviz.ui.course.gallery import gallery_photos, gallery_titles
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     UPRIGHT,
@@ -299,15 +300,15 @@ def _batch(model_name: str) -> tuple[Tensor, Tensor, Tensor]:
 
 def _gallery(model_name: str) -> tuple[list[str], Tensor]:
     """The samples' titles and their vectors in the space of texts."""
-    return [title for title, _ in sample_photos().values()], _gallery_vectors(model_name)
+    return gallery_titles(), _gallery_vectors(model_name)
 
 
 @st.cache_data(show_spinner=False)
 def _gallery_vectors(model_name: str) -> Tensor:
     vit, found = model(model_name), []
-    for _, photo in sample_photos().values():
+    for photo in gallery_photos():
         with turn():
-            found.append(photo_in_words(record(vit, load_image(photo.data))))
+            found.append(photo_in_words(record(vit, photo)))
     return stack(found)
 
 

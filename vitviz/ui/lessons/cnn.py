@@ -43,6 +43,7 @@ from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     UPRIGHT,
     baseline,
+    captioned,
     chart_height,
     chosen_patch,
     colours,
@@ -84,13 +85,13 @@ def slide(session: Session) -> None:
     number = st.slider(t("cnn.slide.filter"), 0, last, FIRST, key=keys.FILTER, bind=URL)
     photo, kernel, answer = st.columns([3, 1, 3], vertical_alignment="center")
     with photo:
-        _picture(input_picture(model(COUNTERPART), pixels), t("cnn.slide.photo"))
+        captioned(input_picture(model(COUNTERPART), pixels), t("cnn.slide.photo"))
     with kernel:
-        _picture(_coloured(weights[number]), t("cnn.slide.weights"))
+        captioned(_coloured(weights[number]), t("cnn.slide.weights"))
     with answer:
         found = answers[number]
         picture = colours(found.numpy(), max(float(found.abs().quantile(0.99)), FAINT), 2)
-        _picture(picture, t("cnn.slide.answer"))
+        captioned(picture, t("cnn.slide.answer"))
     left, right = st.columns(2)
     left.metric(t("cnn.slide.count", count=len(weights)), f"{weights.numel():,}")
     cut = session.rec.vit.anatomy.patch_projection
@@ -108,7 +109,7 @@ def both(session: Session) -> None:
     for column, key, heat, found in zip(st.columns(2), NETWORKS, maps, answers, strict=True):
         with column:
             picture = overlay(session.preview, heat.scaled(session.factor))
-            _picture(picture, t(f"cnn.both.{key}", label=label(name)))
+            captioned(picture, t(f"cnn.both.{key}", label=label(name)))
             prediction_bars(found[:ANSWERS])
 
 
@@ -262,7 +263,7 @@ def _compare(session: Session, asked: Hashable, square: Tensor) -> None:
     picture, *columns = st.columns([2, 3, 3])
     with picture:
         pixels = (255 * square).round().byte().permute(1, 2, 0).numpy()
-        _picture(Image.fromarray(pixels), t("cnn.square", side=SIDE))
+        captioned(Image.fromarray(pixels), t("cnn.square", side=SIDE))
     for column, key, before, found in zip(columns, NETWORKS, _unchanged(session), now, strict=True):
         with column:
             st.markdown(f"**{t(f'cnn.{key}')}**")
@@ -386,11 +387,7 @@ def _gradient(session: Session, found: Tensor, box: Box, text: str) -> None:
     shown = overlay(session.preview, heat.scaled(session.factor), scale=shared_scale([heat]))
     patches = Heatmap(np.zeros(session.rec.grid, np.float32), session.rec.box, "none")
     place = mark_patch(shown, patches.scaled(session.factor), chosen_patch(session))
-    _picture(place, text)
-
-
-def _picture(picture: Image.Image, text: str) -> None:
-    st.image(picture, caption=text, alt=text, width="stretch")
+    captioned(place, text)
 
 
 def _coloured(weights: Tensor) -> Image.Image:

@@ -13,6 +13,7 @@ import torch
 from vitviz.heatmap import Heatmap
 from vitviz.inside.cost import (
     Timing,
+    attention_width,
     block_operations,
     block_weights,
     fitted,
@@ -154,7 +155,7 @@ def operations(session: Session) -> None:
 
 def _sizes(rec: Recording) -> tuple[int, int]:
     """Width of the queries of all heads together, and numbers in a block's matrices."""
-    return rec.num_heads(0) * rec.layers[0].value.shape[-1], block_weights(rec)
+    return attention_width(rec), block_weights(rec)
 
 
 def resolution(session: Session) -> None:

@@ -19,6 +19,7 @@ from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     UPRIGHT,
     baseline,
+    captioned,
     chart_height,
     chosen_patch,
     colours,
@@ -105,7 +106,7 @@ def norm(session: Session) -> None:
         picture = colours(
             vector[:NUMBERS].reshape(2, -1).numpy(), float(vector.abs().quantile(0.98)), 16
         )
-        st.image(picture, caption=text, alt=text, width="stretch")
+        captioned(picture, text)
 
 
 def lens(session: Session) -> None:

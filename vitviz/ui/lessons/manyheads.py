@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vitviz.heatmap import Heatmap
 from vitviz.inside.attention_steps import regrouped
+from vitviz.inside.cost import attention_width
 from vitviz.inside.head_outputs import head_outputs
 from vitviz.inside.heads import HeadStatistics, ablate, head_statistics, uniform_distance
 from vitviz.methods.attention import head_maps
@@ -118,7 +119,7 @@ def off(session: Session) -> None:
 
 def count(session: Session) -> None:
     """The same width in fewer or more heads."""
-    width = session.rec.num_heads(0) * session.rec.layers[0].value.shape[-1]
+    width = attention_width(session.rec)
     tokens = session.rec.num_tokens
     offered = [heads for heads in range(1, width + 1) if width % heads == 0 and heads <= 48]
     heads = st.select_slider(

@@ -14,6 +14,7 @@ from vitviz.inside.blocked_softmax import blocked_attention, memory_traffic
 from vitviz.inside.cost import (
     Looking,
     Mixing,
+    attention_width,
     block_operations,
     block_weights,
     forward_operations,
@@ -33,6 +34,8 @@ from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
+    attention_heat,
+    captioned,
     chart_height,
     chosen_patch,
     followed,
@@ -104,7 +107,7 @@ def budget(session: Session) -> None:
 
 def _costs(rec: Recording, tokens: int) -> dict[str, Mixing]:
     """What one layer of this model would pay for each way to look; and its matrices."""
-    heads, width = rec.num_heads(0), rec.num_heads(0) * rec.layers[0].value.shape[-1]
+    heads, width = rec.num_heads(0), attention_width(rec)
     found: dict[str, Mixing] = {
         way: mixing_cost(way, tokens, width, heads, WINDOW) for way in LOOKING
     }
@@ -132,7 +135,7 @@ def patterns(session: Session) -> None:
     weights, share = kept(rec.attention_row(layer, (row, col))[head], seen)
     photo, numbers = st.columns(2)
     with photo:
-        pick_patch(session, _heat(session, weights))
+        pick_patch(session, attention_heat(session, weights))
     logits = run_once(rec, "pattern", kind, lambda: with_pattern(rec, kind), len(PATTERNS))
     with numbers:
         st.metric(t("outlook.patterns.share"), f"{share:.1%}")
@@ -153,13 +156,13 @@ def linear(session: Session) -> None:
     most = float(rec.patches(torch.stack([soft[own], flat[own]])).max())
     left, right = st.columns(2)
     with left:
-        pick_patch(session, _heat(session, soft[own]), scale=(0.0, most))
+        pick_patch(session, attention_heat(session, soft[own]), scale=(0.0, most))
         st.caption(t("outlook.linear.softmax", **_spread(soft[own])))
     with right:
         text = t("outlook.linear.linear", **_spread(flat[own]))
-        heat = _heat(session, flat[own]).scaled(session.factor)
+        heat = attention_heat(session, flat[own]).scaled(session.factor)
         picture = overlay(session.preview, heat, alpha=0.6, scale=(0.0, most))
-        st.image(picture, caption=text, alt=text, width="stretch")
+        captioned(picture, text)
     n, dim = queries.shape
     apart = (flat @ values - linear_output(queries, offered, values)).abs().max()
     st.markdown(
@@ -199,8 +202,9 @@ def _fewer(session: Session, found: Fewer) -> None:
     picture, numbers = st.columns(2)
     painted = paint_groups(input_picture(rec.vit, rec.pixels), found.groups.numpy())
     text = t("outlook.pool.picture", left=found.counts[-1], tokens=rec.num_tokens)
-    picture.image(painted, caption=text, alt=text, width="stretch")
-    weights, width = block_weights(rec), rec.num_heads(0) * rec.layers[0].value.shape[-1]
+    with picture:
+        captioned(painted, text)
+    weights, width = block_weights(rec), attention_width(rec)
     all_of_it = [rec.num_tokens] * rec.num_layers
     spent, whole = (
         forward_operations(counts, width, weights) for counts in (found.counts[:-1], all_of_it)
@@ -371,10 +375,6 @@ def _power(number: Tensor) -> str:
 def _answers(rec: Recording, logits: Tensor) -> list[Prediction]:
     """The model's first classes by other logits."""
     return rank_classes(rec.vit, rec.reading, logits)[:CLASSES]
-
-
-def _heat(session: Session, weights: Tensor) -> Heatmap:
-    return Heatmap(session.rec.patches(weights).numpy(), session.rec.box, "attention")
 
 
 def _spread(weights: Tensor) -> dict[str, str]:

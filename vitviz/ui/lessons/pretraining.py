@@ -12,12 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vitviz.heatmap import Heatmap
-from vitviz.inside.cost import block_operations, block_weights
+from vitviz.inside.cost import attention_width, block_operations, block_weights
 from vitviz.interventions.masking import mask_patches
 from vitviz.interventions.squares import record_square
 from vitviz.methods.explain import explain
-from vitviz.photos.load import load_image
 from vitviz.pictures.input import input_picture
 from vitviz.training.initialisation import KINDS, activation_sizes
 from vitviz.training.pretraining import (
@@ -34,11 +32,13 @@ from vitviz.training.pretraining import (
 from vitviz.training.regularisation import drop_attention, weights_left, without_each_block
 from vitviz.training.trained_part import features
 from vitviz.ui.controls.choice import choice
-from vitviz.ui.controls.photo_picker import sample_photos
+from vitviz.ui.course.gallery import gallery_photos, gallery_titles
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     UPRIGHT,
+    attention_heat,
     baseline,
+    captioned,
     chart_height,
     choose_class,
     chosen_patch,
@@ -135,10 +135,10 @@ def mae(session: Session) -> None:
     photo, numbers = st.columns(2)
     with photo:
         text = t("pretraining.mae.given", count=int((~hidden).sum()))
-        st.image(input_picture(rec.vit, given), caption=text, alt=text, width="stretch")
+        captioned(input_picture(rec.vit, given), text)
     near = targets.flatten(0, 1)[nearest_visible(hidden)]
     n = rec.num_prefix_tokens + int((~hidden).sum())
-    width, weights = rec.num_heads(0) * rec.layers[0].value.shape[-1], block_weights(rec)
+    width, weights = attention_width(rec), block_weights(rec)
     parts, all_of_it = (
         sum(vars(block_operations(tokens, width, weights)).values())
         for tokens in (n, rec.num_tokens)
@@ -296,8 +296,7 @@ def _attention_dropout(session: Session) -> None:
     left = drop_attention(row, probability, visit().shuffles)
     photo, numbers = st.columns(2)
     with photo:
-        heat = Heatmap(rec.patches(left).numpy().astype(np.float32), rec.box, "attention")
-        pick_patch(session, heat, t("pretraining.regularise.weight"))
+        pick_patch(session, attention_heat(session, left), t("pretraining.regularise.weight"))
     with numbers:
         draw_again()
         dropped = int(((left == 0) & (row > 0)).sum())
@@ -344,8 +343,8 @@ def _views(session: Session) -> tuple[Image.Image, Image.Image]:
 def _gallery(model_name: str) -> tuple[Tensor, Tensor]:
     """Features of a large and a small view of each sample, (photos, width)."""
     vit = model(model_name)
-    photos = [load_image(photo.data) for _, photo in sample_photos().values()]
-    large, small = zip(*(global_and_local(photo, VIEWS) for photo in photos), strict=True)
+    views = (global_and_local(photo, VIEWS) for photo in gallery_photos())
+    large, small = zip(*views, strict=True)
 
     def seen(views: tuple[Image.Image, ...]) -> Tensor:
         with turn():
@@ -356,10 +355,9 @@ def _gallery(model_name: str) -> tuple[Tensor, Tensor]:
 
 def _answers(found: Distilled) -> None:
     """The teacher's probabilities: a row for each photo, a column for each direction."""
-    titles = [title for title, _ in sample_photos().values()]
     table = pd.DataFrame(
         {"photo": title, "direction": number, "probability": share}
-        for title, row in zip(titles, found.teacher.tolist(), strict=True)
+        for title, row in zip(gallery_titles(), found.teacher.tolist(), strict=True)
         for number, share in enumerate(row)
     )
     cells = alt.Chart(table).mark_rect()

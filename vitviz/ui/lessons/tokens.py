@@ -22,7 +22,14 @@ from vitviz.inside.tokens import (
 from vitviz.pictures.input import draw_grid, input_picture, show_input
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import chart_height, chosen_patch, colours, in_rows, pick_patch
+from vitviz.ui.course.widgets import (
+    captioned,
+    chart_height,
+    chosen_patch,
+    colours,
+    in_rows,
+    pick_patch,
+)
 from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
@@ -38,7 +45,7 @@ def cut(session: Session) -> None:
     """The model's own input with the borders of its patches."""
     rows, cols = session.rec.grid
     caption = t("tokens.cut.caption", rows=rows, cols=cols, patches=rows * cols)
-    st.image(show_input(session.rec), caption=caption, alt=caption, width="stretch")
+    captioned(show_input(session.rec), caption)
 
 
 def numbers(session: Session) -> None:
@@ -90,7 +97,7 @@ def filters(session: Session) -> None:
     rows = ringed.reshape(-1, FILTERS_WIDE, height, width, 4).swapaxes(1, 2)
     sheet = Image.fromarray(rows.reshape(-1, FILTERS_WIDE * width, 4))
     caption = t(f"tokens.filters.{shown}_caption", count=FILTERS, filters=len(weight), **values)
-    st.image(_enlarged(sheet, 6), caption=caption, alt=caption, width="stretch")
+    captioned(_enlarged(sheet, 6), caption)
 
 
 def vector(session: Session) -> None:
@@ -115,7 +122,7 @@ def vector(session: Session) -> None:
     bars = _outlined(
         colours(in_rows(found, NUMBERS_WIDE), scale, CELL), divmod(index, NUMBERS_WIDE)
     )
-    st.image(bars, caption=caption, alt=caption, width="stretch")
+    captioned(bars, caption)
     st.latex(
         rf"\sum_{{i=1}}^{{{product.numel()}}} w_i\,p_i + b"
         rf" = {product.sum():.4f} {bias[index]:+.4f} = {found[index]:.4f}"
@@ -139,7 +146,7 @@ def prefix(session: Session) -> None:
     caption = t("tokens.prefix.caption", shown=len(tokens))
     rows = colours(tokens.numpy(), scale, 2)
     rows = rows.resize((rows.width, 24 * SHOWN), Image.Resampling.NEAREST)
-    st.image(rows, caption=caption, alt=caption, width="stretch")
+    captioned(rows, caption)
 
 
 def resolution(session: Session) -> None:
