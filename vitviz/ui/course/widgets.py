@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from vitviz.heatmap import Heatmap
+from vitviz.inside.attention_steps import AttentionSteps, head_steps
 from vitviz.methods.explain import explain
 from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import colorize, overlay
@@ -219,6 +220,11 @@ def followed(session: Session) -> tuple[int, int]:
     layer = min(first_layer if (held := visit().layer) is None else held, rec.num_layers - 1)
     head = first_head if (held := visit().head) is None else held
     return layer, min(head, rec.num_heads(layer) - 1)
+
+
+def followed_steps(session: Session) -> AttentionSteps:
+    """What the followed head computes for the chosen patch."""
+    return head_steps(session.rec, *followed(session), chosen_patch(session))
 
 
 def choose_class(session: Session) -> int:
