@@ -23,7 +23,6 @@ from vitviz.pictures.overlay import colorize, overlay
 from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.question import typical_head
-from vitviz.ui.course.asking import is_presenting
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.patch_map import patch_map
 from vitviz.ui.parts.prediction_bars import prediction_bars
@@ -130,11 +129,6 @@ def baseline(value: float) -> alt.Chart:
     return (
         alt.Chart(pd.DataFrame({"value": [value]})).mark_rule(strokeDash=[4, 4]).encode(y="value")
     )
-
-
-def chart_height(height: int) -> int:
-    """Pixels of a chart: more for a presenter's large type."""
-    return round(1.35 * height) if is_presenting() else height
 
 
 def still_map(

@@ -24,7 +24,6 @@ from vitviz.ui.course.gallery import gallery_photos, gallery_titles
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     UPRIGHT,
-    chart_height,
     run_once,
     still_map,
 )
@@ -217,7 +216,7 @@ def _bars(names: list[str], cosines: Tensor, title: str) -> None:
                 alt.Tooltip("alike", title=t("captions.alike"), format=".3f"),
             ],
         ),
-        height=chart_height(50 + 26 * len(names)),
+        height=50 + 26 * len(names),
     )
 
 
@@ -254,7 +253,7 @@ def _show(found: Contrast, view: str) -> None:
                 text=alt.Text("value", format=".1f" if view == "scores" else ".0%"),
                 color=alt.when(bright).then(alt.value("#111")).otherwise(alt.value("#fff")),
             ),
-            height=chart_height(270),
+            height=270,
             alt=t("captions.batch.alt"),
         )
     with pairs:

@@ -22,7 +22,6 @@ from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     UPRIGHT,
     baseline,
-    chart_height,
     chosen_patch,
     follow_layer,
     followed,
@@ -88,7 +87,7 @@ def join(session: Session) -> None:
                     alt.Tooltip("length", title=t("manyheads.join.length"), format=".3f"),
                 ],
             ),
-            height=chart_height(220),
+            height=220,
         )
     terms = [f"{part[0]:+.4f}" for part in found.parts]
     rows = ["".join(terms[start : start + 4]) for start in range(0, len(terms), 4)]
@@ -195,7 +194,7 @@ def _extremes(session: Session, name: str, alike: float) -> None:
             size=alt.when(chosen[0] | chosen[1]).then(alt.value(220)).otherwise(alt.value(70)),
         )
         + baseline(alike),
-        height=chart_height(200),
+        height=200,
     )
     photo, sheet = st.columns([1, 2])
     with photo:

@@ -24,7 +24,6 @@ from vitviz.ui.controls.choice import choice
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     captioned,
-    chart_height,
     chosen_patch,
     colours,
     in_rows,
@@ -198,7 +197,7 @@ def _growth() -> None:
                 alt.Tooltip("tokens", title=t("tokens.resolution.tokens"), format=","),
             ],
         ),
-        height=chart_height(250),
+        height=250,
     )
 
 
@@ -247,10 +246,8 @@ def _written(channel: torch.Tensor) -> None:
     ink = alt.when(alt.datum.value > middle).then(alt.value("black")).otherwise(alt.value("white"))
     draw_chart(
         squares.mark_rect().encode(color=alt.Color("value", scale=grey, legend=None))
-        + squares.mark_text(fontSize=chart_height(10)).encode(
-            text=alt.Text("value", format=".1f"), color=ink
-        ),
-        height=chart_height(360),
+        + squares.mark_text(fontSize=10).encode(text=alt.Text("value", format=".1f"), color=ink),
+        height=360,
     )
 
 

@@ -14,7 +14,7 @@ from vitviz.text.record import TextRecording
 from vitviz.text.sentences import SentenceClassifier, train_classifier
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import UPRIGHT, chart_height
+from vitviz.ui.course.widgets import UPRIGHT
 from vitviz.ui.course.words import (
     MOST_LETTERS,
     followed_word,
@@ -190,7 +190,7 @@ def find(session: Session) -> None:
             color=colour,
             tooltip=tooltip,
         ),
-        height=chart_height(220),
+        height=220,
         alt=t("words.find.alt"),
     )
     share = f"{shares[layer, head]:.2%}"
@@ -221,7 +221,7 @@ def vectors(session: Session) -> None:
                 alt.Tooltip("alike", title=t("words.vectors.alike"), format=".3f"),
             ],
         ),
-        height=chart_height(170),
+        height=170,
     )
 
 

@@ -24,7 +24,6 @@ from vitviz.ui.course.widgets import (
     UPRIGHT,
     baseline,
     captioned,
-    chart_height,
     chosen_patch,
     follow_layer,
     pick_patch,
@@ -58,7 +57,7 @@ def field(session: Session) -> None:
             alt.Tooltip("width", title=t("cnn.field.width")),
         ],
     )
-    draw_chart(chart + baseline(side), height=chart_height(300))
+    draw_chart(chart + baseline(side), height=300)
     st.caption(t("cnn.field.caption", side=side))
 
 

@@ -16,7 +16,7 @@ from vitviz.interventions.squares import (
     shuffle_pieces,
     wide_square,
 )
-from vitviz.ui.course.widgets import chart_height, draw_again, hidden_share, run_once
+from vitviz.ui.course.widgets import draw_again, hidden_share, run_once
 from vitviz.ui.lessons.cnn.counterpart import NETWORKS
 from vitviz.ui.lessons.cnn.squares import (
     compare_predictions,
@@ -79,7 +79,7 @@ def shift(session: Session) -> None:
                 alt.Tooltip("probability", title=t("compare.probability"), format=".1%"),
             ],
         ),
-        height=chart_height(260),
+        height=260,
     )
     names = [label(found[0].label) for found in predict_unchanged(session)]
     st.caption(t("cnn.shift.caption", vit=names[0], cnn=names[1]))

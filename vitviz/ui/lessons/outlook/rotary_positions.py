@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vitviz.inside.rotary import rotary_score, rotated
-from vitviz.ui.course.widgets import chart_height, followed_steps
+from vitviz.ui.course.widgets import followed_steps
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.visit import keys
@@ -59,7 +59,7 @@ def _turned_vectors(query: Tensor, key: Tensor, m: int, n: int) -> None:
                 alt.Tooltip("y", title=t("outlook.rope.second"), format=".3f"),
             ],
         ),
-        height=chart_height(320),
+        height=320,
     )
 
 
@@ -82,5 +82,5 @@ def _scores_by_distance(query: Tensor, key: Tensor) -> None:
     dots = alt.Chart(table[table["at"] == FURTHER]).mark_circle(size=60)
     draw_chart(
         line.encode(x=x, y=y, tooltip=tooltip) + dots.encode(x=x, y=y, tooltip=tooltip),
-        height=chart_height(320),
+        height=320,
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vitviz.methods.explain import explain
 from vitviz.training.pretraining import label_gradient
-from vitviz.ui.course.widgets import chart_height, choose_class, pick_patch
+from vitviz.ui.course.widgets import choose_class, pick_patch
 from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.visit.language import label, t
 from vitviz.ui.visit.session import Session
@@ -26,7 +26,7 @@ def supervised(session: Session) -> None:
     pull = label_gradient(rec.logits, index)
     best = [p for p in rec.predictions[: SHOWN + 1] if p.index != index][: SHOWN - 1]
     shown = [next(p for p in rec.predictions if p.index == index), *best]
-    photo, numbers = st.columns([2, 3])
+    photo, numbers = st.columns(2)
     with photo:
         pick_patch(session, explain(rec, "attention"), t("pretraining.supervised.attention"))
     with numbers:
@@ -41,12 +41,12 @@ def _logit_gradients(names: list[str], values: Tensor) -> None:
     bars = alt.Chart(table).mark_bar()
     draw_chart(
         bars.encode(
-            x=alt.X("value", title=t("pretraining.supervised.pull")),
+            x=alt.X("value", title=t("pretraining.supervised.pull"), axis=alt.Axis(tickCount=4)),
             y=alt.Y("name", title=None, sort=None),
             tooltip=[
                 alt.Tooltip("name", title=t("ask.class")),
                 alt.Tooltip("value", title=t("pretraining.supervised.pull"), format=".4f"),
             ],
         ),
-        height=chart_height(220),
+        height=300,
     )

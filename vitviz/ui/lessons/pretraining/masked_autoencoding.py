@@ -28,7 +28,7 @@ def mae(session: Session) -> None:
     hidden, targets = hidden_patches(rec.grid, share, seed), patch_targets(rec)
     grey = torch.zeros(len(rec.pixels), 1, 1)
     given = mask_patches(rec, hidden[None], grey)[0]
-    photo, numbers = st.columns(2)
+    photo, numbers = st.columns([3, 2])
     with photo:
         text = t("pretraining.mae.given", count=int((~hidden).sum()))
         captioned(input_picture(rec.vit, given), text)

@@ -14,7 +14,6 @@ from vitviz.ui.course.widgets import (
     UPRIGHT,
     attention_heat,
     baseline,
-    chart_height,
     chosen_patch,
     draw_again,
     followed,
@@ -81,7 +80,7 @@ def _drop_path(session: Session) -> None:
             alt.Tooltip("probability", title=t("compare.probability"), format=".1%"),
         ],
     )
-    draw_chart(chart + baseline(best.value), height=chart_height(240))
+    draw_chart(chart + baseline(best.value), height=340)
     st.caption(t("pretraining.regularise.path_caption", label=label(best.label)))
 
 
@@ -143,7 +142,7 @@ def _weight_decay(session: Session) -> None:
                 alt.Tooltip("left", title=t("pretraining.regularise.left"), format=".1%"),
             ],
         ),
-        height=chart_height(220),
+        height=320,
     )
     share = f"{weights_left(RATE, decay, STEPS):.2%}"
     st.caption(

@@ -14,7 +14,7 @@ from torch import Tensor
 from vitviz.training.pretraining import DIRECTIONS, Distilled, global_and_local, self_distillation
 from vitviz.training.trained_part import features
 from vitviz.ui.course.gallery import gallery_photos, gallery_titles
-from vitviz.ui.course.widgets import UPRIGHT, chart_height, run_once
+from vitviz.ui.course.widgets import UPRIGHT, run_once
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.visit import keys
@@ -47,7 +47,7 @@ def dino(session: Session) -> None:
     )
     found = trained[step]
     views, chart = st.columns([1, 4])
-    with views:
+    with views, st.container(horizontal=True):  # one below the other, on a phone side by side
         large_and_small = global_and_local(session.preview, VIEWS)
         for key, view in zip(("teacher", "student"), large_and_small, strict=True):
             text = t(f"pretraining.dino.{key}")
@@ -99,5 +99,5 @@ def _teacher_probabilities(found: Distilled) -> None:
                 alt.Tooltip("probability", title=t("compare.probability"), format=".1%"),
             ],
         ),
-        height=chart_height(260),
+        height=300,
     )
