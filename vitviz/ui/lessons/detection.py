@@ -93,7 +93,7 @@ def located(session: Session) -> None:
     picture, numbers = st.columns([3, 2])
     with picture:
         text = t("detection.located.boxes")
-        captioned(draw_boxes(chosen.photo, [(chosen.box, TRUE), (place, FOUND)]), text)
+        captioned(draw_boxes(chosen.photo, [(place, FOUND)], dashed=[(chosen.box, TRUE)]), text)
     share = overlap(place, chosen.box)
     with numbers:
         st.metric(t("detection.located.overlap"), f"{share:.2f}")
