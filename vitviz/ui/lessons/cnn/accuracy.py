@@ -18,8 +18,8 @@ def accuracy(session: Session) -> None:
     here = pd.DataFrame(
         {
             t("cnn.accuracy.photos"): f"{found.source} ({found.photos:,})",
-            networks[0]: f"{found.vit:.1f} %",
-            networks[1]: f"{found.cnn:.1f} %",
+            networks[0]: f"{found.vit:.1f}%",
+            networks[1]: f"{found.cnn:.1f}%",
         }
         for found in MEASURED
     )
@@ -27,7 +27,7 @@ def accuracy(session: Session) -> None:
         {
             t("cnn.network"): f"{found.model} · {t(f'cnn.{found.kind}')}",
             t("cnn.accuracy.data"): found.data,
-            t("cnn.accuracy.right"): f"{found.top1:.1f} %",
+            t("cnn.accuracy.right"): f"{found.top1:.1f}%",
             t("cnn.accuracy.source"): found.source,
         }
         for found in PUBLISHED

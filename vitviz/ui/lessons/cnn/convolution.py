@@ -27,12 +27,13 @@ def slide(session: Session) -> None:
     pixels, _ = cnn_input(session)
     weights, answers = filter_answers(model(COUNTERPART), pixels)
     last = len(weights) - 1
-    number = st.slider(t("cnn.slide.filter"), 0, last, FIRST, key=keys.FILTER, bind=URL)
-    photo, kernel, answer = st.columns([3, 1, 3], vertical_alignment="center")
-    with photo:
-        captioned(input_picture(model(COUNTERPART), pixels), t("cnn.slide.photo"))
+    choice, kernel = st.columns([4, 1], vertical_alignment="center")
+    number = choice.slider(t("cnn.slide.filter"), 0, last, FIRST, key=keys.FILTER, bind=URL)
     with kernel:
         captioned(_filter_picture(weights[number]), t("cnn.slide.weights"))
+    photo, answer = st.columns(2)
+    with photo:
+        captioned(input_picture(model(COUNTERPART), pixels), t("cnn.slide.photo"))
     with answer:
         found = answers[number]
         picture = colours(found.numpy(), max(float(found.abs().quantile(0.99)), FAINT), 2)

@@ -57,7 +57,7 @@ def field(session: Session) -> None:
             alt.Tooltip("width", title=t("cnn.field.width")),
         ],
     )
-    draw_chart(chart + baseline(side), height=300)
+    draw_chart(chart + baseline(side), height=380)
     st.caption(t("cnn.field.caption", side=side))
 
 

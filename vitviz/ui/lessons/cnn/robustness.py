@@ -79,7 +79,7 @@ def shift(session: Session) -> None:
                 alt.Tooltip("probability", title=t("compare.probability"), format=".1%"),
             ],
         ),
-        height=260,
+        height=320,
     )
     names = [label(found[0].label) for found in predict_unchanged(session)]
     st.caption(t("cnn.shift.caption", vit=names[0], cnn=names[1]))

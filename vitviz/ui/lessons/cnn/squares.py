@@ -30,13 +30,13 @@ def square_of(session: Session, right: int = 0) -> Tensor:
 def compare_predictions(session: Session, asked: Hashable, square: Tensor) -> None:
     """A changed square, both networks' answers, and whether each is the one that it gave before."""
     now = _predict_both(session, asked, square)
-    picture, *columns = st.columns([2, 3, 3])
+    picture, answers = st.columns([4, 5])
     with picture:
         pixels = (255 * square).round().byte().permute(1, 2, 0).numpy()
         captioned(Image.fromarray(pixels), t("cnn.square", side=SIDE))
     before = predict_unchanged(session)
-    for column, key, old, found in zip(columns, NETWORKS, before, now, strict=True):
-        with column:
+    with answers:
+        for key, old, found in zip(NETWORKS, before, now, strict=True):
             st.markdown(f"**{t(f'cnn.{key}')}**")
             prediction_bars(found[:ANSWERS])
             first = old[0]
@@ -49,7 +49,7 @@ def compare_predictions(session: Session, asked: Hashable, square: Tensor) -> No
 def measured_shares(change: str) -> None:
     """How often each network kept its answer under such a change."""
     found = CHANGED[change]
-    values = {key: f"{getattr(found, key):.0f} %" for key in NETWORKS}
+    values = {key: f"{getattr(found, key):.0f}%" for key in NETWORKS}
     st.caption(t(f"cnn.measured.{change}", photos=CHANGED_PHOTOS, **values))
 
 
