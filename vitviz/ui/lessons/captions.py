@@ -115,9 +115,10 @@ def search(session: Session) -> None:
 @in_words
 def where(session: Session) -> None:
     """Which patches of the photo answer."""
-    photo, words = st.columns([3, 2])
-    with words:
+    first, second = st.columns(2)
+    with first:
         text = _typed(t("captions.search.words"))
+    with second:
         rather = st.text_input(
             t("captions.where.rather"), "", max_chars=LETTERS, key=keys.RATHER_THAN
         ).strip()
@@ -127,9 +128,7 @@ def where(session: Session) -> None:
     heat = run_once(
         session.rec, "patches for words", asked, lambda: patches_for_words(session.rec, direction)
     )
-    with photo:
-        meaning, alt = t("captions.where.meaning"), t("captions.where.alt")
-        still_map(session, heat, meaning, alt, keys.WORDS_MAP)
+    still_map(session, heat, t("captions.where.meaning"), t("captions.where.alt"), keys.WORDS_MAP)
 
 
 @in_words

@@ -204,7 +204,7 @@ def artefacts(session: Session) -> None:
     most = rec.patches(received).flatten(1).amax(dim=1)
     layer = int(most.argmax())
     heat = Heatmap(lengths.float().numpy(), rec.box, "norms")
-    photo, numbers = st.columns([3, 2])
+    photo, numbers = st.columns([2, 1])
     with photo:
         rings, crosses = found.nonzero().tolist(), sinks.nonzero().tolist()
         pick_patch(session, heat, marks=rings, crosses=crosses)

@@ -49,7 +49,7 @@ Clicks = dict[str, list[tuple[int, int]]]
 def seed(session: Session) -> None:
     """With how many patches each one is alike, and the one with fewest."""
     found = _found(session)
-    photo, numbers = st.columns([3, 2])
+    photo, numbers = st.columns([2, 1])
     with photo:
         heat = Heatmap(found.alike.float().numpy(), session.rec.box, "alike")
         meaning = t("detection.seed.meaning")
@@ -90,7 +90,7 @@ def located(session: Session) -> None:
         return placed(corners, rec.grid, rec.box)
 
     place = run_once(session.rec, "located", number, find, len(pictures))
-    picture, numbers = st.columns([3, 2])
+    picture, numbers = st.columns([2, 1])
     with picture:
         text = t("detection.located.boxes")
         captioned(draw_boxes(chosen.photo, [(place, FOUND)], dashed=[(chosen.box, TRUE)]), text)
@@ -147,7 +147,7 @@ def clicks(session: Session) -> None:
 
 def weak(session: Session) -> None:
     """A class's relevance, and the box around its largest part."""
-    picture, controls = st.columns([3, 2])
+    picture, controls = st.columns([2, 1])
     with controls:
         index = choose_class(session)
         title = t("detection.weak.share")

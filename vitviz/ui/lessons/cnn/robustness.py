@@ -72,7 +72,12 @@ def shift(session: Session) -> None:
             y=alt.Y(
                 "probability", title=t("compare.probability"), scale=alt.Scale(domain=[0, 1])
             ).axis(format="%"),
-            **lines_by("network", title=None, legend=alt.Legend(orient="top")),
+            **lines_by(
+                "network",
+                [t(f"cnn.{key}") for key in NETWORKS],
+                title=None,
+                legend=alt.Legend(orient="top"),
+            ),
             tooltip=[
                 alt.Tooltip("network", title=t("cnn.network")),
                 alt.Tooltip("moved", title=t("cnn.shift.moved")),
