@@ -164,7 +164,7 @@ def test_measured_shares_are_those_of_the_cards() -> None:
 
 def test_the_table_says_what_the_words_say() -> None:
     app = opened("cnn", step="8")
-    here, published = (frame.value for frame in app.dataframe)
+    here, published = (table.value for table in app.table)
     assert here["ViT"].tolist() == ["50.2%", "81.5%", "83.5%"]
     assert len(published) == len(PUBLISHED)
     top = {found.model: found.top1 for found in PUBLISHED}

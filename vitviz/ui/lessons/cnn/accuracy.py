@@ -34,4 +34,4 @@ def accuracy(session: Session) -> None:
     )
     for key, table in (("here", here), ("published", published)):
         st.markdown(f"**{t(f'cnn.accuracy.{key}')}**")
-        st.dataframe(table, hide_index=True)
+        st.table(table.set_index(table.columns[0]))
