@@ -116,7 +116,7 @@ def test_a_word_is_hovered_clicked_and_walked_to(page: Page, server: str) -> Non
     expect(words).to_have_count(13)
     expect(said).to_contain_text("“mat” looks most at “the” in head 2")
     words.nth(2).hover()
-    expect(said).to_contain_text("“cat” looks most at “the” in head 2: > 99.9 %")
+    expect(said).to_contain_text("“cat” looks most at “the” in head 2: > 99.9%")
     words.nth(9).click()
     expect(words.nth(9)).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("ArrowRight")

@@ -33,6 +33,7 @@ from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import model
 from vitviz.ui.visit.language import label, t
+from vitviz.ui.visit.presenting import presented
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.turns import turn
 from vitviz.zoo.load import bundled_models
@@ -61,7 +62,9 @@ PAIRS = (
 def space(session: Session) -> None:
     """How alike the photo and some texts are."""
     lines = lines_of(
-        st.text_area(t("captions.space.words"), "\n".join(WORDS), height=150, key=keys.ASKED_WORDS)
+        st.text_area(
+            t("captions.space.words"), "\n".join(WORDS), height=presented(150), key=keys.ASKED_WORDS
+        )
     )
     if not lines:
         st.info(t("captions.space.empty"), icon=":material/info:")
@@ -209,7 +212,7 @@ def _bars(names: list[str], cosines: Tensor, title: str) -> None:
     draw_chart(
         bars.encode(
             x=alt.X("alike", title=t("captions.alike")),
-            y=alt.Y("name", title=None, sort="-x", axis=alt.Axis(labelLimit=200)),
+            y=alt.Y("name", title=None, sort="-x", axis=alt.Axis(labelLimit=presented(200))),
             tooltip=[
                 alt.Tooltip("name", title=title),
                 alt.Tooltip("alike", title=t("captions.alike"), format=".3f"),
@@ -248,7 +251,7 @@ def _show(found: Contrast, view: str) -> None:
     with matrix:
         draw_chart(
             cells.mark_rect().encode(color=alt.Color("value", scale=scale, legend=None))
-            + cells.mark_text(fontSize=10).encode(
+            + cells.mark_text(fontSize=presented(11)).encode(
                 text=alt.Text("value", format=".1f" if view == "scores" else ".0%"),
                 color=alt.when(bright).then(alt.value("#111")).otherwise(alt.value("#fff")),
             ),

@@ -13,5 +13,6 @@ def is_presenting() -> bool:
 
 
 def presented(height: int) -> int:
-    """Pixels of a chart, of its letters or of a table's row: more for a presenter's large type."""
+    """Pixels of letters, or of what holds them, such as a chart: more for a presenter's large
+    type."""
     return round(1.35 * height) if is_presenting() else height
