@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 
 import altair as alt
 import numpy as np
@@ -24,6 +25,7 @@ from vitviz.ui.course.gallery import gallery_photos, gallery_titles
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     UPRIGHT,
+    captioned,
     run_once,
     still_map,
 )
@@ -70,7 +72,7 @@ def space(session: Session) -> None:
         st.info(t("captions.space.empty"), icon=":material/info:")
         return
     found = vectors_of(session, lines, "words of the photo") @ _in_words(session)
-    _bars(list(lines), found, t("captions.words"))
+    _beside_photo(session, lines, found)
 
 
 @in_words
@@ -162,7 +164,7 @@ def unseen(session: Session) -> None:
 def limits(session: Session) -> None:
     """What the words around a thing change, and what they do not."""
     found = vectors_of(session, LIMITS, "limits") @ _in_words(session)
-    _bars(list(LIMITS), found, t("captions.words"))
+    _beside_photo(session, LIMITS, found)
 
 
 @in_words
@@ -205,6 +207,15 @@ def _in_words(session: Session) -> Tensor:
     return run_once(session.rec, "in words", None, lambda: photo_in_words(session.rec))
 
 
+def _beside_photo(session: Session, words: Sequence[str], cosines: Tensor) -> None:
+    """The photo, and how alike it is to some words."""
+    photo, bars = st.columns([2, 3])
+    with photo:
+        captioned(session.preview, t("captions.photo"))
+    with bars:
+        _bars(list(words), cosines, t("captions.words"))
+
+
 def _bars(names: list[str], cosines: Tensor, title: str) -> None:
     """How alike each is, the most alike first."""
     table = pd.DataFrame({"name": names, "alike": cosines.tolist()})
@@ -218,7 +229,7 @@ def _bars(names: list[str], cosines: Tensor, title: str) -> None:
                 alt.Tooltip("alike", title=t("captions.alike"), format=".3f"),
             ],
         ),
-        height=50 + 26 * len(names),
+        height=60 + 36 * len(names),
     )
 
 
@@ -255,7 +266,7 @@ def _show(found: Contrast, view: str) -> None:
                 text=alt.Text("value", format=".1f" if view == "scores" else ".0%"),
                 color=alt.when(bright).then(alt.value("#111")).otherwise(alt.value("#fff")),
             ),
-            height=270,
+            height=300,
             alt=t("captions.batch.alt"),
         )
     with pairs:
