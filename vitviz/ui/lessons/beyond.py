@@ -21,6 +21,7 @@ from vitviz.inside.features import (
     principal_components,
     similarity,
 )
+from vitviz.pictures.groups import number_groups
 from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import mark_patch, overlay
 from vitviz.recording.record import record
@@ -68,7 +69,8 @@ def groups(session: Session) -> None:
     """K-means of the patch tokens."""
     count = st.slider(t("beyond.groups.count"), 2, 6, 3, key=keys.GROUPS, bind=URL)
     found = clusters(_features(session), count)
-    _next_to_input(session, GROUPS(found)[..., :3], t("beyond.groups.caption", count=count))
+    text = t("beyond.groups.caption", count=count)
+    _next_to_input(session, GROUPS(found)[..., :3], text, numbers=found)
 
 
 def match(session: Session) -> None:
@@ -197,8 +199,18 @@ def _samples(model_name: str) -> tuple[Tensor, Tensor, list[str]]:
     return stack(images), stack(rows), labels
 
 
-def _next_to_input(session: Session, shown: NDArray[np.floating], caption: str) -> None:
-    """The model's input, and a picture over the same part of the photo."""
+def _next_to_input(
+    session: Session,
+    shown: NDArray[np.floating],
+    caption: str,
+    numbers: NDArray[np.integer] | None = None,
+) -> None:
+    """The model's input, and a picture over the same part of the photo.
+
+    Args:
+        shown: colours from 0 to 1, (rows, cols, 3).
+        numbers: to write into the patches, from 0.
+    """
     left, right = st.columns(2)
     picture = input_picture(session.rec.vit, session.rec.pixels)
     text = t("beyond.input")
@@ -207,6 +219,8 @@ def _next_to_input(session: Session, shown: NDArray[np.floating], caption: str) 
     drawn = Image.fromarray((np.clip(shown, 0, 1) * 255).astype(np.uint8))
     size = (SIDE, SIDE * drawn.height // drawn.width)
     drawn = drawn.resize(size, Image.Resampling.NEAREST)
+    if numbers is not None:
+        drawn = number_groups(drawn, numbers)
     with right:
         captioned(drawn, caption)
 
