@@ -91,6 +91,19 @@ def test_figures_are_larger_for_a_class(page: Page, server: str, step: str, coun
         assert wide * high > 1.1 * width * height
 
 
+@pytest.mark.parametrize("step", ["cost?step=3", "beyond?step=5", "cnn?step=8"])
+def test_tables_fit_a_phone(page: Page, server: str, step: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_lesson(page, f"{server}/{step}")
+    page.locator(".stTable table").last.wait_for()
+    wait_until_idle(page)
+    for table in page.locator(".stTable table").all():
+        box = table.bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+
+
 def test_a_click_chooses_the_patch_and_goes_into_the_link(page: Page, server: str) -> None:
     open_lesson(page, f"{server}/tokens?step=4")
     photo = page.locator(".patch-map > canvas")
