@@ -26,7 +26,7 @@ from vitviz.ui.course.widgets import (
     pick_patch,
     run_once,
 )
-from vitviz.ui.parts.chart import BESIDE, draw_chart, lines_by
+from vitviz.ui.parts.chart import beside, draw_chart, lines_by
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, t
 from vitviz.ui.visit.presenting import presented
@@ -202,7 +202,7 @@ def _lens_chart(session: Session) -> None:
                 "class:N",
                 title=None,
                 sort=[label(p.label) for p in shown],
-                legend=alt.Legend(orient="bottom", columns=BESIDE),
+                legend=alt.Legend(orient="bottom", columns=beside(2)),
             ),
             tooltip=[
                 alt.Tooltip("layer", title=t("layers.blocks")),

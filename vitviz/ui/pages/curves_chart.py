@@ -11,7 +11,7 @@ from vitviz.measures.curves import Curve
 from vitviz.methods.explain import METHODS
 from vitviz.models.outputs import Meaning
 from vitviz.ui.controls.question import method_title
-from vitviz.ui.parts.chart import BESIDE, lines_by
+from vitviz.ui.parts.chart import beside, lines_by
 from vitviz.ui.visit.language import t
 
 
@@ -39,7 +39,7 @@ def curves_chart(curves: Mapping[str, Curve], here: float, outputs: Meaning) -> 
     every = [method_title(method) for method in METHODS]  # the last one is in random order
     shown_here = [method_title(method) for method in curves]
     legend = alt.Legend(
-        orient="bottom", columns=BESIDE, title=None, symbolOpacity=1, values=shown_here
+        orient="bottom", columns=beside(2), title=None, symbolOpacity=1, values=shown_here
     )
     base = alt.Chart(points).encode(
         x=alt.X("share", axis=axis, title=t("compare.changed")),

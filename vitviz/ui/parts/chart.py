@@ -10,7 +10,7 @@ import streamlit as st
 
 from vitviz.ui.visit.presenting import presented
 
-__all__ = ["BESIDE", "draw_chart", "lines_by"]
+__all__ = ["beside", "draw_chart", "lines_by"]
 
 DASHES = [  # as many as there are colours
     [1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2], [1, 3], [12, 3], [6, 2, 1, 2, 1, 2], [3, 5],
@@ -19,7 +19,11 @@ DASHES = [  # as many as there are colours
 LETTERS, LONGEST = 12, 260  # px of letters, and of a name in a legend
 GREY = "#808080"  # of a line to compare with: seen by day and at night
 STROKE = 34  # px of a line in a legend: as long as its dashes take to be told apart
-BESIDE = altair.ExprRef("width < 450 ? 1 : 2")  # columns of a legend: on a phone one
+
+
+def beside(columns: int) -> altair.ExprRef:
+    """So many columns of a legend; where the chart is narrow, as on a phone, half as many."""
+    return altair.ExprRef(f"width < 450 ? {columns // 2} : {columns}")
 
 
 def lines_by(

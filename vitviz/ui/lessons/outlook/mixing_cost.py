@@ -17,7 +17,7 @@ from vitviz.inside.cost import (
 from vitviz.inside.tokens import token_count
 from vitviz.recording.recording import Recording
 from vitviz.ui.parts.browser import URL
-from vitviz.ui.parts.chart import draw_chart, lines_by
+from vitviz.ui.parts.chart import beside, draw_chart, lines_by
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
@@ -26,6 +26,7 @@ WINDOW = 49  # tokens of a window in Swin, 7 × 7
 SIDES = tuple(range(224, 3585, 224))
 LOOKING: tuple[Looking, ...] = ("full", "windowed", "linear")
 CHART = 240  # px, above a table
+FEW = alt.Axis(tickCount=4, format="~s")
 MEGABYTE, MILLION = 1e6, 1e6
 
 
@@ -58,13 +59,20 @@ def _operations_by_tokens(rec: Recording, chosen: int) -> None:
     )
     rule = alt.Chart(pd.DataFrame({"tokens": [chosen]})).mark_rule(strokeDash=[4, 4])
     names = [t(f"outlook.budget.{way}") for way in _mixing_costs(rec, chosen)]
-    x = alt.X("tokens", title=t("cost.measure.tokens"), scale=alt.Scale(type="log"))
+    x = alt.X("tokens", title=t("cost.measure.tokens"), scale=alt.Scale(type="log"), axis=FEW)
     lines = alt.Chart(table).mark_line()
     draw_chart(
         lines.encode(
             x=x,
-            y=alt.Y("millions", title=t("outlook.budget.operations"), scale=alt.Scale(type="log")),
-            **lines_by("way", names, title=None, legend=alt.Legend(orient="top")),
+            y=alt.Y(
+                "millions",
+                title=t("outlook.budget.operations"),
+                scale=alt.Scale(type="log"),
+                axis=FEW,
+            ),
+            **lines_by(
+                "way", names, title=None, legend=alt.Legend(orient="top", columns=beside(4))
+            ),
             tooltip=[
                 alt.Tooltip("tokens", title=t("cost.measure.tokens"), format=","),
                 alt.Tooltip("way", title=t("lesson.part")),

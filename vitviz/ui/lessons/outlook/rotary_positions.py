@@ -11,7 +11,7 @@ from torch import Tensor
 from vitviz.inside.rotary import rotary_score, rotated
 from vitviz.ui.course.widgets import followed_steps
 from vitviz.ui.parts.browser import URL
-from vitviz.ui.parts.chart import draw_chart, lines_by
+from vitviz.ui.parts.chart import beside, draw_chart, lines_by
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
@@ -52,7 +52,12 @@ def _turned_vectors(query: Tensor, key: Tensor, m: int, n: int) -> None:
         lines.encode(
             x=alt.X("x", title=t("outlook.rope.first"), scale=scale),
             y=alt.Y("y", title=t("outlook.rope.second"), scale=scale),
-            **lines_by("what", list(ends), title=None, legend=alt.Legend(orient="bottom")),
+            **lines_by(
+                "what",
+                list(ends),
+                title=None,
+                legend=alt.Legend(orient="bottom", columns=beside(4)),
+            ),
             tooltip=[
                 alt.Tooltip("what", title=t("lesson.part")),
                 alt.Tooltip("x", title=t("outlook.rope.first"), format=".3f"),

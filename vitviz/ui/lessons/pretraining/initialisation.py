@@ -9,7 +9,7 @@ import streamlit as st
 from vitviz.training.initialisation import KINDS, activation_sizes
 from vitviz.ui.course.widgets import UPRIGHT
 from vitviz.ui.parts.browser import URL
-from vitviz.ui.parts.chart import BESIDE, draw_chart, lines_by
+from vitviz.ui.parts.chart import beside, draw_chart, lines_by
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
@@ -37,7 +37,9 @@ def initial(session: Session) -> None:
                 scale=alt.Scale(type="log"),
                 axis=alt.Axis(format="~g", tickCount=6),
             ),
-            **lines_by("kind", names, title=None, legend=alt.Legend(orient="top", columns=BESIDE)),
+            **lines_by(
+                "kind", names, title=None, legend=alt.Legend(orient="top", columns=beside(2))
+            ),
             tooltip=[
                 alt.Tooltip("kind", title=t("pretraining.initial.kind")),
                 alt.Tooltip("layer", title=t("pretraining.initial.layer")),
