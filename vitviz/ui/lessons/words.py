@@ -35,7 +35,7 @@ from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
 
 ROWS = 3  # pieces in a table
-ROW, FITTING = 27, 13  # px of a row of the sentence's pieces, and how many fit a screen
+ROW, FITTING = 24, 13  # px of a row of the sentence's pieces, and how many fit a screen
 BASE = "A cat is sleeping on the sofa."
 OTHERS = (
     "A kitten is taking a nap on the couch.",
@@ -302,7 +302,7 @@ def _shares_of_heads(shares: NDArray[np.float32]) -> None:
                 alt.Tooltip("share", title=t("words.find.share"), format=".2%"),
             ],
         ),
-        height=280,
+        height=255,
         alt=t("words.find.alt"),
     )
 
