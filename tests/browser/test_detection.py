@@ -34,3 +34,11 @@ def test_clicked_patches_make_a_mask_and_a_link(page: Page, server: str) -> None
     expect(page.get_by_text(re.compile(r"^2 clicks; \d+ patches"))).to_be_visible()
     page.get_by_role("button", name=WORDS["clear"]).click()
     page.get_by_text(WORDS["both"]).wait_for()
+
+
+def test_counts_are_written_as_counts(page: Page, server: str) -> None:
+    page.goto(f"{server}/detection?step=1")
+    guess = texts("en")["detection"]["seed"]["guess"]
+    page.get_by_text(guess["options"][guess["right"]], exact=True).click()
+    fewest = page.get_by_test_id("stMetricValue").first
+    expect(page.locator(".patch-map .low")).to_have_text(fewest.inner_text())

@@ -5,10 +5,30 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 from waiting import wait_until_idle
 
 from vitviz.ui.visit.language import texts
+
+# Width and height of every picture as it is seen, also of those that a component keeps to itself.
+FIGURES = """() => {
+    const stage = document.querySelector(".st-key-stage")
+    const inside = [...stage.querySelectorAll("*")].flatMap(({ shadowRoot }) => shadowRoot ?? [])
+    const figures = [
+        ...stage.querySelectorAll(".stImage img, .stVegaLiteChart :is(canvas, svg.marks)"),
+        ...inside.flatMap((root) => [...root.querySelectorAll("canvas")]),
+    ]
+    return figures.map((figure) => {
+        const { width, height } = figure.getBoundingClientRect()
+        const [wide, high] = {
+            IMG: [figure.naturalWidth, figure.naturalHeight],
+            CANVAS: [figure.width, figure.height],
+        }[figure.tagName] ?? [width, height]
+        const scale = Math.min(width / wide, height / high)
+        return [scale * wide, scale * high]
+    })
+}"""
 
 
 def open_lesson(page: Page, address: str) -> None:
@@ -48,6 +68,42 @@ def test_a_presenter_walks_with_the_arrow_keys(page: Page, server: str) -> None:
     expect(page.get_by_role("heading", name="What the model measures in it")).to_be_visible()
 
 
+@pytest.mark.parametrize(
+    ("step", "count"),
+    [
+        ("pretraining?step=6", 1),  # a chart
+        ("pretraining?step=1", 2),  # a chart beside a photo
+        ("cnn?step=2", 2),  # pictures side by side
+        ("captions?step=5", 1),  # a photo under a map, which a component draws
+        ("detection?step=2", 2),
+    ],
+)
+def test_figures_are_larger_for_a_class(page: Page, server: str, step: str, count: int) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    sizes = []
+    for view in ("", "&present=true"):
+        open_lesson(page, f"{server}/{step}{view}")
+        page.wait_for_function(f"({FIGURES})().length === {count}")
+        wait_until_idle(page)
+        sizes.append(page.evaluate(FIGURES))
+    for (width, height), (wide, high) in zip(*sizes, strict=True):
+        assert width > 100 < height
+        assert wide * high > 1.1 * width * height
+
+
+@pytest.mark.parametrize("step", ["cost?step=3", "beyond?step=5", "cnn?step=8"])
+def test_tables_fit_a_phone(page: Page, server: str, step: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_lesson(page, f"{server}/{step}")
+    page.locator(".stTable table").last.wait_for()
+    wait_until_idle(page)
+    for table in page.locator(".stTable table").all():
+        box = table.bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+
+
 def test_a_click_chooses_the_patch_and_goes_into_the_link(page: Page, server: str) -> None:
     open_lesson(page, f"{server}/tokens?step=4")
     photo = page.locator(".patch-map > canvas")
@@ -73,7 +129,7 @@ def test_a_word_is_hovered_clicked_and_walked_to(page: Page, server: str) -> Non
     expect(words).to_have_count(13)
     expect(said).to_contain_text("“mat” looks most at “the” in head 2")
     words.nth(2).hover()
-    expect(said).to_contain_text("“cat” looks most at “the” in head 2: > 99.9 %")
+    expect(said).to_contain_text("“cat” looks most at “the” in head 2: > 99.9%")
     words.nth(9).click()
     expect(words.nth(9)).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("ArrowRight")

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import vitviz
 from vitviz.errors import ModelError
 from vitviz.inside.cost import (
+    attention_width,
     block_operations,
     block_weights,
     fitted,
@@ -55,7 +56,9 @@ def test_operations_are_those_that_pytorch_counts(side: int, options: dict[str, 
 
 
 def test_both_parts_are_equal_at_six_widths_if_the_mlp_is_four_wide() -> None:
-    weights = block_weights(vitviz.record(model(), vitviz.load_image(PHOTO)))
+    rec = vitviz.record(model(), vitviz.load_image(PHOTO))
+    weights = block_weights(rec)
+    assert attention_width(rec) == 192
     assert weights == 12 * 192**2
     found = block_operations(6 * 192, 192, weights)
     assert found.matrices == found.attention

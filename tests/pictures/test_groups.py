@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from vitviz.pictures.groups import paint_groups
+from vitviz.pictures.groups import number_groups, paint_groups
 
 
 def test_each_group_has_the_mean_of_its_pixels() -> None:
@@ -16,3 +16,13 @@ def test_each_group_has_the_mean_of_its_pixels() -> None:
     assert (found[2:, 3:] == (100, 50, 0)).all()
     assert (found[:2, 3:] == (7, 8, 9)).all()
     assert (found[2:, :3] == 0).all()
+
+
+def test_patches_of_one_group_have_one_number() -> None:
+    groups = np.array([[0, 1], [1, 0]])
+    found = np.asarray(number_groups(Image.new("RGB", (80, 80), "grey"), groups))
+    cells = {(row, col): found[40 * row :, 40 * col :][:40, :40] for row, col in np.ndindex(2, 2)}
+    assert (cells[0, 0] == cells[1, 1]).all()
+    assert (cells[0, 1] == cells[1, 0]).all()
+    assert (cells[0, 0] != cells[0, 1]).any()
+    assert (cells[0, 0] == 255).any()

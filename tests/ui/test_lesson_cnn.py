@@ -164,8 +164,8 @@ def test_measured_shares_are_those_of_the_cards() -> None:
 
 def test_the_table_says_what_the_words_say() -> None:
     app = opened("cnn", step="8")
-    here, published = (frame.value for frame in app.dataframe)
-    assert here["ViT"].tolist() == ["50.2 %", "81.5 %", "83.5 %"]
+    here, published = (table.value for table in app.table)
+    assert here["ViT"].tolist() == ["50.2%", "81.5%", "83.5%"]
     assert len(published) == len(PUBLISHED)
     top = {found.model: found.top1 for found in PUBLISHED}
     assert top["ViT-B/16"] < top["DeiT-S"] < top["ConvNeXt-T"]

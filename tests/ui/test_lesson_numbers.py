@@ -338,7 +338,7 @@ def test_cost_measures_this_machine() -> None:
     [button] = [b for b in app.button if b.label == texts("en")["cost"]["measure"]["run"]]
     button.click().run()
     assert not app.exception
-    table = app.dataframe[0].value
+    table = app.table[0].value
     assert table["Tokens"].tolist() == [side * side + 1 for side in (8, 12, 16, 24, 32, 40)]
     assert (table["Seconds"] > 0).all()
 

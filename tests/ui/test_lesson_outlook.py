@@ -16,7 +16,8 @@ from vitviz.inside.tokens import patch_means
 from vitviz.interventions.patterns import PATTERNS, pattern, with_pattern
 from vitviz.interventions.token_merging import merge_tokens, pool_tokens
 from vitviz.ui.controls.question import typical_head
-from vitviz.ui.lessons.outlook import LONGER, SIDES
+from vitviz.ui.lessons.outlook.flash_attention import LONGER
+from vitviz.ui.lessons.outlook.mixing_cost import SIDES
 from vitviz.ui.visit.language import texts
 
 WORDS = texts("en")["outlook"]

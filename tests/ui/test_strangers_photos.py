@@ -186,7 +186,7 @@ def look_everywhere(data: bytes, model: str) -> None:
 
     from vitviz.methods.explain import explain
     from vitviz.ui.controls.photo_picker import open_photo
-    from vitviz.ui.lessons import cnn
+    from vitviz.ui.lessons.cnn import class_evidence, convolution
     from vitviz.ui.pages import downloads
     from vitviz.ui.visit.analyse import analyse
     from vitviz.ui.visit.session import Look
@@ -196,8 +196,8 @@ def look_everywhere(data: bytes, model: str) -> None:
 
     session = analyse(open_photo(data, "mine.jpg"), model)
     analyse(session.photo, model, "second")
-    cnn.both(session)
-    cnn.slide(session)
+    class_evidence.both(session)
+    convolution.slide(session)
     downloads.st = SimpleNamespace(**vars(downloads.st) | {"download_button": press})
     look = Look("inferno", 0.5, True)
     downloads.downloads(session, explain(session.rec, "rollout"), "cls", look, None, "mine")

@@ -23,6 +23,7 @@ __all__ = [
     "Mixing",
     "Operations",
     "Timing",
+    "attention_width",
     "block_operations",
     "block_weights",
     "fitted",
@@ -81,6 +82,16 @@ class Mixing:
 
     operations: int
     memory: int
+
+
+def attention_width(rec: Recording) -> int:
+    """The numbers that a token has in all heads of the first layer together.
+
+    Examples:
+        >>> attention_width(rec)
+        384
+    """
+    return rec.num_heads(0) * rec.layers[0].value.shape[-1]
 
 
 def block_weights(rec: Recording) -> int:

@@ -6,14 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import entry
 from vitviz.ui.visit.state import visit
-
-
-def is_presenting() -> bool:
-    """Large type and arrow keys, by the switch or the address."""
-    return bool(st.session_state.get(keys.PRESENT, st.query_params.get(keys.PRESENT) == "true"))
 
 
 def ask(key: str, heading: str) -> bool:

@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from vitviz.errors import VitvizError
 from vitviz.ui.controls.photo_picker import choose_photo
-from vitviz.ui.course.asking import answered, ask, is_presenting, recall
+from vitviz.ui.course.asking import answered, ask, recall
 from vitviz.ui.course.lesson import CHECK, TRY, Lesson
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.parts.browser import URL
@@ -21,6 +21,7 @@ from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import entry, explained, language, language_switch, t
 from vitviz.ui.visit.markdown import as_code
 from vitviz.ui.visit.order import COURSE
+from vitviz.ui.visit.presenting import is_presenting
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
 from vitviz.zoo.load import bundled_models

@@ -16,13 +16,13 @@ from PIL import Image
 from torch import Tensor
 
 from vitviz.heatmap import Heatmap
+from vitviz.inside.attention_steps import AttentionSteps, head_steps
 from vitviz.methods.explain import explain
 from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import colorize, overlay
 from vitviz.recording.recording import Recording
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.question import typical_head
-from vitviz.ui.course.asking import is_presenting
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.patch_map import patch_map
 from vitviz.ui.parts.prediction_bars import prediction_bars
@@ -107,6 +107,17 @@ def colours(values: NDArray[np.float32], scale: float, enlarge: int = 1) -> Imag
     return picture.resize(size, Image.Resampling.NEAREST)
 
 
+def captioned(picture: Image.Image, text: str) -> None:
+    """A picture as wide as its place, over what it shows."""
+    st.image(picture, caption=text, alt=text, width="stretch")
+
+
+def attention_heat(session: Session, weights: Tensor) -> Heatmap:
+    """A row of attention, (tokens,), as a map of the patches."""
+    values = session.rec.patches(weights).numpy().astype(np.float32)
+    return Heatmap(values, session.rec.box, "attention")
+
+
 def in_rows(vector: Tensor, wide: int) -> NDArray[np.float32]:
     """A vector's numbers in rows of so many, the last one filled up with zeros."""
     rows: NDArray[np.float32] = F.pad(vector, (0, -len(vector) % wide)).reshape(-1, wide).numpy()
@@ -118,11 +129,6 @@ def baseline(value: float) -> alt.Chart:
     return (
         alt.Chart(pd.DataFrame({"value": [value]})).mark_rule(strokeDash=[4, 4]).encode(y="value")
     )
-
-
-def chart_height(height: int) -> int:
-    """Pixels of a chart: more for a presenter's large type."""
-    return round(1.35 * height) if is_presenting() else height
 
 
 def still_map(
@@ -197,7 +203,7 @@ def result(rec: Recording, title: str) -> None:
     height, width = (side * count for side, count in zip(rec.patch_size, rec.grid, strict=True))
     picture = input_picture(rec.vit, rec.pixels)
     placed = replace(heat, box=(0.0, 0.0, float(width), float(height)), photo=None)
-    st.image(overlay(picture, placed, alpha=0.5), caption=title, alt=title, width="stretch")
+    captioned(overlay(picture, placed, alpha=0.5), title)
     prediction_bars(rec.predictions[:CLASSES])
 
 
@@ -208,6 +214,11 @@ def followed(session: Session) -> tuple[int, int]:
     layer = min(first_layer if (held := visit().layer) is None else held, rec.num_layers - 1)
     head = first_head if (held := visit().head) is None else held
     return layer, min(head, rec.num_heads(layer) - 1)
+
+
+def followed_steps(session: Session) -> AttentionSteps:
+    """What the followed head computes for the chosen patch."""
+    return head_steps(session.rec, *followed(session), chosen_patch(session))
 
 
 def choose_class(session: Session) -> int:

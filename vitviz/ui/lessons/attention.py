@@ -10,10 +10,11 @@ import streamlit as st
 import torch
 from numpy.typing import NDArray
 
-from vitviz.heatmap import Heatmap
 from vitviz.inside.attention_steps import AttentionSteps, attention_steps, entropy, head_steps
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
+    attention_heat,
+    captioned,
     chosen_patch,
     colours,
     followed,
@@ -78,7 +79,7 @@ def scale(session: Session) -> None:
     steps = head_steps(session.rec, layer, head, patch, divisor=divisor)
     photo, numbers = st.columns(2)
     with photo:
-        pick_patch(session, _heat(session, steps))
+        pick_patch(session, attention_heat(session, steps.weights))
     best = _best(steps)
     with numbers:
         st.latex(
@@ -97,7 +98,7 @@ def softmax(session: Session) -> None:
     prefix = session.rec.num_prefix_tokens
     photo, numbers = st.columns(2)
     with photo:
-        pick_patch(session, _heat(session, steps))
+        pick_patch(session, attention_heat(session, steps.weights))
     best = _best(steps)
     with numbers:
         st.latex(
@@ -114,7 +115,7 @@ def values(session: Session) -> None:
     steps, _ = _asked(session)
     photo, vectors = st.columns(2)
     with photo:
-        pick_patch(session, _heat(session, steps))
+        pick_patch(session, attention_heat(session, steps.weights))
     order = steps.weights.argsort(descending=True)[:2].tolist()
     with vectors:
         for token in order:
@@ -165,7 +166,7 @@ def task(session: Session) -> None:
     token = _best(steps)
     place = token - session.rec.num_prefix_tokens
     marks = [list(divmod(place, session.rec.grid[1]))] if place >= 0 else []
-    pick_patch(session, _heat(session, steps), marks=marks)
+    pick_patch(session, attention_heat(session, steps.weights), marks=marks)
     st.markdown(
         t(
             "attention.task",
@@ -192,21 +193,16 @@ def _asked(session: Session) -> tuple[AttentionSteps, tuple[int, int]]:
     return head_steps(session.rec, layer, head, patch), patch
 
 
-def _heat(session: Session, steps: AttentionSteps) -> Heatmap:
-    values = session.rec.patches(steps.weights).numpy().astype(np.float32)
-    return Heatmap(values, session.rec.box, "attention")
-
-
 def _signed(session: Session, numbers: torch.Tensor, caption: str) -> None:
     found: NDArray[np.float32] = session.rec.patches(numbers).numpy()
     scale = float(np.abs(found).max())
     text = f"{caption} ±{scale:.1f}"
-    st.image(colours(found, scale, 16), caption=text, alt=text, width="stretch")
+    captioned(colours(found, scale, 16), text)
 
 
 def _vector(vector: torch.Tensor, text: str) -> None:
     picture = colours(in_rows(vector, NUMBERS_WIDE), float(vector.abs().max()), 16)
-    st.image(picture, caption=text, alt=text, width="stretch")
+    captioned(picture, text)
 
 
 def _table(session: Session, steps: AttentionSteps, columns: list[str]) -> None:

@@ -21,14 +21,15 @@ from vitviz.inside.features import (
     principal_components,
     similarity,
 )
-from vitviz.photos.load import load_image
+from vitviz.pictures.groups import number_groups
 from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import mark_patch, overlay
 from vitviz.recording.record import record
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.photo_picker import FILES, OWN, open_photo, sample_photos
+from vitviz.ui.course.gallery import gallery_photos, gallery_titles
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import chosen_patch, pick_patch, run_once
+from vitviz.ui.course.widgets import captioned, chosen_patch, pick_patch, run_once
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse, model
@@ -68,7 +69,8 @@ def groups(session: Session) -> None:
     """K-means of the patch tokens."""
     count = st.slider(t("beyond.groups.count"), 2, 6, 3, key=keys.GROUPS, bind=URL)
     found = clusters(_features(session), count)
-    _next_to_input(session, GROUPS(found)[..., :3], t("beyond.groups.caption", count=count))
+    text = t("beyond.groups.caption", count=count)
+    _next_to_input(session, GROUPS(found)[..., :3], text, numbers=found)
 
 
 def match(session: Session) -> None:
@@ -84,7 +86,7 @@ def match(session: Session) -> None:
         heat = Heatmap(found.clamp(min=0).numpy(), box, "similarity")
         text = t("beyond.match.caption", row=best[0], col=best[1], alike=f"{found.max():.3f}")
         shown = overlay(picture, heat, scale=(0.0, 1.0))
-        st.image(mark_patch(shown, heat, best), caption=text, alt=text, width="stretch")
+        captioned(mark_patch(shown, heat, best), text)
 
 
 def texts(session: Session) -> None:
@@ -100,7 +102,7 @@ def texts(session: Session) -> None:
     images, rows, names = _samples(bundled_models()[0])
     labels = [label(name) for name in names]
     shares = contrast(images, rows, temperature)
-    titles = [title for title, _ in sample_photos().values()]
+    titles = gallery_titles()
     table = pd.DataFrame(shares.numpy(), index=titles, columns=labels)
     shaded = table.style.format("{:.0%}").background_gradient(
         "Greens", axis=None, vmin=0, vmax=1, text_color_threshold=EQUAL
@@ -187,9 +189,9 @@ def _samples(model_name: str) -> tuple[Tensor, Tensor, list[str]]:
     """The samples' image vectors, the classifier's vectors of their best classes, their labels."""
     vit = model(model_name)
     images, rows, labels = [], [], []
-    for _, photo in sample_photos().values():
+    for photo in gallery_photos():
         with turn():
-            rec = record(vit, load_image(photo.data))
+            rec = record(vit, photo)
             images.append(image_features(rec))
         best = next(p for p in rec.predictions if p.label not in labels)
         rows.append(class_score(rec, images[-1], best.index).weights)
@@ -197,16 +199,30 @@ def _samples(model_name: str) -> tuple[Tensor, Tensor, list[str]]:
     return stack(images), stack(rows), labels
 
 
-def _next_to_input(session: Session, shown: NDArray[np.floating], caption: str) -> None:
-    """The model's input, and a picture over the same part of the photo."""
+def _next_to_input(
+    session: Session,
+    shown: NDArray[np.floating],
+    caption: str,
+    numbers: NDArray[np.integer] | None = None,
+) -> None:
+    """The model's input, and a picture over the same part of the photo.
+
+    Args:
+        shown: colours from 0 to 1, (rows, cols, 3).
+        numbers: to write into the patches, from 0.
+    """
     left, right = st.columns(2)
     picture = input_picture(session.rec.vit, session.rec.pixels)
     text = t("beyond.input")
-    left.image(picture, caption=text, alt=text, width="stretch")
+    with left:
+        captioned(picture, text)
     drawn = Image.fromarray((np.clip(shown, 0, 1) * 255).astype(np.uint8))
     size = (SIDE, SIDE * drawn.height // drawn.width)
     drawn = drawn.resize(size, Image.Resampling.NEAREST)
-    right.image(drawn, caption=caption, alt=caption, width="stretch")
+    if numbers is not None:
+        drawn = number_groups(drawn, numbers)
+    with right:
+        captioned(drawn, caption)
 
 
 def _enlarged(values: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.floating]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 
 import altair as alt
 import numpy as np
@@ -20,10 +21,11 @@ from vitviz.text.contrastive import Contrast, contrast_pairs, training_steps
 from vitviz.text.record import text_vectors
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.photo_picker import sample_photos
+from vitviz.ui.course.gallery import gallery_photos, gallery_titles
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     UPRIGHT,
-    chart_height,
+    captioned,
     run_once,
     still_map,
 )
@@ -33,6 +35,7 @@ from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import model
 from vitviz.ui.visit.language import label, t
+from vitviz.ui.visit.presenting import presented
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.turns import turn
 from vitviz.zoo.load import bundled_models
@@ -61,13 +64,15 @@ PAIRS = (
 def space(session: Session) -> None:
     """How alike the photo and some texts are."""
     lines = lines_of(
-        st.text_area(t("captions.space.words"), "\n".join(WORDS), height=150, key=keys.ASKED_WORDS)
+        st.text_area(
+            t("captions.space.words"), "\n".join(WORDS), height=presented(150), key=keys.ASKED_WORDS
+        )
     )
     if not lines:
         st.info(t("captions.space.empty"), icon=":material/info:")
         return
     found = vectors_of(session, lines, "words of the photo") @ _in_words(session)
-    _bars(list(lines), found, t("captions.words"))
+    _beside_photo(session, lines, found)
 
 
 @in_words
@@ -115,9 +120,10 @@ def search(session: Session) -> None:
 @in_words
 def where(session: Session) -> None:
     """Which patches of the photo answer."""
-    photo, words = st.columns([3, 2])
-    with words:
+    first, second = st.columns(2)
+    with first:
         text = _typed(t("captions.search.words"))
+    with second:
         rather = st.text_input(
             t("captions.where.rather"), "", max_chars=LETTERS, key=keys.RATHER_THAN
         ).strip()
@@ -127,9 +133,7 @@ def where(session: Session) -> None:
     heat = run_once(
         session.rec, "patches for words", asked, lambda: patches_for_words(session.rec, direction)
     )
-    with photo:
-        meaning, alt = t("captions.where.meaning"), t("captions.where.alt")
-        still_map(session, heat, meaning, alt, keys.WORDS_MAP)
+    still_map(session, heat, t("captions.where.meaning"), t("captions.where.alt"), keys.WORDS_MAP)
 
 
 @in_words
@@ -160,7 +164,7 @@ def unseen(session: Session) -> None:
 def limits(session: Session) -> None:
     """What the words around a thing change, and what they do not."""
     found = vectors_of(session, LIMITS, "limits") @ _in_words(session)
-    _bars(list(LIMITS), found, t("captions.words"))
+    _beside_photo(session, LIMITS, found)
 
 
 @in_words
@@ -203,6 +207,15 @@ def _in_words(session: Session) -> Tensor:
     return run_once(session.rec, "in words", None, lambda: photo_in_words(session.rec))
 
 
+def _beside_photo(session: Session, words: Sequence[str], cosines: Tensor) -> None:
+    """The photo, and how alike it is to some words."""
+    photo, bars = st.columns([2, 3])
+    with photo:
+        captioned(session.preview, t("captions.photo"))
+    with bars:
+        _bars(list(words), cosines, t("captions.words"))
+
+
 def _bars(names: list[str], cosines: Tensor, title: str) -> None:
     """How alike each is, the most alike first."""
     table = pd.DataFrame({"name": names, "alike": cosines.tolist()})
@@ -210,13 +223,13 @@ def _bars(names: list[str], cosines: Tensor, title: str) -> None:
     draw_chart(
         bars.encode(
             x=alt.X("alike", title=t("captions.alike")),
-            y=alt.Y("name", title=None, sort="-x", axis=alt.Axis(labelLimit=200)),
+            y=alt.Y("name", title=None, sort="-x", axis=alt.Axis(labelLimit=presented(200))),
             tooltip=[
                 alt.Tooltip("name", title=title),
                 alt.Tooltip("alike", title=t("captions.alike"), format=".3f"),
             ],
         ),
-        height=chart_height(50 + 26 * len(names)),
+        height=60 + 36 * len(names),
     )
 
 
@@ -249,11 +262,11 @@ def _show(found: Contrast, view: str) -> None:
     with matrix:
         draw_chart(
             cells.mark_rect().encode(color=alt.Color("value", scale=scale, legend=None))
-            + cells.mark_text(fontSize=10).encode(
+            + cells.mark_text(fontSize=presented(11)).encode(
                 text=alt.Text("value", format=".1f" if view == "scores" else ".0%"),
                 color=alt.when(bright).then(alt.value("#111")).otherwise(alt.value("#fff")),
             ),
-            height=chart_height(270),
+            height=300,
             alt=t("captions.batch.alt"),
         )
     with pairs:
@@ -299,15 +312,15 @@ def _batch(model_name: str) -> tuple[Tensor, Tensor, Tensor]:
 
 def _gallery(model_name: str) -> tuple[list[str], Tensor]:
     """The samples' titles and their vectors in the space of texts."""
-    return [title for title, _ in sample_photos().values()], _gallery_vectors(model_name)
+    return gallery_titles(), _gallery_vectors(model_name)
 
 
 @st.cache_data(show_spinner=False)
 def _gallery_vectors(model_name: str) -> Tensor:
     vit, found = model(model_name), []
-    for _, photo in sample_photos().values():
+    for photo in gallery_photos():
         with turn():
-            found.append(photo_in_words(record(vit, load_image(photo.data))))
+            found.append(photo_in_words(record(vit, photo)))
     return stack(found)
 
 

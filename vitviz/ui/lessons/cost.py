@@ -13,6 +13,7 @@ import torch
 from vitviz.heatmap import Heatmap
 from vitviz.inside.cost import (
     Timing,
+    attention_width,
     block_operations,
     block_weights,
     fitted,
@@ -23,7 +24,7 @@ from vitviz.inside.tokens import token_count
 from vitviz.methods.artefacts import artefact_patches, attention_received, attention_sinks
 from vitviz.recording.recording import Recording
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import pick_patch
+from vitviz.ui.course.widgets import UPRIGHT, pick_patch
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.visit import keys
@@ -32,6 +33,7 @@ from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.works import on_request
 
 PATCHES_ACROSS = (8, 12, 16, 24, 32, 40)  # of the measured inputs
+PATCH_SIZES = (8, 14, 16, 32)
 MEGABYTE = 1e6
 CHART = 210  # px, of two side by side
 FEW = alt.Axis(tickCount=4)
@@ -78,9 +80,9 @@ def measure(session: Session) -> None:
         rf"t \approx {a:.2f} {b * 1e3:+.2f}\cdot 10^{{-3}}\,n {c * 1e6:+.2f}\cdot 10^{{-6}}\,n^2"
     )
     names = {key: t(f"cost.measure.{key}") for key in columns}
-    formats = {"seconds": "%.3f", "recorded": "%.1f", "maps": "%.1f"}
-    number = {names[key]: st.column_config.NumberColumn(format=f) for key, f in formats.items()}
-    st.dataframe(found.rename(columns=names), hide_index=True, column_config=number)
+    formats = {"tokens": "{:,}", "seconds": "{:.3f}", "recorded": "{:,.1f}", "maps": "{:,.1f}"}
+    table = found.rename(columns=names).set_index(names["side"])
+    st.table(table.style.format({names[key]: form for key, form in formats.items()}))
 
 
 def _times(found: pd.DataFrame, curve_of: tuple[float, float, float]) -> None:
@@ -154,7 +156,7 @@ def operations(session: Session) -> None:
 
 def _sizes(rec: Recording) -> tuple[int, int]:
     """Width of the queries of all heads together, and numbers in a block's matrices."""
-    return rec.num_heads(0) * rec.layers[0].value.shape[-1], block_weights(rec)
+    return attention_width(rec), block_weights(rec)
 
 
 def resolution(session: Session) -> None:
@@ -163,17 +165,37 @@ def resolution(session: Session) -> None:
     width, weights = _sizes(rec)
     side = st.slider(t("tokens.resolution.side"), 112, 1344, 448, 112, key=keys.COST_SIDE, bind=URL)
     rows = []
-    for patch in (8, 14, 16, 32):
+    for patch in PATCH_SIZES:
         n = token_count(side, patch)
-        found = block_operations(n, width, weights)
-        total = rec.num_layers * (found.attention + found.matrices) / 1e9
+        block = block_operations(n, width, weights)
+        total = rec.num_layers * (block.attention + block.matrices) / 1e9
         maps = map_bytes(n, rec.num_heads(0), rec.num_layers) / MEGABYTE
         rows.append((patch, n, total, maps))
-    columns = ("patch", "tokens", "operations", "maps")
-    table = pd.DataFrame(rows, columns=[t(f"cost.resolution.{key}") for key in columns])
-    number = st.column_config.NumberColumn(format="%.1f")
-    st.dataframe(table, hide_index=True, column_config=dict.fromkeys(table.columns[2:], number))
+    formats = {"tokens": "{:,}", "operations": "{:,.1f}", "maps": "{:,.1f}"}
+    found = pd.DataFrame(rows, columns=["patch", *formats])
+    for column, key in zip(st.columns(2), ("operations", "maps"), strict=True):
+        with column:
+            _by_patch_size(found, key)
+    names = {key: t(f"cost.resolution.{key}") for key in found.columns}
+    table = found.rename(columns=names).set_index(names["patch"])
+    st.table(table.style.format({names[key]: form for key, form in formats.items()}))
     st.caption(t("cost.resolution.caption", layers=rec.num_layers, weights=f"{weights:,}"))
+
+
+def _by_patch_size(found: pd.DataFrame, key: str) -> None:
+    """One of the costs as bars."""
+    bars = alt.Chart(found).mark_bar()
+    draw_chart(
+        bars.encode(
+            x=alt.X("patch:O", title=t("cost.resolution.patch"), axis=UPRIGHT),
+            y=alt.Y(key, title=t(f"cost.resolution.{key}"), axis=FEW),
+            tooltip=[
+                alt.Tooltip("patch", title=t("cost.resolution.patch")),
+                alt.Tooltip(key, title=t(f"cost.resolution.{key}"), format=",.1f"),
+            ],
+        ),
+        height=CHART,
+    )
 
 
 def facts(session: Session) -> None:
@@ -203,7 +225,7 @@ def artefacts(session: Session) -> None:
     most = rec.patches(received).flatten(1).amax(dim=1)
     layer = int(most.argmax())
     heat = Heatmap(lengths.float().numpy(), rec.box, "norms")
-    photo, numbers = st.columns([3, 2])
+    photo, numbers = st.columns([2, 1])
     with photo:
         rings, crosses = found.nonzero().tolist(), sinks.nonzero().tolist()
         pick_patch(session, heat, marks=rings, crosses=crosses)
@@ -223,7 +245,9 @@ def task(session: Session) -> None:
     n = token_count(int(side), patch)
     heads, layers = session.rec.num_heads(0), session.rec.num_layers
     size = map_bytes(n, heads, layers) / 1e9
-    st.markdown(t("cost.task.result", patch=patch, tokens=f"{n:,}", size=f"{size:,.1f}"))
+    first, second = st.columns(2)
+    first.metric(t("cost.task.tokens", patch=patch), f"{n:,}")
+    second.metric(t("cost.task.maps"), f"{size:,.1f} GB")
 
 
 LESSON = Lesson(

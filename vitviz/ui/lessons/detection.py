@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 import streamlit as st
-from PIL import Image
 from torch import Tensor
 
 from vitviz.heatmap import Box, Heatmap
@@ -25,6 +24,7 @@ from vitviz.ui.controls.choice import choice
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     OFFERED_CLASSES,
+    captioned,
     choose_class,
     chosen_patch,
     pick_patch,
@@ -49,7 +49,7 @@ Clicks = dict[str, list[tuple[int, int]]]
 def seed(session: Session) -> None:
     """With how many patches each one is alike, and the one with fewest."""
     found = _found(session)
-    photo, numbers = st.columns([3, 2])
+    photo, numbers = st.columns([2, 1])
     with photo:
         heat = Heatmap(found.alike.float().numpy(), session.rec.box, "alike")
         meaning = t("detection.seed.meaning")
@@ -68,12 +68,12 @@ def box(session: Session) -> None:
     with joined:
         heat = _flags(session, found.seeds)
         text = t("detection.box.joined", count=int(found.seeds.sum()))
-        _show(spotlight(session.preview, heat.scaled(session.factor)), text)
+        captioned(spotlight(session.preview, heat.scaled(session.factor)), text)
     with thing:
         place = placed(found.corners, session.rec.grid, session.rec.box)
         lit = spotlight(session.preview, _flags(session, found.mask).scaled(session.factor))
         text = t("detection.box.thing", count=int(found.mask.sum()))
-        _show(draw_boxes(lit, [(_scaled(place, session.factor), FOUND)]), text)
+        captioned(draw_boxes(lit, [(_scaled(place, session.factor), FOUND)]), text)
 
 
 def located(session: Session) -> None:
@@ -90,10 +90,10 @@ def located(session: Session) -> None:
         return placed(corners, rec.grid, rec.box)
 
     place = run_once(session.rec, "located", number, find, len(pictures))
-    picture, numbers = st.columns([3, 2])
+    picture, numbers = st.columns([2, 1])
     with picture:
         text = t("detection.located.boxes")
-        _show(draw_boxes(chosen.photo, [(chosen.box, TRUE), (place, FOUND)]), text)
+        captioned(draw_boxes(chosen.photo, [(place, FOUND)], dashed=[(chosen.box, TRUE)]), text)
     share = overlap(place, chosen.box)
     with numbers:
         st.metric(t("detection.located.overlap"), f"{share:.2f}")
@@ -142,12 +142,12 @@ def clicks(session: Session) -> None:
         heat = _flags(session, scores > 0).scaled(session.factor)
         count = sum(map(len, clicked.values()))
         text = t("detection.clicks.mask", clicks=count, count=int((scores > 0).sum()))
-        _show(spotlight(session.preview, heat), text)
+        captioned(spotlight(session.preview, heat), text)
 
 
 def weak(session: Session) -> None:
     """A class's relevance, and the box around its largest part."""
-    picture, controls = st.columns([3, 2])
+    picture, controls = st.columns([2, 1])
     with controls:
         index = choose_class(session)
         title = t("detection.weak.share")
@@ -162,7 +162,7 @@ def weak(session: Session) -> None:
     place = _scaled(box_of_map(heat, share), session.factor)
     drawn = overlay(session.preview, heat.scaled(session.factor), alpha=0.5)
     with picture:
-        _show(draw_boxes(drawn, [(place, FOUND)]), t("detection.weak.caption"))
+        captioned(draw_boxes(drawn, [(place, FOUND)]), t("detection.weak.caption"))
 
 
 def queries(session: Session) -> None:
@@ -176,7 +176,7 @@ def queries(session: Session) -> None:
         pick_patch(session, Heatmap(weights.numpy(), rec.box, "cross-attention"))
     with drawn:
         place = _scaled(placed(looked_at(weights), rec.grid, rec.box), session.factor)
-        _show(draw_boxes(session.preview, [(place, FOUND)]), t("detection.queries.caption"))
+        captioned(draw_boxes(session.preview, [(place, FOUND)]), t("detection.queries.caption"))
 
 
 def task(session: Session) -> None:
@@ -198,10 +198,6 @@ def _flags(session: Session, flags: Tensor) -> Heatmap:
 def _scaled(place: Box, factor: float) -> Box:
     left, top, right, bottom = (factor * edge for edge in place)
     return left, top, right, bottom
-
-
-def _show(picture: Image.Image, text: str) -> None:
-    st.image(picture, caption=text, alt=text, width="stretch")
 
 
 def _clicked(session: Session) -> Clicks:

@@ -19,16 +19,17 @@ from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     UPRIGHT,
     baseline,
-    chart_height,
+    captioned,
     chosen_patch,
     colours,
     follow_layer,
     pick_patch,
     run_once,
 )
-from vitviz.ui.parts.chart import draw_chart, lines_by
+from vitviz.ui.parts.chart import beside, draw_chart, lines_by
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, t
+from vitviz.ui.visit.presenting import presented
 from vitviz.ui.visit.session import Session
 
 NUMBERS = 64  # of a vector that are shown
@@ -83,7 +84,7 @@ def mlp(session: Session) -> None:
                 alt.Tooltip("length", title=t("layers.mlp.length"), format=".2f"),
             ],
         ),
-        height=chart_height(280),
+        height=280,
     )
 
 
@@ -105,7 +106,7 @@ def norm(session: Session) -> None:
         picture = colours(
             vector[:NUMBERS].reshape(2, -1).numpy(), float(vector.abs().quantile(0.98)), 16
         )
-        st.image(picture, caption=text, alt=text, width="stretch")
+        captioned(picture, text)
 
 
 def lens(session: Session) -> None:
@@ -122,7 +123,7 @@ def lens(session: Session) -> None:
         hide_index=True,
         column_config={words[2]: share},
         height="content",
-        row_height=chart_height(26),
+        row_height=presented(26),
     )
 
 
@@ -142,7 +143,7 @@ def distance(session: Session) -> None:
     mean = base.mark_line(point=True).encode(y="mean(distance)")
     alike = uniform_distance(session.rec)
     dots = base.mark_circle(size=60, opacity=0.4)
-    draw_chart(dots + mean + baseline(alike), height=chart_height(300))
+    draw_chart(dots + mean + baseline(alike), height=300)
     st.caption(t("layers.distance.caption", alike=f"{alike:.0f}"))
 
 
@@ -201,7 +202,7 @@ def _lens_chart(session: Session) -> None:
                 "class:N",
                 title=None,
                 sort=[label(p.label) for p in shown],
-                legend=alt.Legend(orient="bottom", columns=2),
+                legend=alt.Legend(orient="bottom", columns=beside(2)),
             ),
             tooltip=[
                 alt.Tooltip("layer", title=t("layers.blocks")),
@@ -209,7 +210,7 @@ def _lens_chart(session: Session) -> None:
                 alt.Tooltip("probability", title=t("compare.probability"), format=".2~%"),
             ],
         ),
-        height=chart_height(340),
+        height=340,
     )
 
 
@@ -248,7 +249,7 @@ def _line(table: pd.DataFrame, name: str, title: str, across: str) -> None:
                 alt.Tooltip(name, title=title, format=".2f"),
             ],
         ),
-        height=chart_height(200),
+        height=200,
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vitviz.heatmap import Heatmap
 from vitviz.inside.attention_steps import regrouped
+from vitviz.inside.cost import attention_width
 from vitviz.inside.head_outputs import head_outputs
 from vitviz.inside.heads import HeadStatistics, ablate, head_statistics, uniform_distance
 from vitviz.methods.attention import head_maps
@@ -21,7 +22,6 @@ from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     UPRIGHT,
     baseline,
-    chart_height,
     chosen_patch,
     follow_layer,
     followed,
@@ -87,7 +87,7 @@ def join(session: Session) -> None:
                     alt.Tooltip("length", title=t("manyheads.join.length"), format=".3f"),
                 ],
             ),
-            height=chart_height(220),
+            height=220,
         )
     terms = [f"{part[0]:+.4f}" for part in found.parts]
     rows = ["".join(terms[start : start + 4]) for start in range(0, len(terms), 4)]
@@ -118,7 +118,7 @@ def off(session: Session) -> None:
 
 def count(session: Session) -> None:
     """The same width in fewer or more heads."""
-    width = session.rec.num_heads(0) * session.rec.layers[0].value.shape[-1]
+    width = attention_width(session.rec)
     tokens = session.rec.num_tokens
     offered = [heads for heads in range(1, width + 1) if width % heads == 0 and heads <= 48]
     heads = st.select_slider(
@@ -194,7 +194,7 @@ def _extremes(session: Session, name: str, alike: float) -> None:
             size=alt.when(chosen[0] | chosen[1]).then(alt.value(220)).otherwise(alt.value(70)),
         )
         + baseline(alike),
-        height=chart_height(200),
+        height=200,
     )
     photo, sheet = st.columns([1, 2])
     with photo:

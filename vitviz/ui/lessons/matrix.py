@@ -26,7 +26,6 @@ from vitviz.ui.course.widgets import (
     DIVERGING,
     OFFERED_CLASSES,
     UPRIGHT,
-    chart_height,
     choose_class,
     chosen_patch,
     followed,
@@ -155,7 +154,7 @@ def saturated(session: Session) -> None:
     ]
     line = alt.Chart(table).mark_line().encode(x=x, y=y, tooltip=tooltip)
     dot = alt.Chart(here).mark_circle(size=160).encode(x=x, y=y, tooltip=tooltip)
-    draw_chart(line + dot, height=chart_height(260))
+    draw_chart(line + dot, height=260)
     row_, col = chosen_patch(session)
     st.caption(t("matrix.saturated.caption", row=row_, col=col, layer=layer, head=head))
 
@@ -192,7 +191,7 @@ def gradients(session: Session) -> None:
                 alt.Tooltip("length", title=t("matrix.gradients.length"), format=".3f"),
             ],
         ),
-        height=chart_height(300),
+        height=300,
     )
 
 

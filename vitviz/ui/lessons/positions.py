@@ -20,6 +20,7 @@ from vitviz.recording.recording import Recording
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     CLASSES,
+    captioned,
     chosen_patch,
     colours,
     draw_again,
@@ -52,7 +53,7 @@ def added(session: Session) -> None:
                 first=f"{vector[0]:.4f}",
                 length=f"{vector.norm():.2f}",
             )
-            st.image(bars, caption=text, alt=text, width="stretch")
+            captioned(bars, text)
 
 
 def alike(session: Session) -> None:
@@ -63,7 +64,7 @@ def alike(session: Session) -> None:
     found = _similarity(session)[row, col]
     with picture:
         text = t("positions.alike.caption", row=row, col=col)
-        st.image(colours(found, 1.0, 16), caption=text, alt=text, width="stretch")
+        captioned(colours(found, 1.0, 16), text)
         above = found[row - 1 if row else row + 1, col]
         first, second = st.columns(2)
         first.metric(t("positions.alike.neighbour"), f"{above:.3f}")
@@ -78,7 +79,7 @@ def grid(session: Session) -> None:
     gaps = np.pad(chosen, ((0, 0), (0, 0), (1, 1), (1, 1)))
     sheet = gaps.transpose(0, 2, 1, 3).reshape(gaps.shape[0] * gaps.shape[2], -1)
     text = t("positions.grid.caption", rows=chosen.shape[0], cols=chosen.shape[1])
-    st.image(colours(sheet, 1.0, CELL), caption=text, alt=text, width="stretch")
+    captioned(colours(sheet, 1.0, CELL), text)
 
 
 def swap(session: Session) -> None:

@@ -18,7 +18,14 @@ from vitviz.progress import part_of
 from vitviz.recording.recording import Recording
 from vitviz.ui.controls.question import method_title
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import OFFERED_CLASSES, choose_class, colours, in_rows, run_once
+from vitviz.ui.course.widgets import (
+    OFFERED_CLASSES,
+    captioned,
+    choose_class,
+    colours,
+    in_rows,
+    run_once,
+)
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
@@ -43,7 +50,7 @@ def score(session: Session) -> None:
     for name, vector in parts:
         text = t(f"prediction.score.{name}", count=len(vector), first=f"{vector[0]:.4f}")
         picture = colours(in_rows(vector, WIDE), float(vector.abs().max()), 8)
-        st.image(picture, caption=text, alt=text, width="stretch")
+        captioned(picture, text)
     st.latex(
         rf"\sum_m w_m f_m + b = {found.products.sum():.4f} {found.bias:+.4f} = {found.logit:.4f}"
     )

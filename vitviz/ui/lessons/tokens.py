@@ -22,7 +22,13 @@ from vitviz.inside.tokens import (
 from vitviz.pictures.input import draw_grid, input_picture, show_input
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import chart_height, chosen_patch, colours, in_rows, pick_patch
+from vitviz.ui.course.widgets import (
+    captioned,
+    chosen_patch,
+    colours,
+    in_rows,
+    pick_patch,
+)
 from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
@@ -38,7 +44,7 @@ def cut(session: Session) -> None:
     """The model's own input with the borders of its patches."""
     rows, cols = session.rec.grid
     caption = t("tokens.cut.caption", rows=rows, cols=cols, patches=rows * cols)
-    st.image(show_input(session.rec), caption=caption, alt=caption, width="stretch")
+    captioned(show_input(session.rec), caption)
 
 
 def numbers(session: Session) -> None:
@@ -90,7 +96,7 @@ def filters(session: Session) -> None:
     rows = ringed.reshape(-1, FILTERS_WIDE, height, width, 4).swapaxes(1, 2)
     sheet = Image.fromarray(rows.reshape(-1, FILTERS_WIDE * width, 4))
     caption = t(f"tokens.filters.{shown}_caption", count=FILTERS, filters=len(weight), **values)
-    st.image(_enlarged(sheet, 6), caption=caption, alt=caption, width="stretch")
+    captioned(_enlarged(sheet, 6), caption)
 
 
 def vector(session: Session) -> None:
@@ -115,7 +121,7 @@ def vector(session: Session) -> None:
     bars = _outlined(
         colours(in_rows(found, NUMBERS_WIDE), scale, CELL), divmod(index, NUMBERS_WIDE)
     )
-    st.image(bars, caption=caption, alt=caption, width="stretch")
+    captioned(bars, caption)
     st.latex(
         rf"\sum_{{i=1}}^{{{product.numel()}}} w_i\,p_i + b"
         rf" = {product.sum():.4f} {bias[index]:+.4f} = {found[index]:.4f}"
@@ -139,7 +145,7 @@ def prefix(session: Session) -> None:
     caption = t("tokens.prefix.caption", shown=len(tokens))
     rows = colours(tokens.numpy(), scale, 2)
     rows = rows.resize((rows.width, 24 * SHOWN), Image.Resampling.NEAREST)
-    st.image(rows, caption=caption, alt=caption, width="stretch")
+    captioned(rows, caption)
 
 
 def resolution(session: Session) -> None:
@@ -191,7 +197,7 @@ def _growth() -> None:
                 alt.Tooltip("tokens", title=t("tokens.resolution.tokens"), format=","),
             ],
         ),
-        height=chart_height(250),
+        height=250,
     )
 
 
@@ -240,10 +246,8 @@ def _written(channel: torch.Tensor) -> None:
     ink = alt.when(alt.datum.value > middle).then(alt.value("black")).otherwise(alt.value("white"))
     draw_chart(
         squares.mark_rect().encode(color=alt.Color("value", scale=grey, legend=None))
-        + squares.mark_text(fontSize=chart_height(10)).encode(
-            text=alt.Text("value", format=".1f"), color=ink
-        ),
-        height=chart_height(360),
+        + squares.mark_text(fontSize=10).encode(text=alt.Text("value", format=".1f"), color=ink),
+        height=360,
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 import torch
+from numpy.typing import NDArray
 
 from vitviz.inside.attention_steps import AttentionSteps, attention_steps
 from vitviz.text.heads import PLACES, share_at
@@ -14,7 +15,7 @@ from vitviz.text.record import TextRecording
 from vitviz.text.sentences import SentenceClassifier, train_classifier
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import UPRIGHT, chart_height
+from vitviz.ui.course.widgets import UPRIGHT
 from vitviz.ui.course.words import (
     MOST_LETTERS,
     followed_word,
@@ -29,10 +30,12 @@ from vitviz.ui.parts.word_heads import word_heads
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.markdown import as_code
+from vitviz.ui.visit.presenting import presented
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
 
 ROWS = 3  # pieces in a table
+ROW, FITTING = 24, 13  # px of a row of the sentence's pieces, and how many fit a screen
 BASE = "A cat is sleeping on the sofa."
 OTHERS = (
     "A kitten is taking a nap on the couch.",
@@ -96,7 +99,12 @@ def pieces(session: Session) -> None:
             t("words.pieces.number"): [token.number for token in rec.tokens],
         }
     )
-    st.dataframe(table, hide_index=True, height=300)
+    st.dataframe(
+        table,
+        hide_index=True,
+        row_height=presented(ROW),
+        height="content" if len(table) <= FITTING else presented(ROW * (FITTING + 1)),
+    )
     if rec.unknown:
         st.warning(
             t("words.pieces.unknown", parts=", ".join(map(as_code, rec.unknown))),
@@ -171,28 +179,7 @@ def find(session: Session) -> None:
     )
     shares = share_at(rec, place).numpy()
     layer, head = divmod(int(shares.argmax()), shares.shape[1])
-    table = pd.DataFrame(
-        {"layer": at, "head": of, "share": float(shares[at, of])}
-        for at, of in np.ndindex(shares.shape)
-    )
-    colour = alt.Color("share", title=None, scale=alt.Scale(scheme="viridis", domain=[0, 1]))
-    tooltip = [
-        alt.Tooltip("layer", title=t("lesson.layer")),
-        alt.Tooltip("head", title=t("lesson.head")),
-        alt.Tooltip("share", title=t("words.find.share"), format=".2%"),
-    ]
-    draw_chart(
-        alt.Chart(table)
-        .mark_rect()
-        .encode(
-            x=alt.X("head:O", title=t("lesson.head"), axis=UPRIGHT),
-            y=alt.Y("layer:O", title=t("lesson.layer")),
-            color=colour,
-            tooltip=tooltip,
-        ),
-        height=chart_height(220),
-        alt=t("words.find.alt"),
-    )
+    _shares_of_heads(shares)
     share = f"{shares[layer, head]:.2%}"
     st.markdown(t("words.find.largest", layer=layer, head=head, share=share))
 
@@ -201,7 +188,10 @@ def find(session: Session) -> None:
 def vectors(session: Session) -> None:
     """How alike the vectors of some sentences are to the first one's."""
     text = st.text_area(
-        t("words.vectors.lines"), "\n".join((BASE, *OTHERS)), height=150, key=keys.COMPARED
+        t("words.vectors.lines"),
+        "\n".join((BASE, *OTHERS)),
+        height=presented(150),
+        key=keys.COMPARED,
     )
     lines = lines_of(text)
     if len(lines) < 2:
@@ -215,13 +205,13 @@ def vectors(session: Session) -> None:
     draw_chart(
         bars.encode(
             x=alt.X("alike", title=t("words.vectors.alike"), scale=alt.Scale(domain=[-0.2, 1])),
-            y=alt.Y("sentence", title=None, sort=None, axis=alt.Axis(labelLimit=230)),
+            y=alt.Y("sentence", title=None, sort=None, axis=alt.Axis(labelLimit=presented(230))),
             tooltip=[
                 alt.Tooltip("sentence", title=t("words.sentence")),
                 alt.Tooltip("alike", title=t("words.vectors.alike"), format=".3f"),
             ],
         ),
-        height=chart_height(170),
+        height=230,
     )
 
 
@@ -234,7 +224,7 @@ def sentiment(session: Session) -> None:
             column.text_area(
                 t(f"words.sentiment.{name}"),
                 "\n".join(sentences),
-                height=110,
+                height=presented(110),
                 key=keys.SENTENCES.format(name),
             )
         )
@@ -275,8 +265,10 @@ def task(session: Session) -> None:
     with right:
         other = _choose_word(rec, t("words.task.to"), keys.OTHER_WORD, min(2, len(rec.tokens) - 1))
     visit().word = word
-    shares = torch.stack([rec.attention(layer)[:, word, other] for layer in range(rec.num_layers)])
+    rows = [rec.attention(layer)[:, word, other] for layer in range(rec.num_layers)]
+    shares = torch.stack(rows).numpy()
     layer, head = divmod(int(shares.argmax()), shares.shape[1])
+    _shares_of_heads(shares)
     st.markdown(
         t(
             "words.task.found",
@@ -286,6 +278,32 @@ def task(session: Session) -> None:
             head=head,
             share=f"{shares[layer, head]:.1%}",
         )
+    )
+
+
+def _shares_of_heads(shares: NDArray[np.float32]) -> None:
+    """A share of attention for every head, (layers, heads)."""
+    table = pd.DataFrame(
+        {"layer": at, "head": of, "share": float(shares[at, of])}
+        for at, of in np.ndindex(shares.shape)
+    )
+    draw_chart(
+        alt.Chart(table)
+        .mark_rect()
+        .encode(
+            x=alt.X("head:O", title=t("lesson.head"), axis=UPRIGHT),
+            y=alt.Y("layer:O", title=t("lesson.layer")),
+            color=alt.Color(
+                "share", title=None, scale=alt.Scale(scheme="viridis", domain=[0, 1])
+            ).legend(format="%"),
+            tooltip=[
+                alt.Tooltip("layer", title=t("lesson.layer")),
+                alt.Tooltip("head", title=t("lesson.head")),
+                alt.Tooltip("share", title=t("words.find.share"), format=".2%"),
+            ],
+        ),
+        height=255,
+        alt=t("words.find.alt"),
     )
 
 

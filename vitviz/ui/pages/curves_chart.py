@@ -11,7 +11,7 @@ from vitviz.measures.curves import Curve
 from vitviz.methods.explain import METHODS
 from vitviz.models.outputs import Meaning
 from vitviz.ui.controls.question import method_title
-from vitviz.ui.parts.chart import lines_by
+from vitviz.ui.parts.chart import beside, lines_by
 from vitviz.ui.visit.language import t
 
 
@@ -38,7 +38,9 @@ def curves_chart(curves: Mapping[str, Curve], here: float, outputs: Meaning) -> 
     # A method has one colour, whatever it is compared with and on whichever photo.
     every = [method_title(method) for method in METHODS]  # the last one is in random order
     shown_here = [method_title(method) for method in curves]
-    legend = alt.Legend(orient="bottom", columns=2, title=None, symbolOpacity=1, values=shown_here)
+    legend = alt.Legend(
+        orient="bottom", columns=beside(2), title=None, symbolOpacity=1, values=shown_here
+    )
     base = alt.Chart(points).encode(
         x=alt.X("share", axis=axis, title=t("compare.changed")),
         y=alt.Y(

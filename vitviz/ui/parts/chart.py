@@ -8,22 +8,43 @@ from typing import Any, Literal
 import altair
 import streamlit as st
 
-__all__ = ["draw_chart", "lines_by"]
+from vitviz.ui.visit.presenting import presented
+
+__all__ = ["beside", "draw_chart", "lines_by"]
 
 DASHES = [  # as many as there are colours
     [1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2], [1, 3], [12, 3], [6, 2, 1, 2, 1, 2], [3, 5],
     [9, 6], [4, 4],
 ]  # fmt: skip
+LETTERS, LONGEST = 12, 260  # px of letters, and of a name in a legend
+GREY = "#808080"  # of a line to compare with: seen by day and at night
+STROKE = 34  # px of a line in a legend: as long as its dashes take to be told apart
 
 
-def lines_by(field: str, domain: Sequence[str] | None = None, **details: Any) -> dict[str, Any]:
-    """Encodings of lines that are told apart by their colour, and without colours by their dashes.
+def beside(columns: int) -> altair.ExprRef:
+    """So many columns of a legend; where the chart is narrow, as on a phone, half as many."""
+    return altair.ExprRef(f"width < 450 ? {columns // 2} : {columns}")
+
+
+def lines_by(
+    field: str,
+    domain: Sequence[str] | None = None,
+    *,
+    legend: altair.Legend,
+    **details: Any,
+) -> dict[str, Any]:
+    """Encodings of lines that are told apart by their colour, and without colours by their dashes,
+    as the legend shows.
 
     Args:
         field: of the table, such as method.
         domain: all of its values; None for those that are shown.
-        details: of the legend, for both.
+        legend: where it stands.
+        details: for both encodings.
     """
+    details["legend"] = legend.copy()
+    details["legend"]["symbolType"] = "stroke"
+    details["legend"]["symbolSize"] = STROKE**2
     all_of_it: dict[str, Any] = {} if domain is None else {"domain": list(domain)}
     colours: dict[str, Any] = {"scale": altair.Scale(**all_of_it)} if domain else {}
     return {
@@ -43,10 +64,19 @@ def draw_chart(
 
     Args:
         chart: without a configuration of its own.
-        height: in px.
+        height: in px; a presenter's is larger.
         alt: what there is to see, in words.
     """
-    upright = chart.configure_axisY(  # beside the axis, Chinese would stand letter over letter
-        titleAngle=0, titleAlign="left", titleBaseline="bottom", titleX=0, titleY=-8
+    letters = presented(LETTERS)
+    drawn = (
+        chart.configure_axis(labelFontSize=letters, titleFontSize=letters)
+        .configure_axisY(  # beside the axis, Chinese would stand letter over letter
+            titleAngle=0, titleAlign="left", titleBaseline="bottom", titleX=0, titleY=-8
+        )
+        .configure_legend(
+            labelFontSize=letters, titleFontSize=letters, labelLimit=presented(LONGEST)
+        )
+        .configure_rule(color=GREY)
     )
-    st.altair_chart(upright, width="stretch", height=height, alt=alt)
+    high = presented(height) if isinstance(height, int) else height
+    st.altair_chart(drawn, width="stretch", height=high, alt=alt)

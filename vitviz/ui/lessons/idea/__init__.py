@@ -10,13 +10,18 @@ import streamlit as st
 import torch.nn.functional as F
 from PIL import Image
 
-from vitviz.heatmap import Heatmap
 from vitviz.inside.architecture import shapes
-from vitviz.inside.attention_steps import AttentionSteps, collected, entropy, head_steps
+from vitviz.inside.attention_steps import collected, entropy
 from vitviz.inside.tokens import patch_pixels
 from vitviz.pictures.input import input_picture
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import chosen_patch, followed, pick_patch
+from vitviz.ui.course.widgets import (
+    attention_heat,
+    chosen_patch,
+    followed,
+    followed_steps,
+    pick_patch,
+)
 from vitviz.ui.lessons.idea.alignment import READ, WEIGHTS, WRITTEN, alignment
 from vitviz.ui.parts.course_map import course_map
 from vitviz.ui.parts.drawing import draw
@@ -52,11 +57,11 @@ def question(session: Session) -> None:
 
 def mean(session: Session) -> None:
     """One patch's attention in a typical head, against plain averaging over all tokens."""
-    steps, (layer, head) = _typical(session)
+    steps, (layer, head) = followed_steps(session), followed(session)
     rec, patch = session.rec, chosen_patch(session)
     photo, numbers = st.columns(2)
     with photo:
-        pick_patch(session, _heat(session, steps))
+        pick_patch(session, attention_heat(session, steps.weights))
     count = len(steps.weights)
     found = collected(rec, layer, head)[rec.num_prefix_tokens :]
     own = patch[0] * rec.grid[1] + patch[1]
@@ -148,8 +153,8 @@ def notation(session: Session) -> None:
 
 def task(session: Session) -> None:
     """How many tokens the chosen patch effectively looks at."""
-    steps, (layer, head) = _typical(session)
-    pick_patch(session, _heat(session, steps))
+    steps, (layer, head) = followed_steps(session), followed(session)
+    pick_patch(session, attention_heat(session, steps.weights))
     row, col = chosen_patch(session)
     st.markdown(
         t(
@@ -162,17 +167,6 @@ def task(session: Session) -> None:
             tokens=len(steps.weights),
         )
     )
-
-
-def _typical(session: Session) -> tuple[AttentionSteps, tuple[int, int]]:
-    """The chosen patch's attention in the head that the lessons follow, and which that is."""
-    layer, head = followed(session)
-    return head_steps(session.rec, layer, head, chosen_patch(session)), (layer, head)
-
-
-def _heat(session: Session, steps: AttentionSteps) -> Heatmap:
-    values = session.rec.patches(steps.weights).numpy().astype(np.float32)
-    return Heatmap(values, session.rec.box, "attention")
 
 
 LESSON = Lesson(

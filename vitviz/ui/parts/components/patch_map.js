@@ -121,7 +121,11 @@ function draw(state) {
   describe(state, map)
 }
 
-const number = (value) => (value >= 0.001 || value === 0 ? value.toFixed(4) : value.toExponential(1))
+function number(value) {
+  if (Math.abs(value) > 1 && Number.isInteger(value)) return String(value) // a count
+  if (Math.abs(value) >= 100) return value.toFixed(1)
+  return Math.abs(value) >= 0.001 || value === 0 ? value.toFixed(4) : value.toExponential(1)
+}
 
 function describe(state, map) {
   const { root, hover, rows, meaning, palette } = state

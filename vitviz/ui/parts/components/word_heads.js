@@ -1,7 +1,7 @@
 // A text whose pieces can be hovered, clicked and walked over with the arrow keys: where the one
 // under the cursor looks, in the chosen head on the pieces themselves, in all heads below.
 
-const percent = (share) => (share > 0.9995 && share < 1 ? "> 99.9 %" : `${(100 * share).toFixed(1)} %`)
+const percent = (share) => (share > 0.9995 && share < 1 ? "> 99.9%" : `${(100 * share).toFixed(1)}%`)
 
 // Where a piece looks in a head: a share for each piece.
 const row = ({ weights, count }, head, piece) =>
