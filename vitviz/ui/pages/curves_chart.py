@@ -38,7 +38,16 @@ def curves_chart(curves: Mapping[str, Curve], here: float, outputs: Meaning) -> 
     # A method has one colour, whatever it is compared with and on whichever photo.
     every = [method_title(method) for method in METHODS]  # the last one is in random order
     shown_here = [method_title(method) for method in curves]
-    legend = alt.Legend(orient="bottom", columns=2, title=None, symbolOpacity=1, values=shown_here)
+    legend = alt.Legend(
+        orient="bottom",
+        columns=2,
+        title=None,
+        values=shown_here,
+        symbolType="stroke",  # of the dots it would be the dashes around a disc
+        symbolSize=700,
+        symbolStrokeWidth=2,
+        symbolOpacity=1,
+    )
     base = alt.Chart(points).encode(
         x=alt.X("share", axis=axis, title=t("compare.changed")),
         y=alt.Y(
