@@ -191,7 +191,7 @@ def _growth() -> None:
                 alt.Tooltip("tokens", title=t("tokens.resolution.tokens"), format=","),
             ],
         ),
-        height=chart_height(250),
+        height=chart_height(300),
     )
 
 

@@ -43,9 +43,6 @@ def curves_chart(curves: Mapping[str, Curve], here: float, outputs: Meaning) -> 
         columns=2,
         title=None,
         values=shown_here,
-        symbolType="stroke",  # of the dots it would be the dashes around a disc
-        symbolSize=700,
-        symbolStrokeWidth=2,
         symbolOpacity=1,
     )
     base = alt.Chart(points).encode(

@@ -16,14 +16,23 @@ DASHES = [  # as many as there are colours
 ]  # fmt: skip
 
 
-def lines_by(field: str, domain: Sequence[str] | None = None, **details: Any) -> dict[str, Any]:
+def lines_by(
+    field: str,
+    domain: Sequence[str] | None = None,
+    legend: altair.Legend | None = None,
+    **details: Any,
+) -> dict[str, Any]:
     """Encodings of lines that are told apart by their colour, and without colours by their dashes.
 
     Args:
         field: of the table, such as method.
         domain: all of its values; None for those that are shown.
+        legend: shows a piece of each line, also where the lines have points.
         details: of the legend, for both.
     """
+    shown = altair.Legend() if legend is None else legend.copy()
+    shown.symbolType, shown.symbolSize, shown.symbolStrokeWidth = "stroke", 700, 2
+    details["legend"] = shown
     all_of_it: dict[str, Any] = {} if domain is None else {"domain": list(domain)}
     colours: dict[str, Any] = {"scale": altair.Scale(**all_of_it)} if domain else {}
     return {
