@@ -121,6 +121,7 @@ def test_a_layered_model_says_what_it_has_not(
     assert not app.warning
     assert list(sent.data["header"]["missing"]) == ["matrices"]
     assert part in sent.data["header"]["missing"]["matrices"]
+    assert "`" not in sent.data["header"]["missing"]["matrices"]
     assert arrays(sent) == {
         name: values.tobytes() for name, values in cls_document(recording(app)).arrays.items()
     }

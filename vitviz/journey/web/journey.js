@@ -224,7 +224,7 @@ export async function mountJourney(root, source, words, palette) {
     const [rows, cols] = header.grid
     if (state.hover.patch) return patchNow(state.hover.patch, now)
     if (now.stage === "patches") return fill(words.status.patches, { count: rows * cols, rows, cols, height: header.patch[0], width: header.patch[1] })
-    if (now.stage === "classes") return words.status.classes
+    if (now.stage === "classes") return hasClasses ? words.status.classes : words.no_classes
     const block = state.block ?? now.block
     if (!look.gaze) return ""
     const { mean } = look.gaze[block]

@@ -75,7 +75,12 @@ def mlp(session: Session) -> None:
         lines.encode(
             x=alt.X("layer:O", title=t("lesson.layer"), axis=UPRIGHT),
             y=alt.Y("length", title=t("layers.mlp.length"), scale=alt.Scale(type="log")),
-            **lines_by("part:N", title=None, legend=alt.Legend(orient="bottom")),
+            **lines_by(
+                "part:N",
+                [t("layers.mlp.attention"), t("layers.mlp.mlp")],
+                title=None,
+                legend=alt.Legend(orient="bottom"),
+            ),
             tooltip=[
                 alt.Tooltip("layer", title=t("lesson.layer")),
                 alt.Tooltip("part", title=t("lesson.part")),

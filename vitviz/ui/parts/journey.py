@@ -31,7 +31,9 @@ def show_journey(session: Session) -> None:
     """
     document = journey_document(session)
     header = document.header | {
-        "missing": {name: explained(error) for name, error in document.missing.items()}
+        "missing": {  # no Markdown is read there
+            name: explained(error).replace("`", "") for name, error in document.missing.items()
+        }
     }
     header["labels"] = {index: label(name) for index, name in header["labels"].items()}
     found = _found(session, _asked())
