@@ -100,14 +100,26 @@ class TestInTheApp:
         expect(page.locator(".journey .play")).to_have_text("播放")
         expect(page.locator(".class-rows")).to_contain_text("浓缩咖啡")
 
-    def test_a_layered_model_says_why_it_has_none(
-        self, page: Page, server: str, layered: str
+    def test_a_layered_model_is_followed_on_its_layers_own_grids(
+        self, page: Page, server: str, layered: str, own_models: Path
     ) -> None:
-        page.goto(f"{server}/journey?model={layered}")
-        expect(page.get_by_text("does not have one map over all tokens")).to_be_visible()
-        expect(page.locator(".journey")).to_have_count(0)
+        vit = vitviz.load_model(own_models / layered)
+        rec = vitviz.record(vit, vitviz.samples()[0].path)  # the cat
+        self.go(page, server, model=layered, sample=SAMPLE)
+        expect(page.locator(".classes h2")).to_have_text("What the model says at the end")
+        best = rec.predictions[0]
+        expect(page.locator(".class-rows li").first).to_contain_text(best.label)
+        page.mouse.click(*place(page, 20, 41, columns=56))
+        expect(page.locator(".follow")).to_contain_text("Following: patch 20,41")
+        page.get_by_role("button", name="Open block 2", exact=True).click()
+        expect(page.locator(".head-button")).to_have_count(12)
+        expect(page.locator(".detail")).to_contain_text("windows or grids of their own")
+        seen = rec.attention(2).mean(dim=0)[5 * 14 + 10]  # the patch of 14 × 14 that contains it
+        most = int(seen.argmax())
+        expect(page.locator(".status")).to_contain_text(
+            f"most of all patch {most // 14},{most % 14} of 14 × 14"
+        )
         expect(page.get_by_test_id("stException")).to_have_count(0)
-        wait_until_idle(page)
 
     def test_nothing_sticks_out_of_a_phone(self, page: Page, server: str) -> None:
         page.set_viewport_size({"width": 390, "height": 844})

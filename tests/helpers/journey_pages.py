@@ -58,11 +58,11 @@ def side(page: Page) -> float:
     return 190 if width < 640 else min(230, 0.24 * scroll)
 
 
-def place(page: Page, row: int, col: int) -> tuple[float, float]:
+def place(page: Page, row: int, col: int, columns: int = COLUMNS) -> tuple[float, float]:
     """The middle of a patch of the photo on the picture of the whole, on the page's screen."""
     box = page.locator(".scene").bounding_box()
     assert box
-    unit = side(page) / COLUMNS
+    unit = side(page) / columns
     return box["x"] + LEFT + (col + 0.5) * unit, box["y"] + TOP + (row + 0.5) * unit
 
 

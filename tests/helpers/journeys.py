@@ -50,6 +50,22 @@ def recorded(kind: str) -> vitviz.Recording:
     return vitviz.record(vitviz.from_module(module), make_photo())
 
 
+@cache
+def layered() -> vitviz.Recording:
+    """Of a model with windows, whose four layers have finer and coarser grids."""
+    torch.manual_seed(0)
+    module = timm.create_model("swin_tiny_patch4_window7_224", depths=(1, 1, 1, 1), embed_dim=24)
+    return vitviz.record(vitviz.from_module(module), make_photo())
+
+
+@cache
+def of_channels() -> vitviz.Recording:
+    """Of a model in one of whose layers channels look at channels: it has no journey."""
+    torch.manual_seed(0)
+    vit = vitviz.from_module(timm.create_model("xcit_nano_12_p16_224", depth=1), name="<b>xcit</b>")
+    return vitviz.record(vit, make_photo())
+
+
 def rows_of(arrays: dict[str, NDArray[Any]], header: dict[str, Any], layer: int) -> NDArray[Any]:
     """A layer's attention (heads, tokens, tokens) from what the browser is given of it, in
     float64."""

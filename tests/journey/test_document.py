@@ -12,7 +12,7 @@ import torch
 from families import make_photo, random_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journeys import KINDS, recorded, rounding_of, rows_of
+from journeys import KINDS, layered, of_channels, recorded, rounding_of, rows_of
 from PIL import Image
 from timm.models.vision_transformer import ParallelScalingBlock
 
@@ -199,15 +199,47 @@ def test_a_model_that_gives_a_vector_has_no_classes() -> None:
     document = cls_document(vitviz.record(vitviz.from_module(module), make_photo()))
     assert not document.missing
     assert "followed" not in document.header
+    assert document.header["answer"] == []
     assert "state cls" in document.arrays
 
 
-def test_a_layered_model_is_refused() -> None:
-    torch.manual_seed(0)
-    module = timm.create_model("swin_tiny_patch4_window7_224", depths=(1, 1, 1, 1), embed_dim=24)
-    rec = vitviz.record(vitviz.from_module(module), make_photo())
+def test_a_layered_model_sends_each_layer_on_its_own_grid() -> None:
+    rec = layered()
+    document = cls_document(rec)
+    assert list(document.missing) == ["matrices"]
+    grids = [(56, 56), (28, 28), (14, 14), (7, 7)]
+    heads = [3, 6, 12, 24]
+    assert document.header["layers"] == [
+        {"heads": count, "grid": grid} for count, grid in zip(heads, grids, strict=True)
+    ]
+    last = [rec.attention(layer).mean(dim=1) for layer in (2, 3)]  # of all patches alike
+    found = document.arrays["gaze cls"]
+    assert found.shape == (3 * 56**2 + 6 * 28**2 + 12 * 14**2 + 24 * 7**2,)
+    exact = np.concatenate([values.flatten() for values in last])
+    np.testing.assert_allclose(found[-len(exact) :], exact, rtol=HALF, atol=1e-6)
+
+
+def test_a_patch_of_a_layered_model_is_followed_in_the_patches_that_contain_it() -> None:
+    rec = layered()
+    found = token_arrays(rec, (20, 41))
+    assert list(found) == ["gaze 20,41"]
+    coarse = [rec.attention(2)[:, 5 * 14 + 10], rec.attention(3)[:, 2 * 7 + 5]]
+    exact = np.concatenate([values.flatten() for values in coarse])
+    np.testing.assert_allclose(found["gaze 20,41"][-len(exact) :], exact, rtol=HALF, atol=1e-6)
+    assert list(named_arrays(rec, ["map 0", "query 0", "gaze 20,41"])) == ["gaze 20,41"]
+
+
+@pytest.mark.parametrize("kind", ["vit", "layered"])
+def test_the_answer_is_the_models(kind: str) -> None:
+    rec = layered() if kind == "layered" else recorded(kind)
+    header, best = cls_document(rec).header, rec.predictions[:5]
+    assert header["answer"] == [(p.index, p.probability) for p in best]
+    assert {header["labels"][p.index] for p in best} == {p.label for p in best}
+
+
+def test_a_model_whose_channels_look_is_refused() -> None:
     with pytest.raises(MethodError, match="one map over all tokens in each layer, as the journey"):
-        cls_document(rec)
+        cls_document(of_channels())
 
 
 def test_named_arrays_are_exactly_those() -> None:

@@ -15,7 +15,7 @@ import pytest
 import timm
 import torch
 from families import make_photo, random_module
-from journeys import KINDS, recorded, rounding_of, rows_of
+from journeys import KINDS, layered, of_channels, recorded, rounding_of, rows_of
 from numpy.typing import NDArray
 from phrases import places
 from timm.models.vision_transformer import ParallelScalingBlock
@@ -216,6 +216,16 @@ def test_its_language_is_that_of_the_page() -> None:
     assert spoken(text)["header"]["missing"] == {"stream": words("zh")["missing"]["stream"]}
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_layered_models_page_holds_the_whole_and_says_what_it_does_not(language: Any) -> None:
+    text = page(layered(), language=language)
+    assert len(text.encode()) < 1_000_000
+    header, said = spoken(text)["header"], words(language)["missing"]
+    assert header["missing"] == {name: said[name] for name in ("matrices", "layers")}
+    assert [layer["grid"] for layer in header["layers"]] == [[n, n] for n in (56, 28, 14, 7)]
+    assert not held(text)
+
+
 def test_every_module_is_bundled_after_those_that_it_imports() -> None:
     folder = Path(str(HERE / "web"))
     assert sorted(MODULES) == sorted(file.stem for file in folder.glob("*.js"))
@@ -271,13 +281,9 @@ class TestErrors:
         assert not list(tmp_path.iterdir())
         vitviz.write_page(rec, tmp_path / "a.html", [vitviz.explain(rec, "rollout")])
 
-    def test_a_layered_model(self, tmp_path: Path) -> None:
-        module = timm.create_model(
-            "swin_tiny_patch4_window7_224", depths=(1, 1, 1, 1), embed_dim=24
-        )
-        rec = vitviz.record(vitviz.from_module(module), make_photo())
+    def test_a_model_whose_channels_look(self, tmp_path: Path) -> None:
         before = tmp_path / "cat.html"
         before.write_text("as it was")
         with pytest.raises(MethodError, match="does not have one map over all tokens"):
-            vitviz.write_page(rec, before)
+            vitviz.write_page(of_channels(), before)
         assert [file.read_text() for file in tmp_path.iterdir()] == ["as it was"]

@@ -113,9 +113,36 @@ def layered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "swin"
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_a_layered_model_says_why_it_has_none(layered: str, sent: Sent, lang: str) -> None:
+@pytest.mark.parametrize(("lang", "part"), [("en", "of their own"), ("zh", "自己的窗口或网格")])
+def test_a_layered_model_says_what_it_has_not(
+    layered: str, sent: Sent, lang: str, part: str
+) -> None:
     app: AppTest = page("journey", model=layered, lang=lang)
+    assert not app.warning
+    assert list(sent.data["header"]["missing"]) == ["matrices"]
+    assert part in sent.data["header"]["missing"]["matrices"]
+    assert "`" not in sent.data["header"]["missing"]["matrices"]
+    assert arrays(sent) == {
+        name: values.tobytes() for name, values in cls_document(recording(app)).arrays.items()
+    }
+
+
+@pytest.fixture
+def of_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    torch.manual_seed(0)
+    sizes = {"depth": 1}
+    module = timm.create_model("xcit_nano_12_p16_224", **sizes)
+    save_for_hf(module, tmp_path / "xcit", model_args=sizes, safe_serialization=True)
+    monkeypatch.setenv("VITVIZ_MODELS", str(tmp_path))
+    return "xcit"
+
+
+@pytest.mark.parametrize(("lang", "place"), [("en", "Explore page"), ("zh", "“探索”页面")])
+def test_a_model_whose_channels_look_says_why_it_has_none_and_where_to_go(
+    of_channels: str, sent: Sent, lang: str, place: str
+) -> None:
+    app: AppTest = page("journey", model=of_channels, lang=lang)
     [warning] = app.warning
     assert ("does not have one map over all tokens" in warning.value) == (lang == "en")
+    assert place in warning.value
     assert not sent.data

@@ -175,6 +175,18 @@ def test_every_lesson_has_its_place_and_its_number_follows() -> None:
     assert texts("en")["start"]["begin"] == f"Start with lesson {lessons()[0].number}"
 
 
+CHINESE = sorted(Path(vitviz.__file__).parent.rglob("zh*.toml")) + sorted(
+    (ui_language.FOLDER / "zh").glob("*.toml")
+)
+
+
+@pytest.mark.parametrize("file", CHINESE, ids=str)
+def test_one_thing_has_one_name_in_all_chinese_texts(file: Path) -> None:
+    """The lessons say token, Vision Transformer, 得分 (a score) and 你."""
+    others = "词元|视觉 Transformer|分数|您"
+    assert not re.findall(others, file.read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize("file", sorted(ui_language.FOLDER.rglob("*.toml")), ids=str)
 def test_no_text_holds_a_lessons_number(file: Path) -> None:
     assert not re.findall(r"(?i)lessons? \d+|第 ?\d+ ?课", file.read_text(encoding="utf-8"))

@@ -31,6 +31,7 @@ from vitviz.recording.recording import Recording
 __all__ = [
     "Document",
     "cls_document",
+    "has_journey",
     "layer_arrays",
     "layer_maps",
     "named_arrays",
@@ -54,7 +55,8 @@ class Document:
         header: what JSON can hold: shapes, names, the classes that are followed.
         arrays: numbers by name, see `cls_document`, `layer_arrays` and `token_arrays`.
         missing: why something is not there: `stream` (vectors and lens), `vectors` (of a
-            token at each station), `lens` (the classifier's reading).
+            token at each station), `lens` (the classifier's reading), `matrices` (of all tokens
+            in a block, and what is said of `stream`).
     """
 
     header: dict[str, Any]
@@ -72,10 +74,15 @@ def cls_document(rec: Recording) -> Document:
     is not the class token in every model that has one, the same: `best cls`, `best_value cls`
     (layers + 1) and `followed cls` (layers + 1, classes).
 
+    Where layers differ (windows, coarser grids), each layer's header has its own grid, and there
+    are no vectors, matrices and lens.
+
     Raises:
-        MethodError: if the model does not have one map over all tokens in each layer.
+        MethodError: if in some layer it is not tokens that look at tokens, or layers do not follow
+            each other.
     """
-    rec.require_plain(TITLE)
+    if not has_journey(rec):
+        rec.require_plain(TITLE)
     header: dict[str, Any] = {
         "grid": rec.grid,
         "prefix": rec.num_prefix_tokens,
@@ -88,6 +95,10 @@ def cls_document(rec: Recording) -> Document:
     }
     arrays: Arrays = {"photo": np.frombuffer(as_jpeg(seen(rec)), np.uint8)}
     missing: dict[str, VitvizError] = {}
+    header |= _answer(rec)
+    if not rec.is_plain:
+        missing["matrices"] = _layers_differ(rec)
+        return Document(header, arrays | _gaze(rec, "cls"), missing)
     try:
         stream = residual_stream(rec)
     except ModelError as error:
@@ -106,6 +117,32 @@ def cls_document(rec: Recording) -> Document:
     return Document(header, arrays | _gaze(rec, "cls"), missing)
 
 
+def has_journey(rec: Recording) -> bool:
+    """Whether every layer's tokens look at tokens, be it in windows or on a grid of its own."""
+    own = [(layout.kind, layout.prefix) for layout in rec.layouts]
+    wanted = [(kind, rec.num_prefix_tokens) for kind in ("global", "windowed", "pooled keys")]
+    return rec.is_chain and not rec.left_out and all(layout in wanted for layout in own)
+
+
+def _layers_differ(rec: Recording) -> ModelError:
+    return ModelError(
+        "layers_differ",
+        "The layers of {model} have windows or grids of their own: a block has no one matrix and "
+        "no vectors to open, and there is no prediction before the end; the maps of its heads are "
+        "exact.",
+        model=rec.vit.name,
+    )
+
+
+def _answer(rec: Recording) -> dict[str, Any]:
+    """The classes that lead at the end, for a model whose classifier cannot read earlier tokens."""
+    leading = rec.predictions[:TOP]
+    return {
+        "answer": [(p.index, p.value) for p in leading],
+        "labels": {p.index: p.label for p in leading},
+    }
+
+
 def _reads_class_token(rec: Recording) -> bool:
     """Whether the classifier does; BEiT's and others read the patches although there is one."""
     return rec.has_class_token and rec.vit.anatomy.pooling not in ("avg", "map")
@@ -121,11 +158,14 @@ def token_arrays(rec: Recording, query: Query) -> Arrays:
     """What belongs to one token that leads, float16; names end in its place, such as “gaze cls” or
     “gaze 3,4”.
 
-    `gaze` (heads of all layers, tokens): where it looks. `state` (layers + 1, width): the token
-    before each block and at the end; `normed`, `attention` and `mlp` (layers, width): after the
-    norm in front of the attention, and what the two parts add; `heads` (heads of all layers, dim):
-    what each head's weighted sum is. The vectors are left out where they are not known.
+    `gaze` (heads of all layers, tokens): where it looks; flat where layers have grids of their own.
+    `state` (layers + 1, width): the token before each block and at the end; `normed`, `attention`
+    and `mlp` (layers, width): after the norm in front of the attention, and what the two parts add;
+    `heads` (heads of all layers, dim): what each head's weighted sum is. The vectors are left out
+    where they are not known.
     """
+    if not rec.is_plain:
+        return _gaze(rec, query)
     try:
         return _gaze(rec, query) | _vectors(rec, residual_stream(rec), query)
     except (MethodError, ModelError):
@@ -134,7 +174,8 @@ def token_arrays(rec: Recording, query: Query) -> Arrays:
 
 def _gaze(rec: Recording, query: Query) -> Arrays:
     rows = [rec.attention_row(layer, query) for layer in range(rec.num_layers)]
-    return {f"gaze {_place(query)}": _half(torch.cat(rows))}
+    whole = torch.cat(rows) if rec.is_plain else torch.cat([row.flatten() for row in rows])
+    return {f"gaze {_place(query)}": _half(whole)}
 
 
 def _vectors(rec: Recording, stream: Stream, query: Query) -> Arrays:
@@ -167,7 +208,7 @@ def named_arrays(rec: Recording, names: Collection[object]) -> Arrays:
         if col is not None:
             with suppress(VitvizError):  # no such patch
                 found |= token_arrays(rec, (int(row), int(col)))
-        elif int(row) < rec.num_layers:
+        elif int(row) < rec.num_layers and rec.is_plain:  # a windowed layer's would be very large
             found |= layer_arrays(rec, int(row))
     return {name: values for name, values in found.items() if name in asked}
 
@@ -198,6 +239,8 @@ def _is_product(call: AttentionCall) -> bool:
 def _layer_header(rec: Recording, layer: int) -> dict[str, Any]:
     call = rec.layers[layer]
     heads = rec.num_heads(layer)
+    if not rec.is_plain:
+        return {"heads": heads, "grid": rec.layer_grid(layer)}
     if not isinstance(call, AttentionCall) or not _is_product(call):
         return {"heads": heads}
     group = heads // call.key.shape[1]  # query heads that share a key head

@@ -57,7 +57,7 @@ def write_page(
         language: of its texts.
 
     Raises:
-        MethodError: if the model does not have one map over all tokens in each layer, or a map is
+        MethodError: if in some layer of the model it is not tokens that look at tokens, or a map is
             one of another recording.
         VitvizError: if there is no such language, or the file cannot be written.
 
@@ -81,7 +81,8 @@ def page(rec: Recording, heats: Sequence[Heatmap] = (), *, language: Language = 
     header, arrays = document.header, _packed(document.arrays)
     texts, missing = words(language), [*document.missing]
     maps = [_map(rec, heat, texts) for heat in heats]
-    layers = _layers(rec, MOST_BYTES - _size(arrays) - sum(len(shown["picture"]) for shown in maps))
+    room = MOST_BYTES - _size(arrays) - sum(len(shown["picture"]) for shown in maps)
+    layers = _layers(rec, room) if rec.is_plain else {}
     if not layers:
         missing.append("layers")
     header |= {

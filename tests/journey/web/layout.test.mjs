@@ -104,6 +104,17 @@ test("tokens lie in their order from top to bottom", () =>
       assert.ok(layout.tokenY(token) >= layout.tokenY(token - 1), said)
   }))
 
+test("the tokens of a coarser layer fill the same column", () => {
+  const about = header([8, 8], 1, [1, 1])
+  about.layers[1].grid = [4, 4]
+  const { tokenY, strip } = makeLayout(about, 640, false, 0)
+  for (const [layer, count] of [[null, 64], [0, 64], [1, 16]]) {
+    const unit = strip.h / count
+    assert.ok(Math.abs(tokenY(1, layer) - strip.patches - unit / 2) < 1e-9)
+    assert.ok(Math.abs(tokenY(count, layer) - strip.patches - strip.h + unit / 2) < 1e-9)
+  }
+})
+
 test("beside everything there is nothing", () => {
   const layout = makeLayout(MODELS.vit, 1010, false, 0)
   assert.deepEqual(hit(layout, MODELS.vit, -1, -1), {})

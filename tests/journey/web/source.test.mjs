@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { attentionRow } from "../../../vitviz/journey/web/numbers.js"
-import { firstHead, makeSource, tokenIndex, tokenName } from "../../../vitviz/journey/web/source.js"
+import { cellIn, firstHead, layerGrid, makeSource, tokenIn, tokenIndex, tokenName } from "../../../vitviz/journey/web/source.js"
 import { bytes, close, header, random } from "./helpers.mjs"
 
 // Float16 of the numbers 1, 2, 3 …
@@ -106,6 +106,19 @@ test("without a class token “cls” is no token, and registers alone have no n
   const registers = { ...header([2, 2], 4, [1]), has_class_token: false }
   assert.equal(tokenName(registers, 0), null)
   assert.equal(tokenName(registers, 4), "0,0")
+})
+
+test("a layer with a coarser grid has the patch that contains one", () => {
+  const about = header([8, 12], 1, [1, 1])
+  about.layers[1].grid = [4, 6]
+  assert.deepEqual(layerGrid(about, 0), [8, 12])
+  assert.deepEqual(layerGrid(about, 1), [4, 6])
+  for (const [patch, row, column] of [["0,0", 0, 0], ["1,1", 0, 0], ["2,3", 1, 1], ["7,11", 3, 5]]) {
+    assert.deepEqual(cellIn(about, 1, patch), [row, column])
+    assert.equal(tokenIn(about, 1, patch), 1 + 6 * row + column)
+    assert.equal(tokenIn(about, 0, patch), tokenIndex(about, patch))
+  }
+  assert.equal(tokenIn(about, 1, "cls"), 0)
 })
 
 test("heads are counted through the layers", () => {

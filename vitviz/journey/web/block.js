@@ -12,7 +12,7 @@ export async function blockView(journey) {
   const { block } = state
   const head = state.head ?? 0
   const [layer, station] = await Promise.all([
-    header.missing.layers ? null : source.layer(block),
+    header.missing.layers || header.missing.matrices ? null : source.layer(block),
     stations(source, state.leader),
   ])
   const token = tokenIndex(header, state.leader)
@@ -39,12 +39,13 @@ export async function blockView(journey) {
     add("mlp", "MLP(LN(x′))", ...vector(of("mlp", block, width), "MLP"))
     add("residual", "x″ = x + W_o + MLP", ...vector(of("state", block + 1, width), "x″"))
   }
+  const absent = [header.missing.matrices, header.missing.layers].filter(Boolean)
+  if (!station) absent.push(header.missing.stream ?? header.missing.vectors ?? words.only_cls)
   return node(
     "div", { class: "block-view" },
     heads(journey, head),
     node("div", { class: "stations" }, ...cards),
-    header.missing.layers ? node("p", { class: "note" }, header.missing.layers) : null,
-    station ? null : node("p", { class: "note" }, header.missing.stream ?? header.missing.vectors ?? words.only_cls),
+    ...[...new Set(absent)].map((reason) => node("p", { class: "note" }, reason)),
   )
 }
 

@@ -24,11 +24,11 @@ export function reading(header, lens, token, passed) {
 }
 
 // The list of classes beside the whole; rows move when their order changes.
-export function classList(words) {
+export function classList(note) {
   const rows = new Map()
   const list = node("ol", { class: "class-rows" })
   const title = node("h2", {})
-  const root = node("aside", { class: "classes" }, title, list, node("p", { class: "note" }, words.lens_help))
+  const root = node("aside", { class: "classes" }, title, list, node("p", { class: "note" }, note))
 
   function row(name, label) {
     if (!rows.has(name)) {

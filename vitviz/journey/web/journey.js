@@ -5,9 +5,9 @@ import { headView } from "./head.js"
 import { hit, makeLayout } from "./layout.js"
 import { clamp, halves, largest } from "./numbers.js"
 import { numberView } from "./number.js"
-import { paintGaze, patchColours } from "./paint.js"
+import { paintGaze, tokenColumns } from "./paint.js"
 import { drawScene, shownBlock, shownHead } from "./scene.js"
-import { tokenIndex } from "./source.js"
+import { layerGrid, tokenIn } from "./source.js"
 import { attended, blocksPassed, end, moment } from "./time.js"
 import { SECONDS, tourSteps } from "./tour.js"
 
@@ -21,6 +21,7 @@ const VIEWS = ["whole", "block", "head", "number"]
 export async function mountJourney(root, source, words, palette) {
   const { header } = source
   const layers = header.layers.length
+  if (header.missing.matrices) header.missing.stream = header.missing.matrices // nor are there vectors
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches
   const state = {
     time: still ? end(layers) : 0, playing: false, view: "whole", block: null, head: null,
@@ -30,7 +31,7 @@ export async function mountJourney(root, source, words, palette) {
     photo: await createImageBitmap(new Blob([await source.bytes("photo")], { type: "image/jpeg" })),
     gaze: null, beside: null, ink: "#888", faint: "#8883", accent: "#d9a514", font: "sans-serif", names: words.rows,
   }
-  look.column = patchColours(look.photo, header.grid[1], header.grid[0])
+  look.columns = tokenColumns(header, look.photo)
   const lens = header.followed && await readLens(source)
   let layout = null
   let compact = 0
@@ -41,7 +42,9 @@ export async function mountJourney(root, source, words, palette) {
   const columns = node("div", { class: "columns" })
   const whole = node("div", { class: "whole" }, canvas, columns)
   const scroll = node("div", { class: "scroll" }, whole)
-  const list = lens ? classList(words) : { root: node("aside", { class: "classes" }, node("p", { class: "note" }, header.missing.lens ?? header.missing.stream ?? words.no_classes)), show() {} }
+  const hasClasses = header.answer.length > 0
+  const hasMatrices = !header.missing.layers && !header.missing.matrices
+  const list = classList(lens ? words.lens_help : hasClasses ? header.missing.lens ?? header.missing.stream : words.no_classes)
   const play = node("button", { class: "play primary", onclick: () => setPlaying(!state.playing) })
   const slider = node("input", {
     type: "range", min: 0, max: end(layers), step: 0.01, "aria-label": words.time,
@@ -181,6 +184,7 @@ export async function mountJourney(root, source, words, palette) {
           }, String(block)),
         ),
       )
+    columns.firstChild.style.width = `${layout.column(0).x - 10}px`
     header.layers.forEach((_, block) => {
       const { x, w } = layout.column(block)
       const button = columns.childNodes[block + 1]
@@ -196,7 +200,7 @@ export async function mountJourney(root, source, words, palette) {
       const passed = blocksRead()
       const found = reading(header, lens, state.leader, passed)
       list.show(headingOf(passed), found, header.labels, header.outputs, state.view === "whole" ? 5 : 2)
-    }
+    } else if (hasClasses) list.show(words.answer, header.answer, header.labels, header.outputs, 5)
     const sentence = statusOf(now)
     if (sentence !== said) status.textContent = said = sentence
   }
@@ -220,12 +224,14 @@ export async function mountJourney(root, source, words, palette) {
     const [rows, cols] = header.grid
     if (state.hover.patch) return patchNow(state.hover.patch, now)
     if (now.stage === "patches") return fill(words.status.patches, { count: rows * cols, rows, cols, height: header.patch[0], width: header.patch[1] })
-    if (now.stage === "classes") return words.status.classes
+    if (now.stage === "classes") return hasClasses ? words.status.classes : words.no_classes
     const block = state.block ?? now.block
     if (!look.gaze) return ""
     const { mean } = look.gaze[block]
     const most = largest(mean.subarray(header.prefix), 1)[0]
-    const patch = tokenWords(`${Math.floor(most / cols)},${most % cols}`)
+    const [down, across] = layerGrid(header, block)
+    const place = { row: Math.floor(most / across), column: most % across, rows: down, columns: across }
+    const patch = fill(header.layers[block].grid ? words.cell : words.patch, place)
     return fill(words.status[now.stage], { block, token: tokenWords(state.leader), patch })
   }
 
@@ -235,7 +241,7 @@ export async function mountJourney(root, source, words, palette) {
     if (block === null || !look.gaze) return tokenWords(patch)
     const head = shownHead(state)
     const { mean, rows } = look.gaze[block]
-    const share = percent((head === null ? mean : rows[head])[tokenIndex(header, patch)])
+    const share = percent((head === null ? mean : rows[head])[tokenIn(header, block, patch)])
     const where = [fill(words.block, { block }), head !== null && fill(words.head, { head })].filter(Boolean).join(", ")
     return `${where}: ${fill(words.looks, { query: tokenWords(state.leader), key: tokenWords(patch), share })}`
   }
@@ -307,7 +313,7 @@ export async function mountJourney(root, source, words, palette) {
   function setTour(step) {
     clearTimeout(state.timer)
     state.tour = step
-    const steps = tourSteps(layers, !header.missing.layers)
+    const steps = tourSteps(layers, hasMatrices)
     tourButton.setAttribute("aria-pressed", String(step !== null))
     if (step === null || step >= steps.length) {
       state.tour = null
@@ -315,9 +321,12 @@ export async function mountJourney(root, source, words, palette) {
       return caption.replaceChildren()
     }
     const { from, to, ...opened } = steps[step]
-    const values = { block: opened.block ?? 0, layers, heads: header.layers[opened.block ?? 0].heads, count: header.grid[0] * header.grid[1] }
+    const values = {
+      block: opened.block ?? 0, heads: header.layers[opened.block ?? 0].heads,
+      count: header.grid[0] * header.grid[1], token: tokenWords("cls"),
+    }
     caption.replaceChildren(
-      node("p", {}, node("b", {}, `${step + 1}/${steps.length} `), fill(words.tour_steps[step], values)),
+      node("p", {}, node("b", {}, `${step + 1}/${steps.length} `), fill(tourText(step), values)),
       node("button", { onclick: () => setTour(step - 1), disabled: step === 0 }, words.previous),
       node("button", { class: "primary", onclick: () => setTour(step + 1) }, step === steps.length - 1 ? words.done : words.next),
     )
@@ -328,6 +337,16 @@ export async function mountJourney(root, source, words, palette) {
       if (!still && to > from) setPlaying(true)
     }
     state.timer = setTimeout(() => setTour(step + 1), 1000 * SECONDS)
+  }
+
+  // A caption speaks of what this model has.
+  function tourText(step) {
+    const { without } = words
+    if (step === 1 && !header.has_class_token) return without.class_token
+    if (step === 3 && header.missing.stream) return without.stations
+    if (step === 4 && !hasMatrices) return without.matrices
+    if (step === 6 && !lens) return without.lens
+    return words.tour_steps[step]
   }
 
   function place(event) {
@@ -344,7 +363,7 @@ export async function mountJourney(root, source, words, palette) {
   canvas.addEventListener("click", (event) => {
     const found = place(event)
     if (found.photo || found.strip) choose(found.patch)
-    else if (found.head !== undefined && !header.missing.layers) open({ view: "head", block: found.block, head: found.head })
+    else if (found.head !== undefined && hasMatrices) open({ view: "head", block: found.block, head: found.head })
     else if (found.block !== undefined) open({ view: "block", block: found.block, head: null })
   })
 

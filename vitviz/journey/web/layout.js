@@ -1,4 +1,5 @@
 import { mix } from "./numbers.js"
+import { layerGrid } from "./source.js"
 
 // Where everything lies on the picture of the whole, in CSS pixels. `compact` goes from 0 (the whole)
 // to 1 (a strip of maps above a detail).
@@ -35,11 +36,12 @@ export function makeLayout(header, width, narrow, compact, compared = false) {
     prefix,
     stripX: (boundary) => first + boundary * step,
     column: (block) => ({ x: first + block * step + STRIP + 2, w: step - STRIP - 4 }),
-    // The middle of a token's place in a column of tokens.
-    tokenY: (token) =>
-      token < header.prefix
-        ? strip.y + Math.min(token, prefix - 1) * strip.unit + strip.unit / 2
-        : strip.patches + ((token - header.prefix + 0.5) / (rows * cols)) * strip.h,
+    // The middle of a token's place in a column of tokens: of the photo's patches, or of a layer's.
+    tokenY: (token, layer = null) => {
+      if (token < header.prefix) return strip.y + Math.min(token, prefix - 1) * strip.unit + strip.unit / 2
+      const [down, across] = layer === null ? [rows, cols] : layerGrid(header, layer)
+      return strip.patches + ((token - header.prefix + 0.5) / (down * across)) * strip.h
+    },
     // Of the token that leads, and below it (1) of the one that it is compared with.
     tile: (block, which = 0) =>
       fit(first + block * step + STRIP + 2, tiles + which * (tile + GAP), tile, cols, rows),

@@ -1,4 +1,4 @@
-import { firstHead } from "./source.js"
+import { layerGrid } from "./source.js"
 import { extent, largest, meanRow } from "./numbers.js"
 
 // Small pictures that are made once and then drawn at any size: heatmaps, and the tokens' colours.
@@ -30,15 +30,14 @@ export function heatPicture(values, cols, rows, palette) {
 // A token's gaze in every block: pictures of the mean and of each head, the mean's weights, and the
 // strongest tokens as [token, head, share of the strongest].
 export function paintGaze(header, gaze, palette) {
-  const [rows, cols] = header.grid
-  const tokens = header.prefix + rows * cols
+  let start = 0
   return header.layers.map(({ heads }, block) => {
-    const start = firstHead(header, block)
-    const mean = meanRow(gaze, tokens, start, start + heads)
+    const [rows, cols] = layerGrid(header, block)
+    const tokens = header.prefix + rows * cols
+    const own = gaze.subarray(start, (start += heads * tokens))
+    const mean = meanRow(own, tokens, 0, heads)
     const patches = (row) => row.subarray(header.prefix)
-    const rowsOf = Array.from({ length: heads }, (_, head) =>
-      gaze.subarray((start + head) * tokens, (start + head + 1) * tokens),
-    )
+    const rowsOf = Array.from({ length: heads }, (_, head) => own.subarray(head * tokens, (head + 1) * tokens))
     const strongest = rowsOf.flatMap((row, head) =>
       largest(row, Math.max(1, Math.round(CURVES / heads))).map((token) => ({ token, head, weight: row[token] })),
     )
@@ -54,8 +53,20 @@ export function paintGaze(header, gaze, palette) {
   })
 }
 
-// Each patch as one pixel of its mean colour: as the photo, and as a column of tokens.
-export function patchColours(photo, cols, rows) {
+// A column of tokens in front of each layer and behind the last: each patch in its mean colour.
+export function tokenColumns(header, photo) {
+  const made = new Map()
+  const column = (grid) => {
+    const name = String(grid)
+    if (!made.has(name)) made.set(name, patchColours(photo, grid[1], grid[0]))
+    return made.get(name)
+  }
+  const columns = header.layers.map((_, layer) => column(layerGrid(header, layer)))
+  return [...columns, columns.at(-1)]
+}
+
+// Each patch as one pixel of its mean colour, in a column.
+function patchColours(photo, cols, rows) {
   const grid = surface(cols, rows)
   const context = grid.getContext("2d", { willReadFrequently: true })
   context.imageSmoothingQuality = "high"

@@ -1,10 +1,10 @@
 import { STRIP } from "./layout.js"
 import { clamp, ease, mix } from "./numbers.js"
 import { headColour } from "./paint.js"
-import { tokenIndex } from "./source.js"
+import { cellIn, layerGrid, tokenIndex } from "./source.js"
 import { ATTENTION, moment } from "./time.js"
 
-// Draws the whole at one moment. `look` holds what is made once: photo, column (of the tokens'
+// Draws the whole at one moment. `look` holds what is made once: photo, columns (of the tokens'
 // colours), gaze (of the token that leads), beside (of the one it is compared with), ink, paper, gold.
 
 const GOLD = "#d9a514"
@@ -47,10 +47,15 @@ function drawPhoto(context, layout, header, state, look, now) {
   context.globalAlpha = now.stage === "patches" && block === null ? 1 - 0.55 * ease(now.share) : 1
   context.drawImage(look.photo, photo.x, photo.y, photo.w, photo.h)
   if (block !== null && look.gaze) {
+    const begins = now.stage === "attention" && block === now.block ? ease(clamp(2 * now.share, 0, 1)) : 1
+    const lay = (picture, alpha) => {
+      context.globalAlpha = 0.72 * alpha
+      context.drawImage(picture, photo.x, photo.y, photo.w, photo.h)
+    }
     const head = shownHead(state)
     const painted = look.gaze[block]
-    context.globalAlpha = 0.72
-    context.drawImage(head === null ? painted.picture : painted.heads[head], photo.x, photo.y, photo.w, photo.h)
+    if (begins < 1 && block > 0) lay(look.gaze[block - 1].picture, 1 - begins)
+    lay(head === null ? painted.picture : painted.heads[head], begins)
   }
   context.globalAlpha = now.stage === "patches" ? 0.9 * ease(clamp(now.share * 3, 0, 1)) : 0.16
   drawGrid(context, photo, header.grid)
@@ -128,7 +133,8 @@ function drawFlight(context, layout, header, look, share) {
   const landed = clamp((share - 0.25) * 2.6 - 1, 0, 1.6) / 1.6
   const { patches, h } = strip
   const shown = Math.round(landed * count)
-  if (shown) context.drawImage(look.column, 0, 0, 1, shown, x1, patches, STRIP, (h * shown) / count)
+  const column = look.columns[0]
+  if (shown) context.drawImage(column, 0, 0, 1, (column.height * shown) / count, x1, patches, STRIP, (h * shown) / count)
 }
 
 function drawColumn(context, layout, header, look, boundary, there, gaze) {
@@ -140,7 +146,7 @@ function drawColumn(context, layout, header, look, boundary, there, gaze) {
     context.fillRect(x, strip.y + token * strip.unit, STRIP, strip.unit - 2)
   }
   context.imageSmoothingEnabled = false
-  context.drawImage(look.column, x, strip.patches, STRIP, strip.h)
+  context.drawImage(look.columns[boundary], x, strip.patches, STRIP, strip.h)
   context.imageSmoothingEnabled = true
   if (gaze) {
     const count = gaze.mean.length - header.prefix
@@ -149,7 +155,7 @@ function drawColumn(context, layout, header, look, boundary, there, gaze) {
       const alpha = gaze.mean[header.prefix + i] / gaze.most
       if (alpha < 0.08) continue
       context.globalAlpha = alpha
-      context.drawImage(look.column, 0, i, 1, 1, x - 2 * alpha, strip.patches + i * unit, STRIP + 4 * alpha, Math.max(1.5, unit))
+      context.drawImage(look.columns[boundary], 0, i, 1, 1, x - 2 * alpha, strip.patches + i * unit, STRIP + 4 * alpha, Math.max(1.5, unit))
     }
   }
   context.globalAlpha = 1
@@ -163,7 +169,7 @@ function drawCurves(context, layout, header, state, gaze, block, share, present)
   const only = state.hover.block === block ? state.hover.head : undefined
   for (const { token, head, share: weight } of gaze.curves) {
     if (only !== undefined && only !== head) continue
-    const y0 = layout.tokenY(token)
+    const y0 = layout.tokenY(token, block)
     context.strokeStyle = headColour(head, gaze.heads.length)
     const strength = Math.sqrt(weight)
     context.globalAlpha = (present ? 0.3 + 0.7 * strength : 0.08 + 0.42 * strength) * Math.min(1, 2 * share)
@@ -271,8 +277,6 @@ function drawHover(context, layout, header, state, look) {
   else if (block !== undefined) frame(context, layout.tile(block), look.accent)
   if (!patch) return
   outline(context, layout.photo, header.grid, patch, "#fff")
-  const [row, col] = patch.split(",").map(Number)
-  const [rows, cols] = header.grid
   const y = layout.tokenY(tokenIndex(header, patch))
   for (let at = 0; at <= header.layers.length; at++) {
     if (layout.strip.h > 20) {
@@ -284,6 +288,8 @@ function drawHover(context, layout, header, state, look) {
     }
     if (at === header.layers.length) continue
     const tile = layout.tile(at)
+    const [rows, cols] = layerGrid(header, at)
+    const [row, col] = cellIn(header, at, patch)
     context.lineWidth = 1.2
     context.strokeStyle = "#fff"
     context.strokeRect(tile.x + (col * tile.w) / cols, tile.y + (row * tile.h) / rows, tile.w / cols, tile.h / rows)

@@ -85,6 +85,23 @@ export function tokenName(header, index) {
   return `${Math.floor(patch / header.grid[1])},${patch % header.grid[1]}`
 }
 
+// (rows, columns) of the patches that a layer reads: the photo's, unless layers have their own.
+export const layerGrid = (header, layer) => header.layers[layer].grid ?? header.grid
+
+// The number of a token among a layer's: a patch's is that of the layer's patch which contains it.
+export function tokenIn(header, layer, token) {
+  if (token === "cls") return tokenIndex(header, token)
+  const [, cols] = layerGrid(header, layer)
+  const [row, col] = cellIn(header, layer, token)
+  return header.prefix + row * cols + col
+}
+
+// [row, column] of the layer's patch that contains a patch of the photo.
+export function cellIn(header, layer, patch) {
+  const of = layerGrid(header, layer)
+  return patch.split(",").map((place, i) => Math.floor((Number(place) * of[i]) / header.grid[i]))
+}
+
 // The first of a layer's heads among those of all layers.
 export function firstHead(header, layer) {
   return header.layers.slice(0, layer).reduce((sum, { heads }) => sum + heads, 0)

@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from vitviz.heatmap import Heatmap
@@ -33,6 +33,8 @@ from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import turn
 
 DIVERGING = "RdBu_r"
+ROOM_FOR_A_SIGN = 8  # px a number
+NEARLY_ZERO = 0.05  # of the largest
 PATCH = "patch"  # in the address
 CLASSES = 4  # of a prediction
 OFFERED_CLASSES = 10
@@ -97,6 +99,7 @@ def _keep_patch() -> None:
 
 def colours(values: NDArray[np.float32], scale: float, enlarge: int = 1) -> Image.Image:
     """Numbers as colours, (rows, cols) → picture: blue is negative, red positive, white is zero.
+    Where there is room for it, a negative number has its sign.
 
     Args:
         scale: the size of the numbers drawn in the fullest colours.
@@ -104,7 +107,19 @@ def colours(values: NDArray[np.float32], scale: float, enlarge: int = 1) -> Imag
     """
     picture = Image.fromarray(colorize(values, DIVERGING, (-scale, scale)))
     size = (picture.width * enlarge, picture.height * enlarge)
-    return picture.resize(size, Image.Resampling.NEAREST)
+    picture = picture.resize(size, Image.Resampling.NEAREST)
+    if enlarge >= ROOM_FOR_A_SIGN:
+        _sign(picture, values, scale, enlarge)
+    return picture
+
+
+def _sign(picture: Image.Image, values: NDArray[np.float32], scale: float, side: int) -> None:
+    """A minus on every negative number that is not nearly zero."""
+    pen = ImageDraw.Draw(picture)
+    for row, col in np.argwhere(values < -NEARLY_ZERO * scale).tolist():
+        ink = "#ffffff" if values[row, col] < -scale / 2 else "#0b3558"
+        x, y = (col + 0.5) * side, (row + 0.5) * side - 0.5
+        pen.line((x - 0.25 * side, y, x + 0.25 * side, y), fill=ink, width=max(1, side // 8))
 
 
 def captioned(picture: Image.Image, text: str) -> None:

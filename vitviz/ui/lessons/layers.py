@@ -71,20 +71,24 @@ def mlp(session: Session) -> None:
         for name, parts in (("attention", found.attention), ("mlp", found.mlp))
         for layer, part in enumerate(parts)
     )
-    bars = alt.Chart(table).mark_bar()
+    lines = alt.Chart(table).mark_line(point=True)
     draw_chart(
-        bars.encode(
+        lines.encode(
             x=alt.X("layer:O", title=t("lesson.layer"), axis=UPRIGHT),
-            xOffset="part:N",
-            y=alt.Y("length", title=t("layers.mlp.length")),
-            color=alt.Color("part:N", title=None, legend=alt.Legend(orient="bottom")),
+            y=alt.Y("length", title=t("layers.mlp.length"), scale=alt.Scale(type="log")),
+            **lines_by(
+                "part:N",
+                [t("layers.mlp.attention"), t("layers.mlp.mlp")],
+                title=None,
+                legend=alt.Legend(orient="bottom"),
+            ),
             tooltip=[
                 alt.Tooltip("layer", title=t("lesson.layer")),
                 alt.Tooltip("part", title=t("lesson.part")),
                 alt.Tooltip("length", title=t("layers.mlp.length"), format=".2f"),
             ],
         ),
-        height=280,
+        height=390,
     )
 
 
@@ -143,7 +147,7 @@ def distance(session: Session) -> None:
     mean = base.mark_line(point=True).encode(y="mean(distance)")
     alike = uniform_distance(session.rec)
     dots = base.mark_circle(size=60, opacity=0.4)
-    draw_chart(dots + mean + baseline(alike), height=300)
+    draw_chart(dots + mean + baseline(alike), height=350)
     st.caption(t("layers.distance.caption", alike=f"{alike:.0f}"))
 
 
@@ -243,13 +247,13 @@ def _line(table: pd.DataFrame, name: str, title: str, across: str) -> None:
     draw_chart(
         chart.encode(
             x=alt.X("layer:O", title=across, axis=UPRIGHT),
-            y=alt.Y(name, title=title),
+            y=alt.Y(name, title=title, scale=alt.Scale(type="log")),  # it grows a hundredfold
             tooltip=[
                 alt.Tooltip("layer", title=across),
                 alt.Tooltip(name, title=title, format=".2f"),
             ],
         ),
-        height=200,
+        height=230,
     )
 
 

@@ -45,7 +45,7 @@ SAME = ("sample", LANG)  # on the page that is linked to
 def look(session: Session) -> None:
     """Every head of a layer from the chosen patch."""
     layer = follow_layer(session)
-    photo, sheet = st.columns([2, 3])
+    photo, sheet = st.columns([1, 3])
     with photo:
         patch = pick_patch(session)
     maps = head_maps(session.rec, layer, patch)
@@ -143,7 +143,7 @@ def count(session: Session) -> None:
         heat = Heatmap(values, session.rec.box, "attention")
         name = t("manyheads.count.map", head=head)
         panels.append(Panel(str(head), name, name, heat, False))
-    _maps(session, panels, "regrouped", SHOWN // 2)
+    _maps(session, panels, "regrouped", 0)
     st.caption(t("manyheads.count.caption", row=patch[0], col=patch[1], layer=layer))
 
 

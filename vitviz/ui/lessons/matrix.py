@@ -34,7 +34,7 @@ from vitviz.ui.course.widgets import (
     run_once,
 )
 from vitviz.ui.parts.browser import URL
-from vitviz.ui.parts.chart import draw_chart
+from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
 from vitviz.ui.parts.token_matrix import token_matrix
 from vitviz.ui.visit import keys
@@ -107,7 +107,7 @@ def roles(session: Session) -> None:
     """The chosen patch's row and column: where it looks, and who looks at it."""
     layer, head = layer_and_head(session)
     found, own = session.rec.attention(layer)[head], _own(session)
-    photo, sheet = st.columns([2, 3])
+    photo, sheet = st.columns([1, 3])
     with photo:
         pick_patch(session)
         st.metric(
@@ -179,10 +179,10 @@ def gradients(session: Session) -> None:
         lines.encode(
             x=alt.X("layer:O", title=t("lesson.layer"), axis=UPRIGHT),
             y=alt.Y("length", title=t("matrix.gradients.length")),
-            color=alt.Color(
+            **lines_by(
                 "matrix:N",
+                [t(f"matrix.gradients.{name}") for name in MADE],
                 title=None,
-                sort=[t(f"matrix.gradients.{name}") for name in MADE],
                 legend=alt.Legend(orient="bottom"),
             ),
             tooltip=[
@@ -191,7 +191,7 @@ def gradients(session: Session) -> None:
                 alt.Tooltip("length", title=t("matrix.gradients.length"), format=".3f"),
             ],
         ),
-        height=300,
+        height=390,
     )
 
 

@@ -197,7 +197,7 @@ def _growth() -> None:
                 alt.Tooltip("tokens", title=t("tokens.resolution.tokens"), format=","),
             ],
         ),
-        height=250,
+        height=300,
     )
 
 

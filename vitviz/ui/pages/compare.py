@@ -93,7 +93,7 @@ def comparison_controls(
         help=t("compare.methods_help"),
     )
     labels = [p.label for p in session.rec.predictions]
-    left, middle, right, last = st.columns([3, 3, 3, 3], vertical_alignment="bottom")
+    left, middle, right, last = st.columns(4)
     hint = t("ask.top", label=label(labels[0]))
     target: str | None = choice(
         left.selectbox, t("ask.class"), labels, None, keys.TARGET, label, placeholder=hint

@@ -10,6 +10,7 @@ from typing import BinaryIO
 import streamlit as st
 
 from vitviz.heatmap import Heatmap, Scale
+from vitviz.journey.document import has_journey
 from vitviz.journey.page import Language, page
 from vitviz.methods.attention import all_head_maps
 from vitviz.pictures.export import write_attention, write_npz, write_png
@@ -37,7 +38,7 @@ def downloads(
         download(t("download.picture"), picture, f"{name}_{heat.method}.png")
         download(t("download.map"), partial(write_npz, heat), f"{name}_{heat.method}.npz")
         download(t("download.figure"), figure, f"{name}_attention_heads.png")
-        if session.rec.is_plain:
+        if has_journey(session.rec):
             journey_download(session, name, [heat])
         attention = partial(write_attention, session.rec)
         download(t("download.attention"), attention, f"{name}_attention.npz")
@@ -92,4 +93,6 @@ def download(label: str, write: Callable[[BinaryIO], None], name: str) -> None:
         write(buffer)
         return buffer.getvalue()
 
-    st.download_button(label, content, name, type="tertiary", on_click="ignore")
+    st.download_button(
+        label, content, name, type="tertiary", icon=":material/download:", on_click="ignore"
+    )

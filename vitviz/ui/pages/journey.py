@@ -31,4 +31,4 @@ def page() -> None:
         show_journey(session)
         journey_download(session, Path(photo.name).stem)
     except VitvizError as error:
-        st.warning(explained(error), icon=":material/block:")
+        st.warning(f"{explained(error)} {t('journey.instead')}", icon=":material/block:")

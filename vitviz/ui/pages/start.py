@@ -20,7 +20,6 @@ from vitviz.ui.visit.markdown import as_code
 from vitviz.zoo.catalogue import BUNDLED
 
 PICTURES = Path(__file__).parent.parent / "lessons" / "pictures"
-CARD = 262  # px: four in a row
 # In links of Explore, which was at this address before.
 EXPLORES = {keys.METHOD, keys.QUERY, keys.SHEET_VIEW, keys.STRENGTH, keys.COLOURS, keys.WHOLE}
 EXPLORES |= {keys.ATTENTION_LAYER, keys.ATTENTION_HEAD, keys.TARGET, keys.VERSUS, MODEL}
@@ -42,7 +41,8 @@ def page(
     st.title(t("start.title"), anchor=False)
     st.markdown(t("start.sentence"))
     first, _ = next(iter(lessons.values()))
-    st.page_link(first, label=t("start.begin"), icon=":material/school:")
+    with st.container(key="start_begin"):
+        st.page_link(first, label=t("start.begin"), icon=":material/school:")
     with st.container(key="start_photos"):
         photo = choose_photo()
     with st.container(key="start_journey"):
@@ -58,9 +58,9 @@ def page(
 def _tools(tools: Mapping[str, StreamlitPage]) -> None:
     """Each page as the question that it answers."""
     st.subheader(t("start.tools"), anchor=False)
-    with st.container(horizontal=True):
+    with st.container(key="start_tools"):
         for name, tool in tools.items():
-            with st.container(border=True, width=CARD, height="stretch"):
+            with st.container(border=True, height="stretch"):
                 st.page_link(tool)
                 st.caption(t(f"start.{name}"))
 
@@ -69,9 +69,9 @@ def _course(lessons: Mapping[str, tuple[StreamlitPage, int]]) -> None:
     """The lessons with a picture and how long they take."""
     st.subheader(t("start.course"), anchor=False)
     course_map(None, "start")
-    with st.container(horizontal=True):
+    with st.container(key="start_lessons"):
         for name, (lesson, minutes) in lessons.items():
-            with st.container(border=True, width=CARD, height="stretch"):
+            with st.container(border=True, height="stretch"):
                 st.image(
                     PICTURES / f"{name}.webp", width="stretch", alt=t(f"start.pictures.{name}")
                 )

@@ -29,8 +29,7 @@ def beside(columns: int) -> altair.ExprRef:
 def lines_by(
     field: str,
     domain: Sequence[str] | None = None,
-    *,
-    legend: altair.Legend,
+    legend: altair.Legend | None = None,
     **details: Any,
 ) -> dict[str, Any]:
     """Encodings of lines that are told apart by their colour, and without colours by their dashes,
@@ -39,12 +38,12 @@ def lines_by(
     Args:
         field: of the table, such as method.
         domain: all of its values; None for those that are shown.
-        legend: where it stands.
+        legend: shows a piece of each line, also where the lines have points.
         details: for both encodings.
     """
-    details["legend"] = legend.copy()
-    details["legend"]["symbolType"] = "stroke"
-    details["legend"]["symbolSize"] = STROKE**2
+    shown = altair.Legend() if legend is None else legend.copy()
+    shown.symbolType, shown.symbolSize, shown.symbolStrokeWidth = "stroke", STROKE**2, 2
+    details["legend"] = shown
     all_of_it: dict[str, Any] = {} if domain is None else {"domain": list(domain)}
     colours: dict[str, Any] = {"scale": altair.Scale(**all_of_it)} if domain else {}
     return {

@@ -44,6 +44,7 @@ def matrix(
     data = {
         "cells": cells,
         "columns": layers,
+        "rows": [f"H{head}" for head in range(heads)],
         "palette": palette("viridis"),
         "alt": t("heads.matrix"),
     }

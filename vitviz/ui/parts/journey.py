@@ -27,14 +27,15 @@ def show_journey(session: Session) -> None:
     run that the question starts, and kept by the browser.
 
     Raises:
-        MethodError: if the model does not have one map over all tokens in each layer.
+        MethodError: if in some layer of the model it is not tokens that look at tokens.
     """
     document = journey_document(session)
     header = document.header | {
-        "missing": {name: explained(error) for name, error in document.missing.items()}
+        "missing": {  # no Markdown is read there
+            name: explained(error).replace("`", "") for name, error in document.missing.items()
+        }
     }
-    if "labels" in header:
-        header["labels"] = {index: label(name) for index, name in header["labels"].items()}
+    header["labels"] = {index: label(name) for index, name in header["labels"].items()}
     found = _found(session, _asked())
     addresses = _addresses(document.arrays, "journey") | _addresses(found, "asked")
     _component(

@@ -46,7 +46,7 @@ PARTS = {  # of the table: the lesson of each, and whose shape it shows
 
 def question(session: Session) -> None:
     """The chosen patch by itself, and in its photo."""
-    alone, photo = st.columns(2)
+    alone, photo = st.columns([2, 3])
     with photo:
         patch = pick_patch(session)
     pixels = patch_pixels(session.rec, patch)
@@ -59,7 +59,7 @@ def mean(session: Session) -> None:
     """One patch's attention in a typical head, against plain averaging over all tokens."""
     steps, (layer, head) = followed_steps(session), followed(session)
     rec, patch = session.rec, chosen_patch(session)
-    photo, numbers = st.columns(2)
+    photo, numbers = st.columns([3, 2])
     with photo:
         pick_patch(session, attention_heat(session, steps.weights))
     count = len(steps.weights)

@@ -83,7 +83,7 @@ def augment(session: Session) -> None:
         "views",
         most=1,
     )
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", key="views"):
         for number, picture in enumerate(pictures):
             st.image(picture, alt=t("training.augment.alt", number=number + 1), width=VIEW)
 

@@ -43,7 +43,7 @@ def curve(moments: Sequence[Moment], what: str, title: str, height: int) -> None
         .mark_line(point=True)
         .encode(
             x=alt.X("step", title=t("training.step")),
-            y=alt.Y(what, title=title),
+            y=alt.Y(what, title=title, scale=alt.Scale(zero=what != "entropy")),
             tooltip=[
                 alt.Tooltip("step", title=t("training.step")),
                 alt.Tooltip(what, title=title, format=".4f"),

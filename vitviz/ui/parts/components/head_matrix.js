@@ -27,10 +27,18 @@ function cell(data, palette, open) {
     button.style.color = luminance(colour) > EQUAL ? "#000" : "#fff"
   }
   const [layer, head] = data.id.split(",")
-  button.style.gridColumn = Number(layer) + 1
+  button.style.gridColumn = Number(layer) + 2
   button.style.gridRow = head === "all" ? 1 : Number(head) + 2
   button.onclick = () => open(data.id)
   return button
+}
+
+// What a row is, beside it also while the matrix is scrolled sideways.
+function rowName(text, head) {
+  const name = document.createElement("span")
+  name.textContent = text
+  name.style.gridRow = head + 2
+  return name
 }
 
 export default function (component) {
@@ -39,10 +47,10 @@ export default function (component) {
   const focused = root.getRootNode().activeElement?.dataset?.id
   const scrolled = root.scrollLeft
   root.setAttribute("aria-label", data.alt)
-  root.style.gridTemplateColumns = `repeat(${data.columns}, minmax(3rem, 1fr))`
+  root.style.gridTemplateColumns = `auto repeat(${data.columns}, minmax(2.7rem, 1fr))`
   const palette = bytes(data.palette)
   const cells = data.cells.map((of) => cell(of, palette, (id) => setTriggerValue("open", id)))
-  root.replaceChildren(...cells)
+  root.replaceChildren(...data.rows.map(rowName), ...cells)
   root.scrollLeft = scrolled
   walk(root, cells, cells.findIndex((of) => of.dataset.id === focused))
 }

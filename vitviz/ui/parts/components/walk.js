@@ -12,7 +12,7 @@ function walk(root, buttons, focused) {
   if (focused >= 0) go(focused, -1)
   else buttons[Math.max(0, pressed)].tabIndex = 0
   root.onkeydown = (event) => {
-    const across = getComputedStyle(root).gridTemplateColumns.split(" ").length
+    const across = buttons.filter((button) => button.offsetTop === buttons[0].offsetTop).length
     const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across }
     const at = buttons.findIndex((button) => button.tabIndex === 0)
     if (!steps[event.key]) return
