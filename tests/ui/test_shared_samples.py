@@ -23,6 +23,11 @@ from vitviz.zoo.catalogue import BUNDLED, offer
 APP = Path(__file__).parents[2] / "app.py"
 
 
+@pytest.fixture(autouse=True)
+def _samples_are_recorded_once() -> None:
+    """Nothing helps them here."""
+
+
 def made(key: str = "a", *, bundled: bool = False, whole: bool = False) -> Session:
     picture = Image.new("RGB", (60, 40))
     rec = vitviz.record(light_model(), picture)
