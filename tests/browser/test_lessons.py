@@ -17,7 +17,7 @@ FIGURES = """() => {
     const inside = [...stage.querySelectorAll("*")].flatMap(({ shadowRoot }) => shadowRoot ?? [])
     const figures = [
         ...stage.querySelectorAll(".stImage img, .stVegaLiteChart :is(canvas, svg.marks)"),
-        ...inside.flatMap((root) => [...root.querySelectorAll("canvas")]),
+        ...inside.flatMap((root) => [...root.querySelectorAll("canvas:not(.bar)")]),
     ]
     return figures.map((figure) => {
         const { width, height } = figure.getBoundingClientRect()

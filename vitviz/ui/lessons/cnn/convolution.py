@@ -27,10 +27,10 @@ def slide(session: Session) -> None:
     pixels, _ = cnn_input(session)
     weights, answers = filter_answers(model(COUNTERPART), pixels)
     last = len(weights) - 1
-    choice, kernel = st.columns([4, 1], vertical_alignment="center")
+    choice, kernel = st.columns([7, 1], vertical_alignment="center")
     number = choice.slider(t("cnn.slide.filter"), 0, last, FIRST, key=keys.FILTER, bind=URL)
-    with kernel:
-        captioned(_filter_picture(weights[number]), t("cnn.slide.weights"))
+    picture = _filter_picture(weights[number])
+    kernel.image(picture, alt=t("cnn.slide.weights"), width="stretch")
     photo, answer = st.columns(2)
     with photo:
         captioned(input_picture(model(COUNTERPART), pixels), t("cnn.slide.photo"))
