@@ -60,3 +60,21 @@ def test_nothing_sticks_out_of_a_phone(page: Page, server: str, flowers: str, na
     page.goto(f"{server}/{name.lower()}?model={flowers}")
     expect(page.locator(".map-sheet, .head-matrix").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_heads_have_the_names_of_their_rows_and_arrow_keys_walk_along_them(
+    page: Page, server: str, flowers: str
+) -> None:
+    page.goto(f"{server}/heads?model={flowers}")
+    names = page.locator(".head-matrix span")
+    expect(names).to_have_text(["H0", "H1", "H2"])
+    for head in range(3):
+        name, cell = names.nth(head), page.locator(f".head-matrix [data-id='1,{head}']")
+        own, other = name.bounding_box(), cell.bounding_box()
+        assert own
+        assert other
+        assert abs(own["y"] + own["height"] / 2 - other["y"] - other["height"] / 2) < 2
+    page.locator(".head-matrix [data-id='0,1']").focus()
+    for key, at in (("ArrowDown", "0,2"), ("ArrowRight", "1,2"), ("ArrowUp", "1,1")):
+        page.keyboard.press(key)
+        expect(page.locator(f".head-matrix [data-id='{at}']")).to_be_focused()

@@ -232,6 +232,36 @@ def test_layers_shows_what_is_far_below_one_percent() -> None:
     assert (lens[:9, best] < 0.01).all()  # on a linear axis all of these lie on its line
 
 
+@pytest.mark.parametrize(("step", "most"), [("1", 0.1), ("2", 0.1)])
+def test_layers_shows_what_grows_a_hundredfold_on_powers(step: str, most: float) -> None:
+    """On a linear axis the first half of the layers would lie on its line."""
+    app = opened("layers", step=step)
+    spec = json.loads(app.get("vega_lite_chart")[0].proto.spec)
+    assert spec["encoding"]["y"]["scale"]["type"] == "log"
+    found = residual_stream(recording(app))
+    for part in (found.states,) if step == "1" else (found.attention, found.mlp):
+        lengths = part[:, 0].norm(dim=-1)
+        assert (lengths[:6] < most * lengths.max()).all()
+        assert (lengths > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("lesson", "step", "kind"), [("layers", "2", "part"), ("matrix", "6", "matrix")]
+)
+def test_lines_are_told_apart_by_dashes_in_one_order_in_every_language(
+    lesson: str, step: str, kind: str
+) -> None:
+    for lang in ("en", "zh"):
+        app = opened(lesson, step=step, lang=lang)
+        spec = json.loads(app.get("vega_lite_chart")[0].proto.spec)
+        dashes = spec["encoding"]["strokeDash"]
+        assert dashes["field"] == kind
+        words = texts(lang)[lesson]
+        said = words["mlp"] if lesson == "layers" else words["gradients"]
+        names = ("attention", "mlp") if lesson == "layers" else ("queries", "keys", "values")
+        assert dashes["scale"]["domain"] == [said[name] for name in names]
+
+
 def test_manyheads_links_to_the_head_that_it_names() -> None:
     app = opened("manyheads", step="7", sample="coffee", patch="5,7")
     rec = recording(app)
