@@ -204,7 +204,7 @@ def _curves(found: dict[str, Curve]) -> None:
                 alt.Tooltip("probability", title=t("compare.probability"), format=".1%"),
             ],
         ),
-        height=300,
+        height=230,
     )
 
 

@@ -158,7 +158,7 @@ def entropy(session: Session) -> None:
         first, second = st.columns(2)
         first.metric(t("training.entropy.first"), f"{after.moments[0].entropy:.4f}")
         second.metric(t("training.entropy.last"), f"{after.moments[-1].entropy:.4f}")
-        curve(after.moments, "entropy", t("training.entropy.entropy"), 160)
+        curve(after.moments, "entropy", t("training.entropy.entropy"), 125)
     else:
         st.info(t("training.entropy.none", change=f"{after.change:g}"))
     left, right = st.columns(2)
