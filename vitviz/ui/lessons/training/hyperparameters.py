@@ -52,7 +52,7 @@ def freezing(session: Session) -> None:
                 alt.Tooltip("millions", title=t("training.freezing.millions"), format=".3f"),
             ],
         ),
-        height=240,
+        height=215,
     )
     st.caption(t("training.freezing.all", every=f"{every:,}"))
 
@@ -162,5 +162,5 @@ def _bars(names: list[str], shares: list[float]) -> None:
                 alt.Tooltip("share", title=t("training.beginning.probability"), format=".1%"),
             ],
         ),
-        height=200,
+        height=180,
     )

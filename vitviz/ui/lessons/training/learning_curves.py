@@ -28,9 +28,9 @@ def loss_and_accuracy(moments: Sequence[Moment]) -> None:
     """Loss and accuracy of every step, side by side."""
     left, right = st.columns(2)
     with left:
-        curve(moments, "loss", t("training.loss"), 150)
+        curve(moments, "loss", t("training.loss"), 170)
     with right:
-        curve(moments, "accuracy", t("training.run.accuracy"), 150)
+        curve(moments, "accuracy", t("training.run.accuracy"), 170)
 
 
 def curve(moments: Sequence[Moment], what: str, title: str, height: int) -> None:
