@@ -25,7 +25,7 @@ from vitviz.ui.visit.session import Session
 WINDOW = 49  # tokens of a window in Swin, 7 × 7
 SIDES = tuple(range(224, 3585, 224))
 LOOKING: tuple[Looking, ...] = ("full", "windowed", "linear")
-CHART = 235  # px, above a table
+CHART = 215  # px, above a table
 FEW = alt.Axis(tickCount=4, format="~s")
 MEGABYTE, MILLION = 1e6, 1e6
 
