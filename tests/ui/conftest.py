@@ -24,10 +24,19 @@ def _nothing_is_left() -> None:
     allowance.clear()
 
 
+@pytest.fixture
+def _recorded_anew() -> None:
+    """For tests of when the model runs: it does as in the app."""
+
+
 @pytest.fixture(autouse=True)
-def _samples_are_recorded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _samples_are_recorded_once(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The bundled model's run on a sample is the same in every test; what is computed from it is
     each test's own."""
+    if "_recorded_anew" in request.fixturenames:
+        return
     find, keep = SharedSamples.find, SharedSamples.keep
 
     def found(samples: SharedSamples, vit: object, photo_key: str, whole: bool) -> Session | None:
