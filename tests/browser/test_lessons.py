@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -13,11 +14,12 @@ from vitviz.ui.visit.language import texts
 
 # Width and height of every picture as it is seen, also of those that a component keeps to itself.
 FIGURES = """() => {
+    const drawn = (canvas) => canvas.width !== 300 || canvas.height !== 150 // as an empty one is
     const stage = document.querySelector(".st-key-stage")
     const inside = [...stage.querySelectorAll("*")].flatMap(({ shadowRoot }) => shadowRoot ?? [])
     const figures = [
         ...stage.querySelectorAll(".stImage img, .stVegaLiteChart :is(canvas, svg.marks)"),
-        ...inside.flatMap((root) => [...root.querySelectorAll("canvas:not(.bar)")]),
+        ...inside.flatMap((root) => [...root.querySelectorAll("canvas:not(.bar)")]).filter(drawn),
     ]
     return figures.map((figure) => {
         const { width, height } = figure.getBoundingClientRect()
@@ -29,6 +31,16 @@ FIGURES = """() => {
         return [scale * wide, scale * high]
     })
 }"""
+
+
+def settled(page: Page) -> Any:
+    """The figures' sizes, once they no longer change: they are fitted to the screen."""
+    wait_until_idle(page)
+    sizes = None
+    while sizes != (now := page.evaluate(FIGURES)):
+        sizes = now
+        page.wait_for_timeout(500)
+    return sizes
 
 
 def open_lesson(page: Page, address: str) -> None:
@@ -84,8 +96,7 @@ def test_figures_are_larger_for_a_class(page: Page, server: str, step: str, coun
     for view in ("", "&present=true"):
         open_lesson(page, f"{server}/{step}{view}")
         page.wait_for_function(f"({FIGURES})().length === {count}")
-        wait_until_idle(page)
-        sizes.append(page.evaluate(FIGURES))
+        sizes.append(settled(page))
     for (width, height), (wide, high) in zip(*sizes, strict=True):
         assert width > 100 < height
         assert wide * high > 1.1 * width * height
