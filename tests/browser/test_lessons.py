@@ -139,6 +139,7 @@ def test_a_word_is_hovered_clicked_and_walked_to(page: Page, server: str) -> Non
     words, said = page.locator(".word-heads .words button"), page.locator(".word-heads output")
     expect(words).to_have_count(13)
     expect(said).to_contain_text("“mat” looks most at “the” in head 2")
+    settled(page)  # what is drawn anew under the cursor does not know that it is there
     words.nth(2).hover()
     expect(said).to_contain_text("“cat” looks most at “the” in head 2: > 99.9%")
     words.nth(9).click()
