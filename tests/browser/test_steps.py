@@ -83,10 +83,11 @@ class Visit(NamedTuple):
         self.present(self.presents)
 
     def present(self, wanted: bool) -> None:
-        toggle = self.page.get_by_role("switch", name=self.words["lesson"]["present"])
-        if toggle.is_checked() != wanted:
-            click(self.page.locator(".st-key-present label"))
-        expect(toggle).to_be_checked(checked=wanted)
+        if self.page.locator(".st-key-presenting").is_visible() != wanted:
+            self.page.locator(".st-key-present label").click()
+        view = ".st-key-presenting" if wanted else ".st-key-lesson"
+        expect(self.page.locator(view)).to_be_visible()
+        wait_until_idle(self.page)
 
 
 @pytest.fixture(
