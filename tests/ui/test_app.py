@@ -23,7 +23,7 @@ COFFEE = next(s.path for s in vitviz.samples() if s.id == "coffee").read_bytes()
 
 
 @pytest.fixture
-def forwards(monkeypatch: pytest.MonkeyPatch, _recorded_anew: None) -> list[int]:
+def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts how often the model runs."""
     runs: list[int] = []
 

@@ -21,7 +21,6 @@ from vitviz.ui.visit.shared_samples import MOST_HELD, SharedSamples
 from vitviz.zoo.catalogue import BUNDLED, offer
 
 APP = Path(__file__).parents[2] / "app.py"
-pytestmark = pytest.mark.usefixtures("_recorded_anew")
 
 
 def made(key: str = "a", *, bundled: bool = False, whole: bool = False) -> Session:
