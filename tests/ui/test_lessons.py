@@ -46,7 +46,8 @@ def titles(spec: object) -> Iterator[str | None]:
         for tip in spec.get("tooltip", []):
             yield tip.get("title")
         for name, part in spec.items():
-            if name in ("x", "y", "color") and (part.get("title") or "").strip():
+            encodes = name in ("x", "y", "color") and isinstance(part, dict)  # or a style's colour
+            if encodes and (part.get("title") or "").strip():
                 yield part["title"]
             yield from titles(part)
 
