@@ -55,6 +55,7 @@ TEST_IDS = (
     "stFileUploaderDropzoneInstructions",
     "stLayoutWrapper",
     "stMetricLabel",
+    "stRadioOption",
 )
 FILES, BYTES = 24, 96 * 2**20  # that wait for one visitor's page: a class's photos at once
 ALL_BYTES = 512 * 2**20  # that wait for all visitors' pages
