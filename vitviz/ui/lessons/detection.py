@@ -168,7 +168,9 @@ def weak(session: Session) -> None:
 def queries(session: Session) -> None:
     """A query made of the chosen patch looks at all tokens, and its box."""
     rec = session.rec
-    sharp = st.slider(t("detection.queries.sharp"), 1, SHARPEST, 1, key=keys.SHARP, bind=URL)
+    sharp = st.slider(
+        t("detection.queries.sharp"), 1, SHARPEST, 1, key=keys.QUERY_SHARPNESS, bind=URL
+    )
     offered = centred_keys(rec, rec.num_layers - 1)
     weights = looks_of(sharp * offered[chosen_patch(session)], offered)
     looks, drawn = st.columns(2)

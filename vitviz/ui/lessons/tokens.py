@@ -32,6 +32,7 @@ from vitviz.ui.course.widgets import (
 from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
+from vitviz.ui.visit.presenting import presented
 from vitviz.ui.visit.session import Session
 
 FILTERS, FILTERS_WIDE = 32, 8
@@ -246,7 +247,9 @@ def _written(channel: torch.Tensor) -> None:
     ink = alt.when(alt.datum.value > middle).then(alt.value("black")).otherwise(alt.value("white"))
     draw_chart(
         squares.mark_rect().encode(color=alt.Color("value", scale=grey, legend=None))
-        + squares.mark_text(fontSize=10).encode(text=alt.Text("value", format=".1f"), color=ink),
+        + squares.mark_text(fontSize=presented(10)).encode(
+            text=alt.Text("value", format=".1f"), color=ink
+        ),
         height=360,
     )
 

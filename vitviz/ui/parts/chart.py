@@ -29,7 +29,8 @@ def beside(columns: int) -> altair.ExprRef:
 def lines_by(
     field: str,
     domain: Sequence[str] | None = None,
-    legend: altair.Legend | None = None,
+    *,
+    legend: altair.Legend,
     **details: Any,
 ) -> dict[str, Any]:
     """Encodings of lines that are told apart by their colour, and without colours by their dashes,
@@ -41,7 +42,7 @@ def lines_by(
         legend: shows a piece of each line, also where the lines have points.
         details: for both encodings.
     """
-    shown = altair.Legend() if legend is None else legend.copy()
+    shown = legend.copy()
     shown.symbolType, shown.symbolSize, shown.symbolStrokeWidth = "stroke", STROKE**2, 2
     details["legend"] = shown
     all_of_it: dict[str, Any] = {} if domain is None else {"domain": list(domain)}

@@ -67,7 +67,7 @@ CLASS_NAME, CLASS_PHOTOS = "name{}.{}", "photos{}.{}"  # a class, and how often 
 DINO_STEPS, SHARP, CENTRED = "dino_steps", "sharp", "centred"
 MASKED, LARGER = "masked", "larger"
 RESIDUAL, REGULARISER = "residual", "regulariser"
-ATTENTION_DROPOUT, DECAY = "attention_dropout", "decay"
+ATTENTION_DROPOUT, WEIGHT_DECAY = "attention_dropout", "weight_decay"
 
 # Convolutional networks
 FILTER, PIECE, HIDDEN, MOVED = "filter", "piece", "hidden", "moved"
@@ -93,5 +93,10 @@ BLOCK, ROPE_QUERY, ROPE_KEY = "block", "rope_query", "rope_key"
 DECAY, SCAN = "decay", "scan"
 
 # Detection
-KEY_LAYER, COMPOSED, BOX_SHARE, SHARP = "key_layer", "composed", "box_share", "sharp"
+KEY_LAYER, COMPOSED, BOX_SHARE, QUERY_SHARPNESS = (
+    "key_layer",
+    "composed",
+    "box_share",
+    "query_sharpness",
+)
 CLICKS, CLICKED_KIND, CLICKS_MAP = "clicks", "clicked_kind", "clicks_map"

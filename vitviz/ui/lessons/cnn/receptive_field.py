@@ -123,7 +123,7 @@ def _cnn_field(pixels: Tensor, name: str, place: tuple[float, float]) -> Tensor:
 
 
 def _vit_field(rec: Recording, layer: int, patch: tuple[int, int]) -> Tensor:
-    token = rec.num_prefix_tokens + patch[0] * rec.grid[1] + patch[1]
+    token = rec.token(patch)
     block = rec.vit.anatomy.blocks[layer]
     return effective_field(rec.vit, rec.pixels, block, lambda tokens: tokens[0, token])
 

@@ -25,9 +25,8 @@ def linear(session: Session) -> None:
     """The same queries and keys with a softmax and with φ."""
     rec = session.rec
     layer, head = layer_and_head(session)
-    row, col = chosen_patch(session)
     queries, offered, values = (given[0, head].float() for given in rec.layers[layer].given)
-    own = rec.num_prefix_tokens + row * rec.grid[1] + col
+    own = rec.token(chosen_patch(session))
     soft, flat = rec.attention(layer)[head], linear_weights(queries, offered)
     most = float(rec.patches(torch.stack([soft[own], flat[own]])).max())
     left, right = st.columns(2)

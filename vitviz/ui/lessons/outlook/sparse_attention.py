@@ -34,10 +34,10 @@ def patterns(session: Session) -> None:
         required=True,
     )
     layer, head = layer_and_head(session)
-    row, col = chosen_patch(session)
+    patch = chosen_patch(session)
     allowed = pattern(kind, rec.grid, rec.num_prefix_tokens, layer)
-    seen = allowed[rec.num_prefix_tokens + row * rec.grid[1] + col]
-    weights, share = kept(rec.attention_row(layer, (row, col))[head], seen)
+    seen = allowed[rec.token(patch)]
+    weights, share = kept(rec.attention_row(layer, patch)[head], seen)
     photo, numbers = st.columns(2)
     with photo:
         pick_patch(session, attention_heat(session, weights))

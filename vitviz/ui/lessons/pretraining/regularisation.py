@@ -123,7 +123,7 @@ def _weight_decay(session: Session) -> None:
     """What weight decay alone leaves of a weight, step by step."""
     del session
     decay = st.select_slider(
-        t("pretraining.regularise.lambda"), DECAYS, 0.05, key=keys.DECAY, bind=URL
+        t("pretraining.regularise.lambda"), DECAYS, 0.05, key=keys.WEIGHT_DECAY, bind=URL
     )
     steps = np.linspace(0, STEPS, 41).astype(int)
     table = pd.DataFrame(
