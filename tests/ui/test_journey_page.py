@@ -104,20 +104,26 @@ def test_another_photo_or_language_is_another_journey(sent: Sent) -> None:
 
 
 @pytest.fixture
-def layered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    torch.manual_seed(0)
-    sizes = {"depths": (1, 1, 1, 1), "embed_dim": 24}
-    module = timm.create_model("swin_tiny_patch4_window7_224", **sizes)
-    save_for_hf(module, tmp_path / "swin", model_args=sizes, safe_serialization=True)
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the app looks for models besides its own."""
     monkeypatch.setenv("VITVIZ_MODELS", str(tmp_path))
-    return "swin"
+    return tmp_path
+
+
+def add(models: Path, name: str, **sizes: Any) -> str:
+    """A small random model of timm's."""
+    torch.manual_seed(0)
+    module = timm.create_model(name, **sizes)
+    save_for_hf(module, models / name, model_args=sizes, safe_serialization=True)
+    return name
 
 
 @pytest.mark.parametrize(("lang", "part"), [("en", "of their own"), ("zh", "自己的窗口或网格")])
 def test_a_layered_model_says_what_it_has_not(
-    layered: str, sent: Sent, lang: str, part: str
+    models: Path, sent: Sent, lang: str, part: str
 ) -> None:
-    app: AppTest = page("journey", model=layered, lang=lang)
+    swin = add(models, "swin_tiny_patch4_window7_224", depths=(1, 1, 1, 1), embed_dim=24)
+    app: AppTest = page("journey", model=swin, lang=lang)
     assert not app.warning
     assert list(sent.data["header"]["missing"]) == ["matrices"]
     assert part in sent.data["header"]["missing"]["matrices"]
@@ -127,21 +133,12 @@ def test_a_layered_model_says_what_it_has_not(
     }
 
 
-@pytest.fixture
-def of_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    torch.manual_seed(0)
-    sizes = {"depth": 1}
-    module = timm.create_model("xcit_nano_12_p16_224", **sizes)
-    save_for_hf(module, tmp_path / "xcit", model_args=sizes, safe_serialization=True)
-    monkeypatch.setenv("VITVIZ_MODELS", str(tmp_path))
-    return "xcit"
-
-
 @pytest.mark.parametrize(("lang", "place"), [("en", "Explore page"), ("zh", "“探索”页面")])
 def test_a_model_whose_channels_look_says_why_it_has_none_and_where_to_go(
-    of_channels: str, sent: Sent, lang: str, place: str
+    models: Path, sent: Sent, lang: str, place: str
 ) -> None:
-    app: AppTest = page("journey", model=of_channels, lang=lang)
+    xcit = add(models, "xcit_nano_12_p16_224", depth=1)
+    app: AppTest = page("journey", model=xcit, lang=lang)
     [warning] = app.warning
     assert ("does not have one map over all tokens" in warning.value) == (lang == "en")
     assert place in warning.value

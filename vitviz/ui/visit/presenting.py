@@ -12,7 +12,7 @@ def is_presenting() -> bool:
     return bool(st.session_state.get(keys.PRESENT, st.query_params.get(keys.PRESENT) == "true"))
 
 
-def presented(height: int) -> int:
+def presented(pixels: int) -> int:
     """Pixels of letters, or of what holds them, such as a chart: more for a presenter's large
     type."""
-    return round(1.35 * height) if is_presenting() else height
+    return round(1.35 * pixels) if is_presenting() else pixels
