@@ -16,6 +16,7 @@ from vitviz.ui.visit.language import texts
 FIGURES = """() => {
     const drawn = (canvas) => canvas.width !== 300 || canvas.height !== 150 // as an empty one is
     const stage = document.querySelector(".st-key-stage")
+    if (!stage) return [] // it is yet to come
     const inside = [...stage.querySelectorAll("*")].flatMap(({ shadowRoot }) => shadowRoot ?? [])
     const figures = [
         ...stage.querySelectorAll(".stImage img, .stVegaLiteChart :is(canvas, svg.marks)"),
