@@ -32,10 +32,13 @@ from benchmarks.visitor import (
     resident,
 )
 from vitviz.photos.samples import samples
+from vitviz.ui.visit.kept import IDLE
+from vitviz.ui.visit.memory import EVERY_SECONDS
 
 SAMPLES = [sample.id for sample in samples()]
 REDRAW = {1: 60, 20: 60, 60: 250}  # ms aimed at for 95 % of the redraws, by the number of visitors
-NEW_PHOTO, MB_A_VISITOR = 3_000, 12  # the same of new photos, and of memory for one's own photo
+NEW_PHOTO = 3_000  # the same of new photos
+MB_A_VISITOR = 12  # of one who reads, with a photo of their own
 PAUSE = 2.0  # s between two changes of a visitor, on average
 NOT_MEASURED = """
 Not measured: what a browser needs to draw a page, and the network between it and the server; the
@@ -94,8 +97,8 @@ def side_by_side(tasks: list[Callable[[], None]]) -> None:
 
 
 def together(port: int, process: int, visitors: int, seconds: float, own: bool) -> None:
-    """Visitors who each change a control every two seconds, on average; on a photo of their own, or
-    on a sample."""
+    """Visitors who each change a control every two seconds, on average, and then read; on a photo
+    of their own, or on a sample."""
     photos = photos_of_ones_own(visitors)
     tabs = [Visitor(port, SAMPLES[number % len(SAMPLES)]) for number in range(visitors)]
     before = resident(process)
@@ -112,14 +115,19 @@ def together(port: int, process: int, visitors: int, seconds: float, own: bool) 
             label = chance.choice(list(CONTROLS))
             times.append(tab.change(label, chance.choice(CONTROLS[label])))
             time.sleep(chance.uniform(0, 2 * PAUSE))  # people do not fall into step
-        tab.leave()
 
     start = processor_time(process)
     side_by_side([lambda t=t, i=i: use(t, random.Random(i)) for i, t in enumerate(tabs)])  # type: ignore[misc]
     busy = (processor_time(process) - start) / len(times) * 1000
     after = (resident(process) - before) / visitors
-    kind = "their own" if own else "samples"
-    memory = f"{each:.0f} | {after:.0f} | {against(after, MB_A_VISITOR)}" if own else "| | |"
+    kind, memory = "samples", "| | | |"
+    if own:
+        time.sleep(IDLE + 2 * EVERY_SECONDS)
+        reading = (resident(process) - before) / visitors
+        kind = "their own"
+        memory = f"{each:.0f} | {after:.0f} | {reading:.0f} | {against(reading, MB_A_VISITOR)}"
+    for tab in tabs:
+        tab.leave()
     aim = against(most_of(times), REDRAW.get(visitors, REDRAW[60]))
     print(
         f"| {visitors} | {kind} | {len(times)} | {spread(times)} | {aim} | {busy:.0f} | {memory} |",
@@ -210,8 +218,9 @@ def main() -> None:
             alone(port, process, args.changes)
         if "together" in wanted:
             print("\n| visitors | photos | redraws | median ms | 95 % ms | aim | reached |", end="")
-            print(" processor ms | MB a visitor | MB after use | aim | reached |")
-            print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+            print(" processor ms | MB a visitor | after use | while reading | aim | reached |")
+            print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+            Visitor(port).bring(next(photos_of_ones_own(0)))  # starts what decodes all photos
             for visitors, own in itertools.product(args.visitors, (False, True)):
                 together(port, process, visitors, args.seconds, own)
         if "visits" in wanted:

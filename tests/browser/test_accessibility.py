@@ -21,7 +21,9 @@ def test_axe_finds_nothing_serious(
     browser: Browser, server: str, flowers: str, scheme: Any, language: str
 ) -> None:
     """With a small model where there is a choice: Compare runs it three hundred times."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    page = browser.new_page(
+        viewport={"width": 1280, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+    )
     page.set_default_timeout(120_000)
     found = []
     for name in PAGES:

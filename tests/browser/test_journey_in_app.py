@@ -36,7 +36,6 @@ def layered(own_models: Path) -> str:
 
 class TestInTheApp:
     def go(self, page: Page, server: str, **address: str) -> None:
-        page.emulate_media(reduced_motion="reduce")
         query = "&".join(f"{name}={value}" for name, value in address.items())
         page.goto(f"{server}/journey?{query}")
         expect(page.locator(".follow")).to_contain_text("Following: ")
@@ -135,7 +134,6 @@ class TestOnTheStartPage:
     """The first thing that a visitor sees."""
 
     def go(self, page: Page, server: str) -> None:
-        page.emulate_media(reduced_motion="reduce")
         page.goto(server)
         expect(page.locator(".follow")).to_contain_text("Following: ")
         wait_until_idle(page)

@@ -100,7 +100,11 @@ def visit(
 ) -> Iterator[Visit]:
     """On a screen of 1280 × 800 pixels."""
     language, scheme, presents = request.param
-    page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
+    page = browser.new_page(
+        viewport={"width": 1280, "height": 800},
+        color_scheme=scheme,
+        reduced_motion="reduce",
+    )
     page.set_default_timeout(120_000)
     page.goto(f"{server}/{lessons()[0].id}?lang={language}")
     wait_until_idle(page)

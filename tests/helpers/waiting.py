@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Locator, Page
+from contextlib import suppress
+
+from playwright.sync_api import Locator, Page, TimeoutError
 
 
 def wait_until_idle(page: Page) -> None:
@@ -27,7 +29,9 @@ def wait_until_idle(page: Page) -> None:
 
 
 def click(button: Locator) -> None:
-    """Until what it begins has ended: before, nothing has begun to run yet."""
+    """Until what it begins has ended: before, nothing has begun to run yet. A run that is over at
+    once may never be seen.
+    """
     page = button.page
     page.evaluate(
         """() => {
@@ -38,5 +42,8 @@ def click(button: Locator) -> None:
         }"""
     )
     button.click()
-    page.wait_for_function("document.querySelector('[data-testid=stApp]').hasRun")
+    with suppress(TimeoutError):
+        page.wait_for_function(
+            "document.querySelector('[data-testid=stApp]').hasRun", timeout=30_000
+        )
     wait_until_idle(page)

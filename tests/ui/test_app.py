@@ -17,6 +17,7 @@ import vitviz
 from vitviz.ui.controls import photo_picker
 from vitviz.ui.pages import explore
 from vitviz.ui.visit import analyse
+from vitviz.ui.visit.kept import Kept
 
 UI = Path(vitviz.__file__).parent / "ui"
 COFFEE = next(s.path for s in vitviz.samples() if s.id == "coffee").read_bytes()
@@ -80,7 +81,7 @@ def test_labels_are_shown_as_they_are() -> None:
     renamed = [f"<b>{name}" if name == label else name for name in rec.vit.labels]
     held = session(app)
     vit = replace(rec.vit, labels=tuple(renamed))
-    visit(app).recorded["main"] = replace(held, rec=replace(rec, vit=vit))
+    visit(app).recorded["main"] = replace(held, kept=Kept(replace(rec, vit=vit), rests=False))
     app.run()
     [shown] = [e.proto.body for e in app.get("html") if "<ol" in e.proto.body]
     assert f"&lt;b&gt;{label}" in shown

@@ -20,6 +20,7 @@ import vitviz
 from vitviz.measures.comparison import FINE, Measured, maps_of, measure
 from vitviz.measures.curves import deletion, insertion, value_at
 from vitviz.ui.pages import measuring
+from vitviz.ui.visit.kept import Kept
 from vitviz.ui.visit.language import class_names
 
 ROOT = Path(__file__).parents[2]
@@ -139,8 +140,8 @@ def test_what_is_not_finished_has_no_rank(monkeypatch: pytest.MonkeyPatch) -> No
     assert not app.exception
     assert set(scores(app)) == {"Attention", "Attention rollout", "Random"}
     assert any("Rank 1" in json.dumps(sheet) for sheet in sheets(app))
-    held = visit(app).recorded
-    held["main"] = replace(held["main"], rec=replace(recording(app)), common=None)  # all new
+    held, new = visit(app).recorded, Kept(replace(recording(app)), rests=False)
+    held["main"] = replace(held["main"], kept=new, common=None)
     with passes(recording(app)) as whole:
         app.run()
     revealing = 4 * 3  # two methods and two random orders, at three points or more

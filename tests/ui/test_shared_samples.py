@@ -16,6 +16,7 @@ from visits import recording, session
 
 import vitviz
 from vitviz.ui.app import warm_up
+from vitviz.ui.visit.kept import Kept
 from vitviz.ui.visit.session import Photo, Session
 from vitviz.ui.visit.shared_samples import MOST_HELD, SharedSamples
 from vitviz.zoo.catalogue import BUNDLED, offer
@@ -26,9 +27,9 @@ APP = Path(__file__).parents[2] / "app.py"
 def made(key: str = "a", *, bundled: bool = False, whole: bool = False) -> Session:
     picture = Image.new("RGB", (60, 40))
     rec = vitviz.record(light_model(), picture)
-    model = offer(BUNDLED)
+    kept, model = Kept(rec, rests=False), offer(BUNDLED)
     model = model if bundled else replace(model, name="another")
-    return Session(model, Photo(key, b"", key, key, "", sample=True), whole, picture, 1.0, rec)
+    return Session(model, Photo(key, b"", key, key, "", sample=True), whole, picture, 1.0, kept)
 
 
 def test_copies_share_what_the_model_computed_and_no_result_of_their_own() -> None:

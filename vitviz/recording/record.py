@@ -133,6 +133,24 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
     )
 
 
+def without_layers(rec: Recording) -> Recording:
+    """A recording without its queries, keys and values, which are most of its memory, for
+    `with_layers`; what was derived is the same for both."""
+    return _sharing(rec, replace(rec, layers=(), pool=None))
+
+
+def with_layers(rec: Recording) -> Recording:
+    """The recording that `rec` was: its model runs again on the same input."""
+    again = record_pixels(rec.vit, rec.pixels, rec.box)
+    return _sharing(rec, replace(rec, layers=again.layers, pool=again.pool))
+
+
+def _sharing(rec: Recording, other: Recording) -> Recording:
+    """`other`, with all that was derived from `rec`."""
+    object.__setattr__(other, "derived", rec.derived)
+    return other
+
+
 def _require_sound(vit: Vit, numbers: Tensor, recorder: Recorder) -> None:
     """ModelError if the numbers are not the same in each run, or are none."""
     if recorder.dropping:

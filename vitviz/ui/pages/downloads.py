@@ -40,8 +40,8 @@ def downloads(
         download(t("download.figure"), figure, f"{name}_attention_heads.png")
         if has_journey(session.rec):
             journey_download(session, name, [heat])
-        attention = partial(write_attention, session.rec)
-        download(t("download.attention"), attention, f"{name}_attention.npz")
+        numbers = partial(_write_attention, session)
+        download(t("download.attention"), numbers, f"{name}_attention.npz")
 
 
 def _write_picture(
@@ -72,6 +72,11 @@ def _write_figure(
         scale=scale,
     )
     drawn.savefig(file, format="png", dpi=150)
+
+
+def _write_attention(session: Session, file: BinaryIO) -> None:
+    """The numbers of all layers and heads."""
+    write_attention(session.rec, file)
 
 
 def journey_download(session: Session, name: str, heats: Sequence[Heatmap] = ()) -> None:

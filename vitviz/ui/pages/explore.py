@@ -41,7 +41,7 @@ from vitviz.ui.parts.notices import left_out
 from vitviz.ui.parts.patch_map import patch_map, quantised
 from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
-from vitviz.ui.visit.analyse import analyse
+from vitviz.ui.visit.analyse import analyse, woken
 from vitviz.ui.visit.language import explained, t
 from vitviz.ui.visit.markdown import as_code, as_words
 from vitviz.ui.visit.session import Look, Photo, Session
@@ -70,7 +70,7 @@ def page() -> None:
 def explanations(photo: Photo) -> None:
     """What the controls change: after a click only this is made anew, and the rest of the page
     stays. Streamlit keeps it until the next page is complete, so it is given no recording."""
-    session = visit().recorded["main"]
+    session = woken(visit().recorded["main"])
     if is_whole() != session.whole:
         st.rerun()  # the whole page: the model looks at the photo again
     show, ask = st.columns([3, 2], gap="large")

@@ -6,6 +6,7 @@ import streamlit as st
 from PIL import Image, ImageOps
 
 from vitviz.recording.record import record
+from vitviz.ui.visit.kept import Kept
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.opening import opened
 from vitviz.ui.visit.session import Photo, Session
@@ -45,7 +46,7 @@ def analyse(photo: Photo, model_name: str, side: Side = "main", *, whole: bool =
     offered, recorded = offer(model_name), visit().recorded
     held = recorded.get(side)
     if held and (held.model, held.photo.key, held.whole) == (offered, photo.key, whole):
-        return held
+        return woken(held)
     if held and held.model != offered:
         # It keeps another model in memory, and so do this page's downloads.
         del recorded[side], held
@@ -64,6 +65,15 @@ def analyse(photo: Photo, model_name: str, side: Side = "main", *, whole: bool =
     return found
 
 
+def woken(session: Session) -> Session:
+    """The session, with its recording in memory: where that was let go, the model runs in a turn
+    before the page asks for it."""
+    if not session.kept.is_whole:
+        with st.spinner(t("photo.looking")), turn():
+            session.kept.get()
+    return session
+
+
 def see_sample(photo: Photo, model_name: str) -> Session:
     """A sample, and its journey, for all visitors; for nobody's page, but in a turn of its own."""
     vit = model(model_name)
@@ -80,7 +90,8 @@ def _seen(vit: Vit, offered: Offer, photo: Photo, decoded: Image.Image, whole: b
     least, most = PREVIEW_SIDES
     longer = min(max(*decoded.size, least), most)
     preview = ImageOps.contain(decoded, (longer, longer), Image.Resampling.LANCZOS)
-    return Session(offered, photo, whole, preview, longer / max(decoded.size), rec)
+    kept = Kept(rec, rests=not photo.sample)
+    return Session(offered, photo, whole, preview, longer / max(decoded.size), kept)
 
 
 def _decoded(photo: Photo) -> Image.Image:

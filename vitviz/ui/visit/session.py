@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from vitviz.memo import Memo
 from vitviz.pictures.export import as_jpeg
 from vitviz.recording.recording import Recording
+from vitviz.ui.visit.kept import Kept
 from vitviz.zoo.catalogue import Offer
 
 SMALL_SIDE = 224  # px of a small map's longer side
@@ -61,7 +62,7 @@ class Session:
         whole: whether the model shall see the whole photo.
         preview: the photo for the browser.
         factor: preview pixels per photo pixel.
-        rec: with results of the visitor's own.
+        kept: its recording, with results of the visitor's own.
         common: of a sample, what all visitors share; None of a photo of one's own.
     """
 
@@ -70,8 +71,14 @@ class Session:
     whole: bool
     preview: Image.Image
     factor: float
-    rec: Recording
+    kept: Kept
     common: Session | None = None
+
+    @property
+    def rec(self) -> Recording:
+        """The recording; a forward pass where it was let go. Whoever keeps this keeps its layers
+        in memory: functions that Streamlit keeps, such as a download's, take the session."""
+        return self.kept.get()
 
     @property
     def results(self) -> Memo:

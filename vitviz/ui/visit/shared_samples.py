@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 import streamlit as st
 
+from vitviz.ui.visit.kept import Kept
 from vitviz.ui.visit.session import Session
 from vitviz.zoo.catalogue import BUNDLED
 
@@ -43,7 +44,7 @@ class SharedSamples:
 
 
 def _copy(common: Session) -> Session:
-    return replace(common, rec=replace(common.rec), common=common)
+    return replace(common, kept=Kept(replace(common.rec), rests=False), common=common)
 
 
 @st.cache_resource(show_spinner=False)
