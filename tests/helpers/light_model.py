@@ -13,6 +13,7 @@ import torch
 
 import vitviz
 from vitviz.measures import comparison
+from vitviz.ui.course.widgets import for_all
 from vitviz.ui.visit.shelf import Shelf
 from vitviz.zoo.catalogue import BUNDLED
 
@@ -48,8 +49,14 @@ def light_pages(patch: pytest.MonkeyPatch) -> Iterator[None]:
     def taken(shelf: Shelf, name: str) -> vitviz.Vit:
         return light_model() if name == BUNDLED else take(shelf, name)
 
-    st.cache_data.clear()
+    _forget()
     patch.setattr(Shelf, "take", taken)
     patch.setattr(comparison, "SEEDS", 2)
     yield
+    _forget()
+
+
+def _forget() -> None:
+    """What pages keep for all visitors."""
     st.cache_data.clear()
+    for_all.clear()

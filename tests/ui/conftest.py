@@ -13,9 +13,11 @@ from vitviz.ui.visit.shared_samples import shared_samples
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left() -> None:
-    """No test finds what another left of a sample, or has brought."""
-    shared_samples.clear()
+def _nothing_is_left(request: pytest.FixtureRequest) -> None:
+    """No test finds what another has brought, or left of a sample; but lessons' tests share the
+    samples and what takes long, as visitors do."""
+    if not request.path.name.startswith("test_lesson"):
+        shared_samples.clear()
     allowance.clear()
 
 

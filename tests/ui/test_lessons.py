@@ -9,31 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 from lesson_pages import LESSONS, SCREENS, answer, opened
-from PIL import Image
 from streamlit.testing.v1 import AppTest
 from visits import visit
 
-from vitviz import Recording, Vit, record
 from vitviz.ui.course.lesson import CHECK, Lesson
 from vitviz.ui.course.worksheet import worksheet
-from vitviz.ui.visit import analyse as analysing
 from vitviz.ui.visit.language import LANGUAGES, texts
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _recorded_once() -> Iterator[None]:
-    """Every screen is opened anew; what the model does with its photo is the same each time."""
-    held: dict[object, Recording] = {}
-
-    def shared(vit: Vit, photo: Image.Image, *, whole: bool) -> Recording:
-        key = (id(vit), photo.tobytes(), whole)
-        if key not in held:
-            held[key] = record(vit, photo, whole=whole)
-        return held[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(analysing, "record", shared)
-        yield
 
 
 def titles(spec: object) -> Iterator[str | None]:

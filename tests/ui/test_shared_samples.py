@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
+from time import sleep
 
+import lesson_pages
 import pytest
 from light_model import light_model
 from pages import PATIENCE, at, opened, page
@@ -15,10 +19,13 @@ from streamlit.testing.v1 import AppTest
 from visits import recording, session
 
 import vitviz
+from vitviz.memo import Memo
 from vitviz.ui.app import warm_up
+from vitviz.ui.course.widgets import for_all, run_once
 from vitviz.ui.visit.kept import Kept
 from vitviz.ui.visit.session import Photo, Session
 from vitviz.ui.visit.shared_samples import MOST_HELD, SharedSamples
+from vitviz.ui.visit.turns import QUEUE
 from vitviz.zoo.catalogue import BUNDLED, offer
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -122,6 +129,14 @@ class TestTwoVisitors:
         page("compare", sample="cat", methods="attention", exact="true")
         assert sum(runs) > 0
 
+    def test_what_a_lesson_computes_of_it_is_computed_once(self, runs: list[int]) -> None:
+        """What the model says without each block."""
+        lesson_pages.opened("pretraining", sample="cat", step="7")
+        assert sum(runs) > 1
+        runs.clear()
+        lesson_pages.opened("pretraining", sample="cat", step="7", lang="zh")
+        assert sum(runs) == 0
+
     def test_a_photo_of_ones_own_is_nobody_elses(self, runs: list[int]) -> None:
         apps = [self.own_photo() for _ in range(2)]
         assert sum(runs) == 2
@@ -140,3 +155,31 @@ class TestTwoVisitors:
         app = AppTest.from_function(show, default_timeout=120).run()
         assert not app.exception
         return app
+
+
+class TestOnce:
+    """What takes long is computed by the first who asks, in a turn; the others find it."""
+
+    def test_who_waited_finds_it(self) -> None:
+        memory, computed, begun = Memo(), [], Barrier(3)
+
+        def ask(_: int) -> str:
+            begun.wait()
+            return run_once(memory, "name", "asked", compute)
+
+        def compute() -> str:
+            computed.append(1)
+            sleep(0.2)
+            return "found"
+
+        with QUEUE.short(), ThreadPoolExecutor(3) as pool:  # one turn is left
+            found = list(pool.map(ask, range(3)))
+        assert found == ["found"] * 3
+        assert len(computed) == 1
+
+    def test_what_visitors_typed_is_their_own(self) -> None:
+        """Nothing that is kept for all hangs on it."""
+        app = lesson_pages.opened("captions", step="4", caption="my secret")
+        assert session(app).own.find(("my secret",), "caption") is not None
+        for memory in (for_all(), session(app).results):
+            assert "secret" not in str(vars(memory))

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vitviz.heatmap import Heatmap
 from vitviz.inside.attention_steps import AttentionSteps, head_steps
+from vitviz.memo import Memo
 from vitviz.methods.explain import explain
 from vitviz.pictures.input import input_picture
 from vitviz.pictures.overlay import colorize, overlay
@@ -184,17 +185,32 @@ def hidden_share(shares: Sequence[float], start: float, key: str) -> float:
     return found
 
 
+@st.cache_resource(show_spinner=False)
+def for_all() -> Memo:
+    """Results that are the same for every photo and every visitor."""
+    return Memo()
+
+
 def run_once(
-    rec: Recording, name: str, asked: Hashable, compute: Callable[[], T], most: int = 1
+    memory: Memo, name: str, asked: Hashable, compute: Callable[[], T], most: int = 1
 ) -> T:
-    """What runs the model, computed in a turn and kept with the recording; of results of one name
-    the last few that were asked for."""
+    """What runs a model, computed in a turn and kept; of results of one name the last few.
 
-    def in_turn() -> T:
+    Args:
+        memory: `session.own` for what is large, or hangs on what the visitor typed;
+            `session.results` for what every visitor of a sample may take; or `for_all()`.
+        name: of the result.
+        asked: what it hangs on besides.
+        compute: finds it.
+        most: how many of this name are kept.
+    """
+    found: T | None = memory.find(asked, name)
+    if found is None:
         with turn():
-            return compute()
-
-    return rec.derived.get(asked, in_turn, name, most)
+            found = memory.find(asked, name)  # another visitor may have been first
+            if found is None:
+                found = memory.keep(asked, compute(), name, most)
+    return found
 
 
 def draw_again() -> int:

@@ -9,6 +9,7 @@ import streamlit as st
 from torch import Tensor
 
 from vitviz.errors import VitvizError
+from vitviz.memo import Memo
 from vitviz.text.model import TextModel, load_text_model
 from vitviz.text.record import TextRecording, record_text, text_vectors
 from vitviz.ui.course.widgets import run_once
@@ -45,13 +46,13 @@ def text_model() -> TextModel:
 def read(session: Session, text: str) -> TextRecording:
     """A text's recording, kept with the photo's."""
     model = text_model()
-    return run_once(session.rec, "text", text, lambda: record_text(model, text), KEPT)
+    return run_once(session.own, "text", text, lambda: record_text(model, text), KEPT)
 
 
-def vectors_of(session: Session, texts: tuple[str, ...], name: str) -> Tensor:
-    """Their vectors, (texts, width)."""
+def vectors_of(memory: Memo, texts: tuple[str, ...], name: str) -> Tensor:
+    """Their vectors, (texts, width); those of what a visitor typed are kept in `session.own`."""
     model = text_model()
-    return run_once(session.rec, name, texts, lambda: text_vectors(model, list(texts)), 2)
+    return run_once(memory, name, texts, lambda: text_vectors(model, list(texts)), 2)
 
 
 def lines_of(text: str) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ def task(session: Session) -> None:
 
 
 def _features(session: Session) -> Tensor:
-    return run_once(session.rec, "patch features", None, lambda: patch_features(session.rec))
+    return run_once(session.own, "patch features", None, lambda: patch_features(session.rec))
 
 
 def _matched(session: Session) -> tuple[Session, Tensor]:

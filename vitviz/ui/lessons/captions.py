@@ -26,6 +26,7 @@ from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     UPRIGHT,
     captioned,
+    for_all,
     run_once,
     still_map,
 )
@@ -71,7 +72,7 @@ def space(session: Session) -> None:
     if not lines:
         st.info(t("captions.space.empty"), icon=":material/info:")
         return
-    found = vectors_of(session, lines, "words of the photo") @ _in_words(session)
+    found = vectors_of(session.own, lines, "words of the photo") @ _in_words(session)
     _beside_photo(session, lines, found)
 
 
@@ -93,6 +94,7 @@ def batch(session: Session) -> None:
 @in_words
 def learn(session: Session) -> None:
     """A bridge of one's own, trained on the batch from random numbers."""
+    del session
     left, right = st.columns(2)
     with left:
         steps = st.slider(t("captions.learn.steps"), 0, MOST_STEPS, 0, key=keys.TAU_STEPS, bind=URL)
@@ -100,7 +102,7 @@ def learn(session: Session) -> None:
         view = _view()
     features, _, texts = _batch(bundled_models()[0])
     found = run_once(
-        session.rec,
+        for_all(),
         "learned pairs",
         None,
         lambda: training_steps(features, texts, LEARNING_TAU, MOST_STEPS),
@@ -112,7 +114,7 @@ def learn(session: Session) -> None:
 def search(session: Session) -> None:
     """Which photo of the gallery answers."""
     text = _typed(t("captions.search.words"))
-    [vector] = vectors_of(session, (text,), "caption")
+    [vector] = vectors_of(session.own, (text,), "caption")
     titles, photos = _gallery(bundled_models()[0])
     _bars(titles, photos @ vector, t("captions.photo"))
 
@@ -128,10 +130,13 @@ def where(session: Session) -> None:
             t("captions.where.rather"), "", max_chars=LETTERS, key=keys.RATHER_THAN
         ).strip()
     asked = (text, rather) if rather else (text,)
-    found = vectors_of(session, asked, "captions")
+    found = vectors_of(session.own, asked, "captions")
     direction = found[0] - found[1] if rather else found[0]
     heat = run_once(
-        session.rec, "patches for words", asked, lambda: patches_for_words(session.rec, direction)
+        session.own,
+        "patches for words",
+        asked,
+        lambda: patches_for_words(session.rec, direction),
     )
     still_map(session, heat, t("captions.where.meaning"), t("captions.where.alt"), keys.WORDS_MAP)
 
@@ -155,7 +160,7 @@ def unseen(session: Session) -> None:
     st.table(table.set_index(t("captions.unseen.choice")))
     st.caption(t("captions.unseen.caption", photos=found.photos, classes=len(found.classes)))
     names = [f"a photo of a {name}" for name in found.classes]
-    cosines = vectors_of(session, tuple(names), "held-out names") @ _in_words(session)
+    cosines = vectors_of(for_all(), tuple(names), "held-out names") @ _in_words(session)
     best = cosines.argsort(descending=True)[:5].tolist()
     _bars([label(found.classes[i]) for i in best], cosines[best], t("captions.unseen.name"))
 
@@ -163,7 +168,7 @@ def unseen(session: Session) -> None:
 @in_words
 def limits(session: Session) -> None:
     """What the words around a thing change, and what they do not."""
-    found = vectors_of(session, LIMITS, "limits") @ _in_words(session)
+    found = vectors_of(for_all(), LIMITS, "limits") @ _in_words(session)
     _beside_photo(session, LIMITS, found)
 
 
@@ -204,7 +209,7 @@ def _typed(title: str) -> str:
 
 def _in_words(session: Session) -> Tensor:
     """The photo's vector in the space of texts."""
-    return run_once(session.rec, "in words", None, lambda: photo_in_words(session.rec))
+    return run_once(session.own, "in words", None, lambda: photo_in_words(session.rec))
 
 
 def _beside_photo(session: Session, words: Sequence[str], cosines: Tensor) -> None:

@@ -27,6 +27,7 @@ from vitviz.ui.course.widgets import (
     captioned,
     choose_class,
     chosen_patch,
+    for_all,
     pick_patch,
     run_once,
     still_map,
@@ -89,7 +90,7 @@ def located(session: Session) -> None:
         corners = find_object(centred_keys(rec, rec.num_layers - 1)).corners
         return placed(corners, rec.grid, rec.box)
 
-    place = run_once(session.rec, "located", number, find, len(pictures))
+    place = run_once(for_all(), "located", number, find, len(pictures))
     picture, numbers = st.columns([2, 1])
     with picture:
         text = t("detection.located.boxes")
@@ -136,7 +137,7 @@ def clicks(session: Session) -> None:
             st.info(t("detection.clicks.both"), icon=":material/ads_click:")
             return
         features = run_once(
-            session.rec, "patch features", None, lambda: patch_features(session.rec)
+            session.own, "patch features", None, lambda: patch_features(session.rec)
         )
         scores = clicked_scores(features, clicked[THING], clicked[BACKGROUND])
         heat = _flags(session, scores > 0).scaled(session.factor)
@@ -153,7 +154,7 @@ def weak(session: Session) -> None:
         title = t("detection.weak.share")
         share = st.slider(title, 0.05, 0.6, 0.2, 0.05, key=keys.BOX_SHARE, bind=URL)
     heat = run_once(
-        session.rec,
+        session.results,
         "relevance box",
         index,
         lambda: explain(session.rec, "relevance", target=index),

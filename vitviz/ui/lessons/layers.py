@@ -133,7 +133,8 @@ def lens(session: Session) -> None:
 
 def distance(session: Session) -> None:
     """How far the heads of each layer look."""
-    found = session.rec.derived.get("heads", lambda: head_statistics(session.rec)).distance
+    rec = session.rec
+    found = run_once(session.results, "heads", None, lambda: head_statistics(rec)).distance
     table = pd.DataFrame(
         {"layer": layer, "distance": float(value)}
         for layer, values in enumerate(found)
@@ -180,7 +181,7 @@ def task(session: Session) -> None:
 
 def _lens(session: Session) -> Tensor:
     rec = session.rec
-    return run_once(session.rec, "lens", None, lambda: logit_lens(rec, residual_stream(rec)))
+    return run_once(session.own, "lens", None, lambda: logit_lens(rec, residual_stream(rec)))
 
 
 def _lens_chart(session: Session) -> None:
@@ -219,7 +220,7 @@ def _lens_chart(session: Session) -> None:
 
 
 def _stream(session: Session) -> Stream:
-    return run_once(session.rec, "stream", None, lambda: residual_stream(session.rec))
+    return run_once(session.own, "stream", None, lambda: residual_stream(session.rec))
 
 
 def _token(session: Session) -> int:

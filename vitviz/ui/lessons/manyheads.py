@@ -101,7 +101,10 @@ def off(session: Session) -> None:
     """The prediction without one head, by the real model."""
     layer, head = layer_and_head(session)
     ablated = run_once(
-        session.rec, "one head off", (layer, head), lambda: ablate(session.rec, [(layer, head)])
+        session.own,
+        "one head off",
+        (layer, head),
+        lambda: ablate(session.rec, [(layer, head)]),
     )
     left, right = st.columns(2)
     with left:
@@ -171,7 +174,8 @@ def task(session: Session) -> None:
 def _extremes(session: Session, name: str, alike: float) -> None:
     """A number of every head as a chart, with what a head that looks at all alike has, and the maps
     of the lowest and the highest."""
-    found: HeadStatistics = session.rec.derived.get("heads", lambda: head_statistics(session.rec))
+    rec = session.rec
+    found: HeadStatistics = run_once(session.results, "heads", None, lambda: head_statistics(rec))
     values: NDArray[np.float32] = getattr(found, name)
     table = pd.DataFrame(
         {"layer": at, "head": of, "value": float(values[at, of])}

@@ -92,7 +92,7 @@ def alike(session: Session) -> None:
     """What X Xᵀ would do in place of Q Kᵀ."""
     layer, head = layer_and_head(session)
     rec = session.rec
-    stream = run_once(rec, "stream", None, lambda: residual_stream(rec))
+    stream = run_once(session.own, "stream", None, lambda: residual_stream(rec))
     shown = {
         "tokens": token_products(rec, stream, layer),
         "scores": score_matrix(rec, layer, head),
@@ -163,7 +163,7 @@ def gradients(session: Session) -> None:
     """How long the gradients of a class's logit are that reach the three matrices of each layer."""
     rec, index = session.rec, choose_class(session)
     found: Tensor = run_once(
-        rec,
+        session.results,
         "projection gradients",
         index,
         lambda: projection_gradients(rec, Score(index)),
@@ -199,7 +199,7 @@ def task(session: Session) -> None:
     """How symmetric the chosen head's scores are, beside the least and the most symmetric head."""
     rec = session.rec
     layer, head = layer_and_head(session)
-    every = run_once(rec, "asymmetries", None, lambda: _asymmetries(rec))
+    every = run_once(session.results, "asymmetries", None, lambda: _asymmetries(rec))
     least, most = min(every, key=every.__getitem__), max(every, key=every.__getitem__)
     picture, words = st.columns(2)
     with picture:

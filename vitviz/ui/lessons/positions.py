@@ -95,7 +95,7 @@ def swap(session: Session) -> None:
         st.caption(t("positions.swap.how"))
         prediction_bars(rec.predictions[:CLASSES])
     order = swapped(rec, one, (row, col))
-    changed = run_once(rec, "swap", (one, row, col), lambda: with_patches(rec, order))
+    changed = run_once(session.own, "swap", (one, row, col), lambda: with_patches(rec, order))
     with after:
         result(changed, t("positions.swapped"))
 
@@ -104,7 +104,10 @@ def shuffle(session: Session) -> None:
     """All patches in another order; the place vectors stay where they are."""
     seed = draw_again()
     changed = run_once(
-        session.rec, "shuffle", seed, lambda: with_patches(session.rec, _order(session, seed))
+        session.own,
+        "shuffle",
+        seed,
+        lambda: with_patches(session.rec, _order(session, seed)),
     )
     _before_and_after(session.rec, changed, "shuffled")
 
@@ -121,7 +124,7 @@ def both(session: Session) -> None:
     with left:
         seed = draw_again()
     changed = run_once(
-        session.rec, "bare shuffle", seed, lambda: with_patches(bare, _order(session, seed))
+        session.own, "bare shuffle", seed, lambda: with_patches(bare, _order(session, seed))
     )
     difference = float((changed.logits - bare.logits).abs().max())
     right.metric(t("positions.both.difference"), f"{difference:.6f}")
@@ -141,13 +144,13 @@ def task(session: Session) -> None:
 
 def _similarity(session: Session) -> NDArray[np.float32]:
     found: NDArray[np.float32] = run_once(
-        session.rec, "similarity", None, lambda: position_similarity(session.rec).numpy()
+        session.own, "similarity", None, lambda: position_similarity(session.rec).numpy()
     )
     return found
 
 
 def _bare(session: Session) -> Recording:
-    return run_once(session.rec, "bare", None, lambda: without_positions(session.rec))
+    return run_once(session.own, "bare", None, lambda: without_positions(session.rec))
 
 
 def _order(session: Session, seed: int) -> torch.Tensor:

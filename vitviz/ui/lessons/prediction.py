@@ -157,13 +157,13 @@ def task(session: Session) -> None:
 
 def _score(session: Session, index: int) -> ClassScore:
     rec = session.rec
-    features = run_once(rec, "features", None, lambda: image_features(rec))
+    features = run_once(session.own, "features", None, lambda: image_features(rec))
     return class_score(rec, features, index)
 
 
 def _relevance(session: Session, index: int) -> Heatmap:
     return run_once(
-        session.rec,
+        session.results,
         "relevance",
         index,
         lambda: explain(session.rec, "relevance", target=index),

@@ -15,7 +15,7 @@ from vitviz.text.record import TextRecording
 from vitviz.text.sentences import SentenceClassifier, train_classifier
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import UPRIGHT
+from vitviz.ui.course.widgets import UPRIGHT, for_all
 from vitviz.ui.course.words import (
     MOST_LETTERS,
     followed_word,
@@ -197,7 +197,7 @@ def vectors(session: Session) -> None:
     if len(lines) < 2:
         st.info(t("words.vectors.two"), icon=":material/info:")
         return
-    found = vectors_of(session, lines, "compared")
+    found = vectors_of(session.own, lines, "compared")
     table = pd.DataFrame(
         {"sentence": lines[1:], "alike": (found[1:] @ found[0]).tolist()},
     )
@@ -234,15 +234,15 @@ def sentiment(session: Session) -> None:
         st.info(t("words.sentiment.both"), icon=":material/info:")
         return
     sentences = lines[0] + lines[1]
-    known = vectors_of(session, sentences, "sentiment")
+    known = vectors_of(session.own, sentences, "sentiment")
     trained = train_classifier(known, torch.arange(len(sentences)) >= len(lines[0]))
-    judged = _judged(session, trained, HELD_OUT, "held out")
+    judged = _judged(trained, HELD_OUT, "held out")
     first, second, third = st.columns([1, 1, 2])
     first.metric(t("words.sentiment.held_out"), f"{judged.right.sum()} / {len(judged)}")
     second.metric(t("words.sentiment.chance"), f"{len(judged) // 2} / {len(judged)}")
     with third:
         _judge_own(session, trained)
-    hard = _judged(session, trained, HARD, "hard")
+    hard = _judged(trained, HARD, "hard")
     st.dataframe(
         pd.DataFrame(
             {
@@ -339,19 +339,18 @@ def _judge_own(session: Session, trained: SentenceClassifier) -> None:
     """A field for a sentence, and how glad it is."""
     own = st.text_input(t("words.sentiment.own"), "", max_chars=MOST_LETTERS, key=keys.OWN_SENTENCE)
     if own.strip():
-        [share] = trained.probabilities(vectors_of(session, (own,), "own"))
+        [share] = trained.probabilities(vectors_of(session.own, (own,), "own"))
         st.caption(t("words.sentiment.said", share=f"{share:.0%}"))
 
 
 def _judged(
-    session: Session,
     trained: SentenceClassifier,
     asked: tuple[tuple[str, bool], ...],
     name: str,
 ) -> pd.DataFrame:
     """The share of gladness that each sentence gets, and whether that is right."""
     texts = tuple(sentence for sentence, _ in asked)
-    shares = trained.probabilities(vectors_of(session, texts, name)).numpy()
+    shares = trained.probabilities(vectors_of(for_all(), texts, name)).numpy()
     glad = np.array([is_glad for _, is_glad in asked])
     return pd.DataFrame({"sentence": texts, "share": shares, "right": (shares > 0.5) == glad})
 

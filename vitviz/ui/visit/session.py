@@ -81,6 +81,11 @@ class Session:
         return self.kept.get()
 
     @property
+    def own(self) -> Memo:
+        """Results of this visitor only."""
+        return self.rec.derived
+
+    @property
     def results(self) -> Memo:
         """Finished results that every visitor of a sample may take. They are put here by `keep`,
         never computed in `get`: nobody waits for another."""

@@ -70,8 +70,8 @@ def effective(session: Session) -> None:
     pixels, box = cnn_input(session)
     place = _relative_place(rec, patch, box)
     asked = layer, patch
-    cnn = run_once(rec, "cnn field", asked, lambda: _cnn_field(pixels, name, place), 4)
-    vit = run_once(rec, "vit field", asked, lambda: _vit_field(rec, layer, patch), 4)
+    cnn = run_once(session.results, "cnn field", asked, lambda: _cnn_field(pixels, name, place), 4)
+    vit = run_once(session.results, "vit field", asked, lambda: _vit_field(rec, layer, patch), 4)
     looks = explain(rec, "attention", patch, layer=layer)
     left, middle, right = st.columns(3)
     with left:

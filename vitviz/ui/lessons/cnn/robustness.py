@@ -59,7 +59,7 @@ def hide(session: Session) -> None:
 
 def shift(session: Session) -> None:
     """The probability of each network's first answer, on squares cut out further to the right."""
-    shares = run_once(session.rec, "shifted", None, lambda: _shifted_probabilities(session))
+    shares = run_once(session.results, "shifted", None, lambda: _shifted_probabilities(session))
     table = pd.DataFrame(
         {"moved": moved, "network": t(f"cnn.{key}"), "probability": share}
         for key, found in zip(NETWORKS, shares, strict=True)

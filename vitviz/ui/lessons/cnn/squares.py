@@ -57,7 +57,7 @@ def _predict_both(session: Session, asked: Hashable, square: Tensor) -> list[lis
     """What both networks say of a square."""
     networks = session.rec.vit, model(COUNTERPART)
     return run_once(
-        session.rec,
+        session.own,
         "squares",
         asked,
         lambda: [predict_square(vit, square) for vit in networks],
@@ -69,5 +69,5 @@ def predict_unchanged(session: Session) -> list[list[Prediction]]:
     """What both networks say of the square as it is."""
     networks, square = (session.rec.vit, model(COUNTERPART)), square_of(session)
     return run_once(
-        session.rec, "square", None, lambda: [predict_square(vit, square) for vit in networks]
+        session.results, "square", None, lambda: [predict_square(vit, square) for vit in networks]
     )

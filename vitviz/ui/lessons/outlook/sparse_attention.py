@@ -41,7 +41,9 @@ def patterns(session: Session) -> None:
     photo, numbers = st.columns(2)
     with photo:
         pick_patch(session, attention_heat(session, weights))
-    logits = run_once(rec, "pattern", kind, lambda: with_pattern(rec, kind), len(PATTERNS))
+    logits = run_once(
+        session.results, "pattern", kind, lambda: with_pattern(rec, kind), len(PATTERNS)
+    )
     with numbers:
         st.metric(t("outlook.patterns.share"), f"{share:.1%}")
         pairs = f"{int(allowed.sum()):,}", f"{allowed.numel():,}"

@@ -25,7 +25,9 @@ def pool(session: Session) -> None:
     layer = st.slider(
         t("outlook.pool.layer"), 0, rec.num_layers - 1, 0, key=keys.POOL_LAYER, bind=URL
     )
-    found = run_once(rec, "pooled", layer, lambda: pool_tokens(rec, layer), rec.num_layers)
+    found = run_once(
+        session.results, "pooled", layer, lambda: pool_tokens(rec, layer), rec.num_layers
+    )
     _show_fewer_tokens(session, found)
 
 
@@ -55,7 +57,7 @@ def task(session: Session) -> None:
 def _merged_tokens(session: Session) -> Fewer:
     rec = session.rec
     pairs = st.slider(t("outlook.merge.pairs"), 0, MOST_PAIRS, 16, key=keys.PAIRS, bind=URL)
-    return run_once(rec, "merged", pairs, lambda: merge_tokens(rec, pairs), 8)
+    return run_once(session.results, "merged", pairs, lambda: merge_tokens(rec, pairs), 8)
 
 
 def _show_fewer_tokens(session: Session, found: Fewer) -> None:

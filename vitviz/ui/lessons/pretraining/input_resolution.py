@@ -18,7 +18,7 @@ def resolution(session: Session) -> None:
     """The same photo as a larger input."""
     side = st.select_slider(t("pretraining.resolution.side"), SIDES, 448, key=keys.LARGER, bind=URL)
     rec, preview = session.rec, session.preview
-    larger = run_once(rec, "larger", side, lambda: record_square(rec.vit, preview, side), 2)
+    larger = run_once(session.own, "larger", side, lambda: record_square(rec.vit, preview, side), 2)
     for column, found in zip(st.columns(2), (rec, larger), strict=True):
         with column:
             at = found.pixels.shape[-1]

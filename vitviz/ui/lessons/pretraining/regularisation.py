@@ -87,7 +87,7 @@ def _drop_path(session: Session) -> None:
 def _logits_without_blocks(session: Session) -> Tensor:
     """The model's logits without each block, (blocks, classes)."""
     rec = session.rec
-    return run_once(rec, "without blocks", None, lambda: without_each_block(rec))
+    return run_once(session.results, "without blocks", None, lambda: without_each_block(rec))
 
 
 def _probabilities_without_blocks(session: Session) -> Tensor:

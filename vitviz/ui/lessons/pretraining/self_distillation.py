@@ -14,7 +14,7 @@ from torch import Tensor
 from vitviz.training.pretraining import DIRECTIONS, Distilled, global_and_local, self_distillation
 from vitviz.training.trained_part import features
 from vitviz.ui.course.gallery import gallery_photos, gallery_titles
-from vitviz.ui.course.widgets import UPRIGHT, run_once
+from vitviz.ui.course.widgets import UPRIGHT, for_all, run_once
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.visit import keys
@@ -39,7 +39,7 @@ def dino(session: Session) -> None:
         sharp = st.toggle(t("pretraining.dino.sharp"), True, key=keys.SHARP, bind=URL)
     large, small = _gallery_features(bundled_models()[0])
     trained = run_once(
-        session.rec,
+        for_all(),
         "dino",
         (centred, sharp),
         lambda: self_distillation(large, small, centred=centred, sharp=sharp, steps=MOST),

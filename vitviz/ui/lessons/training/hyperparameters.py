@@ -134,7 +134,9 @@ def beginning(session: Session) -> None:
         t("training.beginning.dropout"), 0.0, 0.9, 0.0, 0.1, key=keys.DROPOUT, bind=URL
     )
     rec = session.rec
-    given = run_once(rec, "given to a head", None, lambda: features(rec.vit, rec.pixels[None]))
+    given = run_once(
+        session.own, "given to a head", None, lambda: features(rec.vit, rec.pixels[None])
+    )
     found = SeededDropout(dropout, 0).train()(given)
     labels = [t("training.run.unnamed", number=number + 1) for number in range(classes)]
     plan = Plan(zero_head=kind == "zero")
