@@ -220,7 +220,9 @@ def main() -> None:
             print("\n| visitors | photos | redraws | median ms | 95 % ms | aim | reached |", end="")
             print(" processor ms | MB a visitor | after use | while reading | aim | reached |")
             print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
-            Visitor(port).bring(next(photos_of_ones_own(0)))  # starts what decodes all photos
+            first_of_all = Visitor(port)
+            first_of_all.bring(next(photos_of_ones_own(0)))  # starts what decodes all photos
+            first_of_all.leave()
             for visitors, own in itertools.product(args.visitors, (False, True)):
                 together(port, process, visitors, args.seconds, own)
         if "visits" in wanted:

@@ -10,9 +10,11 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import fake_hub
+import light_app
 import pytest
 import timm
 import torch
@@ -74,10 +76,23 @@ def server(hub: Hub, own_models: Path, tmp_path_factory: pytest.TempPathFactory)
         "HF_HOME": str(tmp_path_factory.mktemp("cache")),
         "NO_PROXY": "*",
     }
+    with _served(["-m", "vitviz", "app"], settings) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def light_server() -> Iterator[str]:
+    """The same with a light model, for what does not hang on what the bundled one has learned."""
+    with _served([str(Path(light_app.__file__))], {}) as address:
+        yield address
+
+
+@contextmanager
+def _served(program: list[str], settings: dict[str, str]) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "vitviz", "app", "--port", str(port)]
+    command = [sys.executable, *program, "--port", str(port)]
     environment = {**os.environ, **settings}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,31 +91,66 @@ class Visit(NamedTuple):
         wait_until_idle(self.page)
 
 
+View = tuple[str, Any, bool]  # language, colour scheme, whether it is presented
+
+
 @pytest.fixture(
     scope="module",
     params=[("en", "light", False), ("zh", "dark", True)],
     ids=["en, light, for one", "zh, dark, for a class"],
 )
-def visit(
-    browser: Browser, server: str, tmp_path_factory: pytest.TempPathFactory, request: Any
-) -> Iterator[Visit]:
+def view(request: pytest.FixtureRequest) -> View:
+    found: View = request.param
+    return found
+
+
+@contextmanager
+def visiting(browser: Browser, server: str, view: View, photo: Path) -> Iterator[Visit]:
     """On a screen of 1280 × 800 pixels."""
-    language, scheme, presents = request.param
+    language, scheme, presents = view
     page = browser.new_page(
-        viewport={"width": 1280, "height": 800},
-        color_scheme=scheme,
-        reduced_motion="reduce",
+        viewport={"width": 1280, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
     )
     page.set_default_timeout(120_000)
     page.goto(f"{server}/{lessons()[0].id}?lang={language}")
     wait_until_idle(page)
-    bring_photo(page, texts(language), tmp_path_factory.mktemp("photo") / "mine.jpg")
+    bring_photo(page, texts(language), photo)
     yield Visit(page, texts(language), presents)
     page.close()
 
 
-@pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.id)
+@pytest.fixture(scope="module")
+def visit(browser: Browser, light_server: str, view: View, photo: Path) -> Iterator[Visit]:
+    """Where the light model is shown: how large a figure is does not hang on its numbers."""
+    with visiting(browser, light_server, view, photo) as visit:
+        yield visit
+
+
+@pytest.fixture(scope="module")
+def bundled_visit(browser: Browser, server: str, view: View, photo: Path) -> Iterator[Visit]:
+    with visiting(browser, server, view, photo) as visit:
+        yield visit
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("photo") / "mine.jpg"
+
+
+@pytest.mark.parametrize(
+    "lesson", [lesson for lesson in lessons() if lesson.id != "captions"], ids=lambda one: one.id
+)
 def test_every_step_fits_a_screen_and_is_accessible(visit: Visit, lesson: Lesson) -> None:
+    walk(visit, lesson)
+
+
+def test_captions_fit_a_screen_and_are_accessible(bundled_visit: Visit) -> None:
+    """What leads from photos to words is the bundled model's."""
+    walk(bundled_visit, next(lesson for lesson in lessons() if lesson.id == "captions"))
+
+
+def walk(visit: Visit, lesson: Lesson) -> None:
+    """Through all steps of a lesson."""
     visit.go_to(lesson)
     page, words, wrong = visit.page, visit.words, []
     mine = page.get_by_role("button", name=words["photo"]["yours"], exact=True)

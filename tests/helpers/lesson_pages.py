@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -55,3 +58,30 @@ def chart(app: AppTest) -> dict[str, list[Any]]:
 def metrics(app: AppTest) -> list[str]:
     """What the page's metrics say."""
     return [metric.value for metric in app.metric]
+
+
+def titles(spec: object) -> Iterator[str | None]:
+    """What a chart's specification calls its axes, and the fields of its tooltips; None if one of
+    these has the field's own name."""
+    if isinstance(spec, list):
+        for part in spec:
+            yield from titles(part)
+    elif isinstance(spec, dict):
+        for tip in spec.get("tooltip", []):
+            yield tip.get("title")
+        for name, part in spec.items():
+            encodes = name in ("x", "y", "color") and isinstance(part, dict)  # or a style's colour
+            if encodes and (part.get("title") or "").strip():
+                yield part["title"]
+            yield from titles(part)
+
+
+def assert_charts_are_chinese(app: AppTest) -> int:
+    """Every chart speaks Chinese, but for the letter of a formula; how many there are."""
+    charts = app.get("vega_lite_chart")
+    for chart in charts:
+        spec = json.loads(chart.proto.spec)
+        assert spec["config"]["axisY"]["titleAngle"] == 0  # else letters stand over each other
+        found = list(titles(spec))
+        assert all(title == "H" or re.search("[\u4e00-\u9fff]", title or "") for title in found)
+    return len(charts)

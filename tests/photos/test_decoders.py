@@ -82,6 +82,21 @@ def test_what_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
         decoders.load_image(PHOTO)
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys; sys.exit(3)",
+        "pass",
+        "print('{\"size\": [64, 64], \"info\": {}}'); print('cut off')",
+    ],
+)
+def test_what_ends_before_it_has_answered_gets_a_sentence(code: str) -> None:
+    decoders = Decoders(at_once=1)
+    decoders._command = [sys.executable, "-c", f"import sys; sys.stdin.buffer.read(); {code}"]
+    with pytest.raises(ImageError, match="could not be opened just now"):
+        decoders.load_image(PHOTO)
+
+
 def test_what_takes_too_much_memory_is_refused_and_the_next_photo_opens() -> None:
     data = encode(Image.new("RGB", (7_000, 7_000)), "PNG")
     decoders = Decoders(at_once=1, most_bytes=300 * 2**20)

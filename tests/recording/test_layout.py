@@ -187,7 +187,7 @@ def test_channels_look_at_channels(photo: Image.Image) -> None:
     with pytest.raises(vitviz.MethodError, match="channels look at channels"):
         rec.attention_row(0, (0, 0))
     maps = all_head_maps(rec, "cls")
-    assert [len(of_layer) for of_layer in maps] == [0, 0, 5, 5]
+    assert [len(of_layer) for of_layer in maps.values()] == [0, 0, 5, 5]
 
 
 def test_crossvits_branches_have_grids_of_their_own(photo: Image.Image) -> None:

@@ -1,47 +1,17 @@
-"""Every step of every lesson through Streamlit's AppTest."""
+"""Lessons through Streamlit's AppTest: charts, worksheets, what goes from one to the next."""
 
 from __future__ import annotations
 
 import html
-import json
-import re
-from collections.abc import Iterator
 
 import pytest
-from lesson_pages import LESSONS, SCREENS, answer, opened
+from lesson_pages import LESSONS, answer, assert_charts_are_chinese, opened
 from streamlit.testing.v1 import AppTest
 from visits import visit
 
-from vitviz.ui.course.lesson import CHECK, Lesson
+from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.visit.language import LANGUAGES, texts
-
-
-def titles(spec: object) -> Iterator[str | None]:
-    """What a chart's specification calls its axes, and the fields of its tooltips; None if one of
-    these has the field's own name."""
-    if isinstance(spec, list):
-        for part in spec:
-            yield from titles(part)
-    elif isinstance(spec, dict):
-        for tip in spec.get("tooltip", []):
-            yield tip.get("title")
-        for name, part in spec.items():
-            encodes = name in ("x", "y", "color") and isinstance(part, dict)  # or a style's colour
-            if encodes and (part.get("title") or "").strip():
-                yield part["title"]
-            yield from titles(part)
-
-
-def assert_charts_are_chinese(app: AppTest) -> int:
-    """Every chart speaks Chinese, but for the letter of a formula; how many there are."""
-    charts = app.get("vega_lite_chart")
-    for chart in charts:
-        spec = json.loads(chart.proto.spec)
-        assert spec["config"]["axisY"]["titleAngle"] == 0  # else letters stand over each other
-        found = list(titles(spec))
-        assert all(title == "H" or re.search("[\u4e00-\u9fff]", title or "") for title in found)
-    return len(charts)
 
 
 @pytest.mark.usefixtures("light")
@@ -65,28 +35,6 @@ def test_charts_that_a_button_draws_are_chinese(
         next(button for button in app.button if button.label == said).click().run()
     assert not app.exception
     assert assert_charts_are_chinese(app) == count
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize(("name", "step"), SCREENS)
-def test_every_step_opens(name: str, step: int, language: str) -> None:
-    app = opened(name, step=str(step), lang=language)
-    lesson = LESSONS[name]
-    words = texts(language)[name]
-    assert app.title[0].value == f"{lesson.number} · {words['title']}"
-    screen = lesson.screens[step - 1]
-    if screen in words and "title" in words[screen]:
-        assert app.subheader[0].value == words[screen]["title"]
-    asked = len(app.radio)
-    assert asked == (3 if screen == CHECK else "guess" in words.get(screen, {}))
-    if asked:
-        answer(app, right=False)
-        assert len(app.warning) == asked
-        answer(app, right=True)
-        assert len(app.success) == asked
-        assert not app.warning
-    if language == "zh":
-        assert_charts_are_chinese(app)
 
 
 @pytest.mark.usefixtures("light")

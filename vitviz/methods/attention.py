@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,9 @@ from vitviz.methods.method import (
 from vitviz.recording.query import Query
 from vitviz.recording.recording import Recording
 
-__all__ = ["all_head_maps", "attention", "chosen_head", "head_maps"]
+__all__ = ["HeadMaps", "all_head_maps", "attention", "chosen_head", "head_maps"]
+
+HeadMaps = dict[int | None, Heatmap]  # of a layer, by head; None is their mean
 
 
 def attention(rec: Recording, query: Query, *, layer: int, head: int | None) -> Tensor:
@@ -57,21 +60,24 @@ def chosen_head(heads: Tensor, head: int | None) -> Tensor:
     return heads.mean(dim=0) if head is None else heads[head]
 
 
-def head_maps(rec: Recording, layer: int, query: Query) -> dict[int | None, Heatmap]:
+def head_maps(rec: Recording, layer: int, query: Query) -> HeadMaps:
     """The same for every head of a layer at once, and under None for their mean."""
     return _maps(rec, layer, query, made_from(rec, METHOD.id, {}, query))
 
 
-def all_head_maps(rec: Recording, query: Query) -> list[dict[int | None, Heatmap]]:
-    """The same for every layer; nothing for one in which the query does not look."""
+def all_head_maps(
+    rec: Recording, query: Query, layers: Iterable[int] | None = None
+) -> dict[int, HeadMaps]:
+    """The same for several layers, by default all; nothing for one in which the query does not
+    look."""
     made = made_from(rec, METHOD.id, {}, query)
-    return [
-        _maps(rec, layer, query, made) if rec.looks(layer, query) else {}
-        for layer in range(rec.num_layers)
-    ]
+    return {
+        layer: _maps(rec, layer, query, made) if rec.looks(layer, query) else {}
+        for layer in (range(rec.num_layers) if layers is None else layers)
+    }
 
 
-def _maps(rec: Recording, layer: int, query: Query, made: MadeFrom) -> dict[int | None, Heatmap]:
+def _maps(rec: Recording, layer: int, query: Query, made: MadeFrom) -> HeadMaps:
     """A layer's, made from this but for the layer and the head."""
     rows = rec.attention_row(layer, query)  # (heads, tokens)
     maps = rec.patches(rows, layer).numpy().astype(np.float32)

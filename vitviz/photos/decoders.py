@@ -99,18 +99,29 @@ def _answer(process: subprocess.Popen[bytes], data: bytes) -> bytes:
     if process.returncode < 0:  # by a limit, or because the decoder broke down
         raise too_costly()
     if process.returncode > 0:
-        raise RuntimeError(f"{SCRIPT.name} ended with {process.returncode}")
+        raise _interrupted()
     return answer
+
+
+def _interrupted() -> ImageError:
+    """The error where a process has ended before it had answered, though no limit ended it."""
+    return ImageError(
+        "opening_interrupted", "The image could not be opened just now; send it again."
+    )
 
 
 def _photo(answer: bytes) -> Image.Image:
     """The photo, or the error, that a process answered with."""
-    end = answer.index(b"\n")
+    end = answer.find(b"\n")
+    if end < 0:
+        raise _interrupted()
     head = json.loads(answer[:end])
     if "error" in head:
         raise ImageError(*head["error"], **head["values"])
     width, height = head["size"]
     pixels = np.frombuffer(answer, np.uint8, offset=end + 1)
+    if len(pixels) != width * height * 3:
+        raise _interrupted()
     photo = Image.fromarray(pixels.reshape(height, width, 3))
     photo.info = {
         name: tuple(value) if isinstance(value, list) else value  # JSON knows no tuples

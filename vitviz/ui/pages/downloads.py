@@ -58,7 +58,7 @@ def _write_figure(
     session: Session, query: Query, look: Look, scale: Scale | None, file: BinaryIO
 ) -> None:
     """The maps of all layers and heads from the same query."""
-    maps = all_head_maps(session.rec, query)
+    maps = list(all_head_maps(session.rec, query).values())
     layers = [t("sheet.layer", layer=layer) for layer in range(len(maps))]
     heads = [t("sheet.mean") if head is None else t("sheet.head", head=head) for head in maps[0]]
     drawn = grid_figure(

@@ -17,7 +17,7 @@ from streamlit.delta_generator import DeltaGenerator
 from vitviz.errors import VitvizError
 from vitviz.heatmap import Heatmap, Scale
 from vitviz.methods.artefacts import artefact_patches, attention_sinks
-from vitviz.methods.attention import all_head_maps
+from vitviz.methods.attention import HeadMaps, all_head_maps
 from vitviz.methods.explain import METHODS, explain
 from vitviz.models.labels import imagenet_names
 from vitviz.pictures.input import show_input
@@ -85,10 +85,7 @@ def explanations(photo: Photo) -> None:
         if session.rec.vit.anatomy.any_size_patch:
             st.toggle(t("explore.whole"), key=keys.WHOLE, bind=URL, help=t("explore.whole_help"))
         look, shared, marked = appearance_controls(question.method)
-    is_raw = METHODS[question.method].raw_attention
-    maps = all_maps(session, question.query) if is_raw else []
-    of_all = [heat for of_layer in maps for heat in of_layer.values()]
-    scale = shared_scale(of_all) if shared and of_all else None
+    scale = scale_of_all(session.rec, question.query) if shared else None
     heat = explanation(session, question, note)
     if heat:
         with show:
@@ -104,8 +101,9 @@ def explanations(photo: Photo) -> None:
             downloads(session, heat, question.query, look, scale, Path(photo.name).stem)
         if st.button(t("explore.input"), icon=":material/grid_on:"):
             model_input(session.rec)
-    if any(maps):
+    if METHODS[question.method].raw_attention and looks_anywhere(session.rec, question.query):
         layer, head = question.options["layer"], question.options["head"]
+        maps = partial(maps_of, session.rec, question.query)
         show_sheet(session, maps, look, scale, layer, head)
 
 
@@ -123,10 +121,26 @@ def is_whole() -> bool:
     return bool(st.session_state.get(keys.WHOLE, st.query_params.get(keys.WHOLE) == "true"))
 
 
-def all_maps(session: Session, query: Query) -> list[dict[int | None, Heatmap]]:
-    """Every layer's heads from this query, kept until the query changes."""
-    rec = session.rec
-    return rec.derived.get(query, lambda: all_head_maps(rec, query), "maps", most=1)
+def maps_of(rec: Recording, query: Query, layers: Sequence[int]) -> dict[int, HeadMaps]:
+    """All heads of these layers from this query, kept until the query changes."""
+    kept = {layer: rec.derived.find((query, layer), "maps") for layer in layers}
+    lacking = [layer for layer, maps in kept.items() if maps is None]
+    made = all_head_maps(rec, query, lacking) if lacking else {}
+    for layer, maps in made.items():
+        rec.derived.keep((query, layer), maps, "maps", rec.num_layers)
+    return kept | made
+
+
+def scale_of_all(rec: Recording, query: Query) -> Scale | None:
+    """One scale for all layers and heads."""
+    maps = maps_of(rec, query, range(rec.num_layers)).values()
+    heats = [heat for of_layer in maps for heat in of_layer.values()]
+    return shared_scale(heats) if heats else None
+
+
+def looks_anywhere(rec: Recording, query: Query) -> bool:
+    """Whether there is a layer in which the query looks."""
+    return any(rec.looks(layer, query) for layer in range(rec.num_layers))
 
 
 def predictions(rec: Recording, photo: Photo) -> None:

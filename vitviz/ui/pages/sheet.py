@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import streamlit as st
 
 from vitviz.heatmap import Heatmap, Scale
+from vitviz.methods.attention import HeadMaps
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.question import MEAN, head_name
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
@@ -12,18 +15,23 @@ from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Look, Session
 
+MapsOf = Callable[[Sequence[int]], dict[int, HeadMaps]]
 VIEWS = HEADS, LAYERS, BOTH = "heads", "layers", "all"
 
 
 def show_sheet(
     session: Session,
-    maps: list[dict[int | None, Heatmap]],
+    maps: MapsOf,
     look: Look,
     scale: Scale | None,
     layer: int,
     head: int | None,
 ) -> None:
-    """Other heads and layers from the same query; a click opens one."""
+    """Other heads and layers from the same query; a click opens one.
+
+    Args:
+        maps: gives those of the layers that are shown.
+    """
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.subheader(t("sheet.heading"), anchor=False)
         view: str = choice(
@@ -37,11 +45,12 @@ def show_sheet(
             label_visibility="collapsed",
         )
         st.caption(t(f"sheet.{view}_shown"), width="content")
+    layers = session.rec.num_layers
     map_sheet(
         session,
-        panels_of(maps, view, layer, head),
+        panels_of(maps, layers, view, layer, head),
         look,
-        columns=len(maps) if view == BOTH else 0,
+        columns=layers if view == BOTH else 0,
         scale=scale,
         alt=t(f"sheet.{view}_shown"),
         key=keys.SHEET,
@@ -49,31 +58,26 @@ def show_sheet(
     )
 
 
-def panels_of(
-    maps: list[dict[int | None, Heatmap]], view: str, layer: int, head: int | None
-) -> list[Panel]:
+def panels_of(maps: MapsOf, layers: int, view: str, layer: int, head: int | None) -> list[Panel]:
     """The small maps of a view: of this layer's heads, of this head in all layers, or of all."""
-    most: dict[int | None, Heatmap] = max(maps, key=len)  # layers may have heads of their own
+    shown = maps([layer] if view == HEADS else range(layers))
+    most = max(shown.values(), key=len)  # layers may have heads of their own
     return [
-        panel(maps, at_layer, of_head, view, (at_layer, of_head) == (layer, head))
-        for of_head in most
-        for at_layer in range(len(maps))
-        if of_head in maps[at_layer]
-        and (view != HEADS or at_layer == layer)
-        and (view != LAYERS or of_head == head)
+        panel(of_layer[of_head], at, of_head, view, (at, of_head) == (layer, head))
+        for of_head in ([head] if view == LAYERS else most)
+        for at, of_layer in shown.items()
+        if of_head in of_layer
     ]
 
 
-def panel(
-    maps: list[dict[int | None, Heatmap]], layer: int, head: int | None, view: str, chosen: bool
-) -> Panel:
+def panel(heat: Heatmap, layer: int, head: int | None, view: str, chosen: bool) -> Panel:
     """One small map of the sheet."""
     name = MEAN if head is None else str(head)
     of_layer = t("sheet.layer", layer=layer)
     of_head = t("sheet.mean") if head is None else t("sheet.head", head=head)
     short = {HEADS: of_head, LAYERS: of_layer, BOTH: f"{layer} · {head_name(name)}"}
     long = t("sheet.panel", layer=of_layer, head=of_head)
-    return Panel(f"{layer},{name}", short[view], long, maps[layer][head], chosen)
+    return Panel(f"{layer},{name}", short[view], long, heat, chosen)
 
 
 def open_panel() -> None:
