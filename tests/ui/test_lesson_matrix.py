@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from lesson_pages import answer, opened
 from streamlit.testing.v1 import AppTest
-from visits import recording
+from visits import recording, session
 
 import vitviz
 from vitviz.inside.lens import residual_stream
@@ -93,7 +93,7 @@ def test_the_chart_shows_the_lengths_for_the_chosen_class() -> None:
     index = next(p.index for p in rec.predictions if p.label == "soup bowl")
     lengths = projection_gradients(rec, Score(index))
     assert lengths.shape == (12, 3)
-    [kept] = [rec.derived.get(index, list, "projection gradients")]
+    kept = session(app).results.find(index, "projection gradients")
     torch.testing.assert_close(kept, lengths)
 
 
