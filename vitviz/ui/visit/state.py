@@ -46,6 +46,7 @@ class Visit:
         layer, head: the ones that lessons follow; None until they are chosen.
         second, second_taken, second_refused: as `own`, `taken`, `refused`, of a lesson's own photo.
         album: photos to train on.
+        asked_to_train: whether the training of a head was asked for and has not begun.
         trained: the head that was trained on them.
         views: how often random views were drawn again.
         shuffles: how often the patches were shuffled again.
@@ -78,6 +79,7 @@ class Visit:
     second_taken: int = 0
     second_refused: RefusedFile | None = None
     album: Album = field(default_factory=Album)
+    asked_to_train: bool = False
     trained: Run | None = None
     views: int = 0
     shuffles: int = 0

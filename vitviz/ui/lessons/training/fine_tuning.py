@@ -54,19 +54,27 @@ def run(session: Session) -> None:
             key=keys.TAKE_SAMPLES,
             on_click=take_samples,
         )
-        pressed = st.button(
+        st.button(
             t("training.run.train"),
             icon=":material/model_training:",
             type="primary",
             key=keys.TRAIN,
+            on_click=_ask_to_train,
         )
     list_album(album)
     chart = st.empty()
-    if pressed and is_enough(album):
-        begin_head(session, album)
+    if visit().asked_to_train:
+        visit().asked_to_train = False
+        if is_enough(album):
+            begin_head(session, album)
     head_in_training(drawn_into(chart))
     if found := visit().trained:
         _show_run(found, chart)
+
+
+def _ask_to_train() -> None:
+    """A press outlives its run, which another click may end before it comes to the training."""
+    visit().asked_to_train = True
 
 
 def _show_run(found: Run, chart: Any) -> None:
