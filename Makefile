@@ -9,9 +9,8 @@ BIN := .venv/bin
 run: .venv/app.done
 	VITVIZ_ALLOW_DOWNLOADS=$${VITVIZ_ALLOW_DOWNLOADS:-1} $(BIN)/vitviz app --port $(PORT)
 
-# Three workers with one thread each, for two cores: one often waits for a browser. Whoever is done
-# first takes over tests of the others.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
+# Two workers with one thread each; whoever is done first takes over tests of the other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 test: lint browser
 	$(PYTEST)
