@@ -71,5 +71,7 @@ def test_samples_are_taken_before_they_are_trained_on(page: Page, server: str) -
     page.goto(f"{server}/training?step=5")
     wait_until_idle(page)
     page.get_by_role("button", name=RUN["take"], exact=True).click()
+    # Of two clicks before the server has begun with the first, Streamlit forgets that one.
+    page.locator("[data-testid=stApp][data-test-script-state=running]").wait_for()
     page.get_by_role("button", name=RUN["train"], exact=True).click()
     expect(page.get_by_text(RUN["last_loss"])).to_be_visible()

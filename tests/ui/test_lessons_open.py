@@ -34,15 +34,16 @@ def assert_opens(name: str, step: int, language: str) -> None:
         assert_charts_are_chinese(app)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-class TestEveryStep:
-    @pytest.fixture(scope="class")
-    def light(self) -> Iterator[None]:
-        """The light model, and what pages keep for all visitors, for all of these tests."""
-        with pytest.MonkeyPatch.context() as patch, light_pages(patch):
-            yield
+@pytest.fixture(scope="class")
+def light_for_all() -> Iterator[None]:
+    """The light model, and what pages keep for all visitors, for all tests of a class."""
+    with pytest.MonkeyPatch.context() as patch, light_pages(patch):
+        yield
 
-    @pytest.mark.usefixtures("light")
+
+@pytest.mark.usefixtures("light_for_all")
+class TestEveryStep:
+    @pytest.mark.parametrize("language", LANGUAGES)
     @pytest.mark.parametrize(("name", "step"), [s for s in SCREENS if s[0] != BUNDLED])
     def test_opens(self, name: str, step: int, language: str) -> None:
         assert_opens(name, step, language)
