@@ -163,8 +163,11 @@ def statistics(
 ) -> HeadStatistics:
     """Of this photo, kept until it changes, or the mean of the samples."""
     derived = session.rec.derived
-    if over == HERE:
-        return derived.get("heads", lambda: head_statistics(session.rec))
+    if over == HERE:  # kept where lessons look for it, too
+        here: HeadStatistics | None = session.results.find(None, "heads")
+        if here is None:
+            here = session.results.keep(None, head_statistics(session.rec), "heads")
+        return here
     found: HeadStatistics | None = derived.find(None, GALLERY)
     if found is None:
         offered = session.model
