@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from vitviz.ui.controls.photo_picker import keep_link, opened_samples
+from vitviz.ui.course import glossary_page
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.lesson_page import lessons, show
+from vitviz.ui.course.terms import GLOSSARY
 from vitviz.ui.pages import start
 from vitviz.ui.pages.tools import tools
 from vitviz.ui.parts.journey import journey_document
@@ -39,15 +42,16 @@ def main() -> None:
     wait_until_opened()
     shown = tools()
     course = {lesson.id: (_page_of(lesson), lesson.minutes) for lesson in lessons()}
+    around = _around({name: lesson for name, (lesson, _) in course.items()})
 
     def first() -> None:
-        start.page(shown, course)
+        start.page(shown, course, around.values())
 
     beginning = st.Page(first, title=t("nav.start"), icon=START, default=True)
     found = st.navigation(
         {
             "": [beginning, *shown.values()],
-            t("nav.lessons"): [lesson for lesson, _ in course.values()],
+            t("nav.lessons"): [*(lesson for lesson, _ in course.values()), *around.values()],
         },
         position="top",
     )
@@ -82,3 +86,15 @@ def _page_of(lesson: Lesson) -> StreamlitPage:
         title=f"{lesson.number} · {lesson.text('title')}",
         url_path=lesson.id,
     )
+
+
+def _around(course: Mapping[str, StreamlitPage]) -> dict[str, StreamlitPage]:
+    """The pages around the lessons, by their address."""
+    return {
+        GLOSSARY: st.Page(
+            lambda: glossary_page.page(course),
+            title=t(f"{GLOSSARY}.title"),
+            icon=":material/dictionary:",
+            url_path=GLOSSARY,
+        ),
+    }

@@ -12,6 +12,7 @@ from vitviz.errors import VitvizError
 from vitviz.ui.controls.photo_picker import choose_photo
 from vitviz.ui.course.asking import answered, ask, recall
 from vitviz.ui.course.lesson import CHECK, TRY, Lesson
+from vitviz.ui.course.terms import words
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.course_map import course_map
@@ -72,12 +73,12 @@ def _screen(lesson: Lesson, session: Session, screen: str) -> None:
     if screen == CHECK:
         _check(lesson)
         return
-    words, widgets = st.columns([4, 7] if is_presenting() else [2, 3], gap="large")
+    said, widgets = st.columns([4, 7] if is_presenting() else [2, 3], gap="large")
     step = lesson.step(screen)
-    with words:
+    with said:
         heading = t("lesson.try") if screen == TRY else lesson.text(f"{screen}.title")
         st.subheader(heading, anchor=False)
-        st.markdown(lesson.text(TRY if screen == TRY else f"{screen}.text"))
+        st.markdown(words(lesson, screen, language()))
         if step.formula:
             st.latex(step.formula)
         known = not step.guess or _guess(lesson, screen, widgets)

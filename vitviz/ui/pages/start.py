@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import streamlit as st
@@ -27,13 +27,16 @@ EXPLORES |= {keys.SMOOTH, keys.SHARED_SCALE, keys.ARTEFACTS}
 
 
 def page(
-    tools: Mapping[str, StreamlitPage], lessons: Mapping[str, tuple[StreamlitPage, int]]
+    tools: Mapping[str, StreamlitPage],
+    lessons: Mapping[str, tuple[StreamlitPage, int]],
+    around: Iterable[StreamlitPage],
 ) -> None:
     """One sentence, the journey of a photo, and every other page.
 
     Args:
         tools: by their address.
         lessons: the same of the lessons, in order, with the minutes that each takes.
+        around: the pages around the lessons.
     """
     if EXPLORES & st.query_params.keys():
         st.switch_page(tools["explore"], query_params=st.query_params.to_dict())
@@ -52,7 +55,7 @@ def page(
             st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
     with st.container(key="start_pages"):
         _tools(tools)
-        _course(lessons)
+        _course(lessons, around)
 
 
 def _tools(tools: Mapping[str, StreamlitPage]) -> None:
@@ -65,10 +68,15 @@ def _tools(tools: Mapping[str, StreamlitPage]) -> None:
                 st.caption(t(f"start.{name}"))
 
 
-def _course(lessons: Mapping[str, tuple[StreamlitPage, int]]) -> None:
-    """The lessons with a picture and how long they take."""
+def _course(
+    lessons: Mapping[str, tuple[StreamlitPage, int]], around: Iterable[StreamlitPage]
+) -> None:
+    """The lessons with a picture and how long they take, and what there is around them."""
     st.subheader(t("start.course"), anchor=False)
     course_map(None, "start")
+    with st.container(horizontal=True, key="start_around"):
+        for page in around:
+            st.page_link(page)
     with st.container(key="start_lessons"):
         for name, (lesson, minutes) in lessons.items():
             with st.container(border=True, height="stretch"):

@@ -40,6 +40,9 @@ LESSON_MAPS = "{} maps"
 AGAIN = "again"
 MAP_MENU, COURSE_MAP = "map_menu", "course_map_{}"  # a place on the page
 
+# Glossary
+TERM, TERM_SEARCH = "term", "term_search"
+
 # Lessons up to the prediction
 WRITTEN_WORD, SQUEEZED, ALIGNMENT = "written", "squeezed", "alignment"
 FILTERS_SHOWN, CHANNEL, NUMBER, SIDE, PATCH_SIZE = (
