@@ -95,3 +95,33 @@ def test_a_presenters_question_stands_where_the_widgets_come() -> None:
     assert len(app.dataframe) == 1
     app.run()
     assert len(app.success) == 1
+
+
+@pytest.mark.usefixtures("light")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_end_of_a_lesson_says_what_is_known_and_leads_on(language: str) -> None:
+    words = texts(language)
+    app = opened("attention", step="3", lang=language)
+    answer(app, right=True)
+    app.segmented_control(key="step").set_value(len(LESSONS["attention"].screens)).run()
+    app.radio[0].set_value(1).run()  # the right one is 0
+    headings = [heading.value for heading in app.subheader]
+    assert words["lesson"]["known"] not in headings
+    for radio in app.radio[1:]:
+        radio.set_value(1)  # both are right
+    app.run()
+    assert words["lesson"]["known"] in [heading.value for heading in app.subheader]
+    score = words["lesson"]["score"].format(guesses=1, guessed=1, checks=2, checked=3)
+    assert score in [caption.value for caption in app.caption]
+    assert app.button(key="on").label.endswith(words["matrix"]["title"])
+    assert any(words["attention"]["recap"][2] in text.value for text in app.markdown)
+
+
+def test_a_class_goes_on_once_all_is_right() -> None:
+    app = opened("attention", step=str(len(LESSONS["attention"].screens)), present="true")
+    answer(app, right=False)
+    assert len(app.radio) == 3
+    assert not [button for button in app.button if button.key == "on"]
+    answer(app, right=True)
+    assert not app.radio
+    assert app.button(key="on")

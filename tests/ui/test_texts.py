@@ -161,7 +161,7 @@ def test_lessons_have_their_parts(language: str) -> None:
     for lesson in lessons():
         found = texts(language)[lesson.id]
         assert {"title", "goal", "try"} <= found.keys()
-        assert len(found["check"]) == 3
+        assert len(found["check"]) == len(found["recap"]) == 3
         assert 5 <= len(lesson.steps) <= 8
         assert any(step.guess for step in lesson.steps)
         for step in lesson.steps:

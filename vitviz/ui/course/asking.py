@@ -25,7 +25,7 @@ def ask(key: str, heading: str) -> bool:
         key=key,
     )
     feedback(key)
-    return answered(key) is not None
+    return is_answered(key)
 
 
 def answered(key: str) -> int | None:
@@ -34,6 +34,17 @@ def answered(key: str) -> int | None:
     if key in st.session_state:
         given[key] = st.session_state[key]
     return given.get(key)
+
+
+def is_answered(key: str) -> bool:
+    """Whether an answer was given."""
+    return answered(key) is not None
+
+
+def is_right(key: str) -> bool:
+    """Whether the answer that was given last is right."""
+    right: bool = answered(key) == entry(key)["right"]
+    return right
 
 
 def recall(key: str, heading: str) -> None:
@@ -51,7 +62,7 @@ def feedback(key: str) -> None:
     question, answer = entry(key), answered(key)
     if answer is None:
         return
-    if answer == question["right"]:
+    if is_right(key):
         st.success(question["why"][answer], icon=":material/check:")
     else:
         st.warning(question["why"][answer], icon=":material/close:")

@@ -2,7 +2,8 @@
 
 A lesson file defines LESSON. Its texts are in the catalogue under the lesson's id: title, goal,
 a table for each step (title, text, and guess where the step asks one), try, and check, a list of
-three questions. A question has ask, options, right (an index) and why, one sentence per option.
+three questions, and recap, three sentences on what one knows then. A question has ask, options,
+right (an index) and why, one sentence per option.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from vitviz.ui.visit.language import t
+from vitviz.ui.visit.language import entry, t
 from vitviz.ui.visit.order import NUMBERS
 from vitviz.ui.visit.session import Session
 
@@ -64,6 +65,16 @@ class Lesson:
     def screens(self) -> list[str]:
         """The steps' ids, then the task and the self-check."""
         return [*(step.id for step in self.steps), TRY, CHECK]
+
+    @property
+    def guesses(self) -> list[str]:
+        """The keys of the questions that are asked before widgets appear."""
+        return [f"{self.id}.{step.id}.guess" for step in self.steps if step.guess]
+
+    @property
+    def checks(self) -> list[str]:
+        """The keys of the self-check's questions."""
+        return [f"{self.id}.{CHECK}.{number}" for number in range(len(entry(f"{self.id}.{CHECK}")))]
 
     def step(self, screen: str) -> Step:
         """The step of a screen; of the last two, the task's."""

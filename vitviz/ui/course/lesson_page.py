@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from vitviz.errors import VitvizError
 from vitviz.ui.controls.photo_picker import choose_photo
-from vitviz.ui.course.asking import answered, ask, recall
+from vitviz.ui.course.asking import ask, is_answered, is_right, recall
 from vitviz.ui.course.lesson import CHECK, TRY, Lesson
 from vitviz.ui.course.terms import words
 from vitviz.ui.course.worksheet import worksheet
@@ -21,10 +21,11 @@ from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import entry, explained, language, language_switch, t
 from vitviz.ui.visit.markdown import as_code
-from vitviz.ui.visit.order import COURSE
+from vitviz.ui.visit.order import COURSE, NUMBERS, following
 from vitviz.ui.visit.presenting import is_presenting
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
+from vitviz.ui.visit.streamlit_private import go_to
 from vitviz.zoo.load import bundled_models
 
 
@@ -95,8 +96,8 @@ def _guess(lesson: Lesson, screen: str, widgets: DeltaGenerator) -> bool:
         if known := ask(key, t("lesson.guess")):
             return known
         widgets.info(t("lesson.answer_first"), icon=":material/visibility_off:")
-    elif answered(key) == entry(key)["right"]:
-        with st.container(key="answered"):
+    elif is_right(key):
+        with st.container(key=keys.ANSWERED.format("guess")):
             recall(key, t("lesson.guess"))
         return True
     else:
@@ -106,13 +107,43 @@ def _guess(lesson: Lesson, screen: str, widgets: DeltaGenerator) -> bool:
 
 
 def _check(lesson: Lesson) -> None:
-    """Three questions side by side, and what to read."""
+    """Three questions side by side, and what to read; then what is known now, and the way on."""
     st.subheader(t("lesson.check"), anchor=False)
-    for number, column in enumerate(st.columns(len(entry(f"{lesson.id}.{CHECK}")), gap="medium")):
+    columns = st.columns(len(lesson.checks), gap="medium")
+    for number, (key, column) in enumerate(zip(lesson.checks, columns, strict=True), start=1):
         with column:
-            ask(f"{lesson.id}.{CHECK}.{number}", f"{number + 1}.")
-    st.subheader(t("lesson.papers"), anchor=False)
-    st.markdown("\n".join(f"- [{title}]({url})" for title, url in lesson.papers.items()))
+            if is_presenting() and is_right(key):
+                with st.container(key=keys.ANSWERED.format(number)):
+                    recall(key, f"{number}.")
+            else:
+                ask(key, f"{number}.")
+    if all(map(is_right if is_presenting() else is_answered, lesson.checks)):
+        _recap(lesson)
+    papers = " · ".join(f"[{title}]({url})" for title, url in lesson.papers.items())
+    st.markdown(f":small[**{t('lesson.papers')}** {papers}]")
+
+
+def _recap(lesson: Lesson) -> None:
+    """What the visitor knows now, how many answers were right, and the way on."""
+    guesses, checks = (sum(map(is_right, of)) for of in (lesson.guesses, lesson.checks))
+    counts = {"guessed": len(lesson.guesses), "checked": len(lesson.checks)}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(t("lesson.known"), anchor=False)
+        st.caption(t("lesson.score", guesses=guesses, checks=checks, **counts))
+        _on(lesson)
+    st.markdown("\n".join(f"- {sentence}" for sentence in entry(f"{lesson.id}.recap")))
+
+
+def _on(lesson: Lesson) -> None:
+    """The way to the next lesson."""
+    page = following(lesson.id)
+    if page is None:
+        return
+    label = t("lesson.on", number=NUMBERS[page], title=t(f"{page}.title"))
+    if st.button(
+        label, icon=":material/arrow_forward:", icon_position="right", type="primary", key=keys.ON
+    ):
+        go_to(page)
 
 
 def _walk(lesson: Lesson) -> int:
