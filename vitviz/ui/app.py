@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from vitviz.ui.controls.photo_picker import keep_link, opened_samples
-from vitviz.ui.course import glossary_page
+from vitviz.ui.course import exam_page, glossary_page
+from vitviz.ui.course.exam import EXAM
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.lesson_page import lessons, show
 from vitviz.ui.course.terms import GLOSSARY
@@ -90,11 +92,13 @@ def _page_of(lesson: Lesson) -> StreamlitPage:
 
 def _around(course: Mapping[str, StreamlitPage]) -> dict[str, StreamlitPage]:
     """The pages around the lessons, by their address."""
+    found = {
+        EXAM: (exam_page, ":material/quiz:"),
+        GLOSSARY: (glossary_page, ":material/dictionary:"),
+    }
     return {
-        GLOSSARY: st.Page(
-            lambda: glossary_page.page(course),
-            title=t(f"{GLOSSARY}.title"),
-            icon=":material/dictionary:",
-            url_path=GLOSSARY,
-        ),
+        name: st.Page(
+            partial(module.page, course), title=t(f"{name}.title"), icon=icon, url_path=name
+        )
+        for name, (module, icon) in found.items()
     }

@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from vitviz.errors import VitvizError
 from vitviz.ui.controls.photo_picker import choose_photo
 from vitviz.ui.course.asking import ask, is_answered, is_right, recall
+from vitviz.ui.course.exam import EXAM
 from vitviz.ui.course.lesson import CHECK, TRY, Lesson
 from vitviz.ui.course.terms import words
 from vitviz.ui.course.worksheet import worksheet
@@ -135,11 +136,12 @@ def _recap(lesson: Lesson) -> None:
 
 
 def _on(lesson: Lesson) -> None:
-    """The way to the next lesson."""
+    """The way to the next lesson; from the last one to the exam."""
     page = following(lesson.id)
     if page is None:
-        return
-    label = t("lesson.on", number=NUMBERS[page], title=t(f"{page}.title"))
+        page, label = EXAM, t(f"{EXAM}.title")
+    else:
+        label = t("lesson.on", number=NUMBERS[page], title=t(f"{page}.title"))
     if st.button(
         label, icon=":material/arrow_forward:", icon_position="right", type="primary", key=keys.ON
     ):

@@ -41,6 +41,11 @@ LESSON_MAPS = "{} maps"
 AGAIN = "again"
 MAP_MENU, COURSE_MAP = "map_menu", "course_map_{}"  # a place on the page
 
+# Final exam
+DRAW, DRAW_AGAIN, HAND_IN = "draw", "draw_again", "hand_in"
+EXAM_QUESTION = "exam_{}_{}"  # which exam, and the question's number in the pool
+PRINT_EXAM, EXAM_FILE = "print_exam", "exam_file_{}"  # with or without its key
+
 # Glossary
 TERM, TERM_SEARCH = "term", "term_search"
 
