@@ -21,7 +21,7 @@ from vitviz.ui.visit.language import LANGUAGES, texts
         ("prediction", 5, ["prediction.judge.measure"], 1),
         ("training", 5, ["training.run.take", "training.run.train"], 2),
         ("training", 7, ["training.run.quick", "training.run.train"], 1),
-        ("cost", 1, ["cost.measure.run"], 2),
+        ("cost", 1, ["cost.timing.run"], 2),
     ],
 )
 def test_charts_that_a_button_draws_are_chinese(
