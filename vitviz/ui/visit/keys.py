@@ -6,6 +6,7 @@ from __future__ import annotations
 # Every page
 LANGUAGE = "to_{}"  # a language
 GALLERY = "gallery"
+BROWSER_MEMORY = "browser_{}"  # what is kept
 PHOTO_MENU, UPLOAD, CAMERA = "menu{}", "upload{}", "camera{}"  # how many photos were taken
 PHOTO_SOURCE, PHOTO_ADDRESS, ADDRESS_FORM = "source", "url", "address"
 MODEL_MENU, MODEL_SEARCH, MODEL_CHOICE = "choose_model", "model_search", "choose {}"  # a name
