@@ -8,6 +8,8 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from vitviz.ui.controls.photo_picker import keep_link, opened_samples
+from vitviz.ui.course import class_page
+from vitviz.ui.course.classroom import CLASS
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.lesson_page import lessons, show
 from vitviz.ui.pages import start
@@ -24,7 +26,7 @@ from vitviz.ui.visit.turns import one_core
 from vitviz.zoo.catalogue import BUNDLED
 
 HERE = Path(__file__).parent
-START = ":material/home:"
+START, JOIN = ":material/home:", ":material/groups:"
 
 
 def main() -> None:
@@ -44,10 +46,11 @@ def main() -> None:
         start.page(shown, course)
 
     beginning = st.Page(first, title=t("nav.start"), icon=START, default=True)
+    join = st.Page(class_page.page, title=t("nav.class"), icon=JOIN, url_path=CLASS)
     found = st.navigation(
         {
             "": [beginning, *shown.values()],
-            t("nav.lessons"): [lesson for lesson, _ in course.values()],
+            t("nav.lessons"): [*(lesson for lesson, _ in course.values()), join],
         },
         position="top",
     )

@@ -10,7 +10,14 @@ from streamlit.delta_generator import DeltaGenerator
 
 from vitviz.errors import VitvizError
 from vitviz.ui.controls.photo_picker import choose_photo
-from vitviz.ui.course.asking import answered, ask, recall
+from vitviz.ui.course.asking import ask, is_settled, recall, why_hidden
+from vitviz.ui.course.classroom import (
+    class_bar,
+    class_menu,
+    follow,
+    lead,
+    remember_class,
+)
 from vitviz.ui.course.lesson import CHECK, TRY, Lesson
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.parts.browser import URL
@@ -30,13 +37,17 @@ from vitviz.zoo.load import bundled_models
 def show(lesson: Lesson) -> None:
     """The lesson on one's own photo, one step at a time."""
     language_switch()
+    remember_class()
+    _enter(lesson)
     with st.container(key="presenting" if is_presenting() else "lesson"):
         _head(lesson)
+        class_bar()
         gallery, stage = st.container(key="lesson_gallery"), st.container(key="stage")
         number = _walk(lesson)
         screen = lesson.screens[number - 1]
         with gallery:
             photo = choose_photo(lesson.step(screen).sample)
+        lead(lesson, number)
         with stage:
             try:
                 session = analyse(photo, bundled_models()[0])
@@ -45,26 +56,41 @@ def show(lesson: Lesson) -> None:
                 st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
 
 
+def _enter(lesson: Lesson) -> None:
+    """Another lesson starts at its first step, in a live class at the teacher's."""
+    if visit().lesson != lesson.id:
+        st.session_state.pop(keys.STEP, None)
+        visit().lesson = lesson.id
+    follow(lesson)
+
+
 def _head(lesson: Lesson) -> None:
-    """Title and goal, presenter and worksheets."""
+    """Title and goal, presenter, worksheets and live class."""
     with st.container(horizontal=True, vertical_alignment="center", key="lesson_head"):
         st.title(f"{lesson.number} · {lesson.text('title')}", anchor=False)
         st.toggle(t("lesson.present"), key=keys.PRESENT, bind=URL)
-        with st.popover(t("course_map.menu"), icon=":material/map:", key=keys.MAP_MENU):
-            course_map(lesson.id, "menu")
-        with st.popover(t("lesson.worksheet"), icon=":material/print:", key=keys.WORKSHEETS):
-            for answers in (False, True):
-                kind = "answers" if answers else "blanks"
-                st.download_button(
-                    t(f"lesson.with_{kind}"),
-                    partial(worksheet, lesson, answers=answers, tongue=language()),
-                    f"vitviz-{lesson.number}-{lesson.id}-{kind}.html",
-                    "text/html",
-                    on_click="ignore",
-                    key=keys.WORKSHEET.format(kind),
-                )
-    if not is_presenting():
+        if visit().attends is None:  # who is in a class needs the room, on a phone above all
+            _menus(lesson)
+        class_menu(lesson)
+    if not is_presenting() and visit().attends is None:
         st.caption(f"**{t('lesson.goal')}** {lesson.text('goal')}")
+
+
+def _menus(lesson: Lesson) -> None:
+    """The course's map, and worksheets."""
+    with st.popover(t("course_map.menu"), icon=":material/map:", key=keys.MAP_MENU):
+        course_map(lesson.id, "menu")
+    with st.popover(t("lesson.worksheet"), icon=":material/print:", key=keys.WORKSHEETS):
+        for answers in (False, True):
+            kind = "answers" if answers else "blanks"
+            st.download_button(
+                t(f"lesson.with_{kind}"),
+                partial(worksheet, lesson, answers=answers, tongue=language()),
+                f"vitviz-{lesson.number}-{lesson.id}-{kind}.html",
+                "text/html",
+                on_click="ignore",
+                key=keys.WORKSHEET.format(kind),
+            )
 
 
 def _screen(lesson: Lesson, session: Session, screen: str) -> None:
@@ -93,8 +119,8 @@ def _guess(lesson: Lesson, screen: str, widgets: DeltaGenerator) -> bool:
     if not is_presenting():
         if known := ask(key, t("lesson.guess")):
             return known
-        widgets.info(t("lesson.answer_first"), icon=":material/visibility_off:")
-    elif answered(key) == entry(key)["right"]:
+        widgets.info(why_hidden(key), icon=":material/visibility_off:")
+    elif is_settled(key):
         with st.container(key="answered"):
             recall(key, t("lesson.guess"))
         return True
@@ -116,9 +142,6 @@ def _check(lesson: Lesson) -> None:
 
 def _walk(lesson: Lesson) -> int:
     """Back, the steps, next; a presenter walks with the arrow keys."""
-    if visit().lesson != lesson.id:  # another one starts at its first step
-        st.session_state.pop(keys.STEP, None)
-        visit().lesson = lesson.id
     last = len(lesson.screens)
     presenting = is_presenting()
     with st.container(

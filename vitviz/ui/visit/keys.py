@@ -39,6 +39,11 @@ STEP, BACK, NEXT, SHOWN = "step", "back", "next", "shown"
 LESSON_PHOTO, LESSON_LAYER, LESSON_HEAD = "lesson_photo", "in_layer", "in_head"
 LESSON_MAPS = "{} maps"
 AGAIN = "again"
+CLASS_MENU, OPEN_CLASS, END_CLASS, ANSWERS = "class_menu", "open_class", "end_class", "answers"
+REVEAL, LOWER_HANDS, TAKE_PATCH = "reveal {}", "lower_hands", "take {}"  # a question, a number
+RAISE_HAND, SHOW_PATCH, FOLLOW_TEACHER = "raise_hand", "show_patch", "follow_teacher"
+JOIN_FORM, CLASS_CODE, NICKNAME, JOIN = "join_form", "class_code", "nickname", "join"
+LEAVE_CLASS = "leave_class"
 MAP_MENU, COURSE_MAP = "map_menu", "course_map_{}"  # a place on the page
 
 # Lessons up to the prediction
