@@ -10,7 +10,8 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from vitviz.ui.controls.photo_picker import keep_link, opened_samples
-from vitviz.ui.course import exam_page, glossary_page
+from vitviz.ui.course import class_page, exam_page, glossary_page
+from vitviz.ui.course.classroom import CLASS
 from vitviz.ui.course.exam import EXAM
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.lesson_page import lessons, show
@@ -29,7 +30,7 @@ from vitviz.ui.visit.turns import one_core
 from vitviz.zoo.catalogue import BUNDLED
 
 HERE = Path(__file__).parent
-START = ":material/home:"
+START, JOIN = ":material/home:", ":material/groups:"
 
 
 def main() -> None:
@@ -50,10 +51,11 @@ def main() -> None:
         start.page(shown, course, around.values())
 
     beginning = st.Page(first, title=t("nav.start"), icon=START, default=True)
+    join = st.Page(class_page.page, title=t("nav.class"), icon=JOIN, url_path=CLASS)
     found = st.navigation(
         {
             "": [beginning, *shown.values()],
-            t("nav.lessons"): [*(lesson for lesson, _ in course.values()), *around.values()],
+            t("nav.lessons"): [*(lesson for lesson, _ in course.values()), *around.values(), join],
         },
         position="top",
     )

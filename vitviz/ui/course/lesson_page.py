@@ -10,7 +10,14 @@ from streamlit.delta_generator import DeltaGenerator
 
 from vitviz.errors import VitvizError
 from vitviz.ui.controls.photo_picker import choose_photo
-from vitviz.ui.course.asking import ask, is_answered, is_right, recall
+from vitviz.ui.course.asking import ask, is_right, is_settled, recall, why_hidden
+from vitviz.ui.course.classroom import (
+    class_bar,
+    class_menu,
+    follow,
+    lead,
+    remember_class,
+)
 from vitviz.ui.course.exam import EXAM
 from vitviz.ui.course.lesson import CHECK, TRY, Lesson
 from vitviz.ui.course.terms import words
@@ -33,13 +40,17 @@ from vitviz.zoo.load import bundled_models
 def show(lesson: Lesson) -> None:
     """The lesson on one's own photo, one step at a time."""
     language_switch()
+    remember_class()
+    _enter(lesson)
     with st.container(key="presenting" if is_presenting() else "lesson"):
         _head(lesson)
+        class_bar()
         gallery, stage = st.container(key="lesson_gallery"), st.container(key="stage")
         number = _walk(lesson)
         screen = lesson.screens[number - 1]
         with gallery:
             photo = choose_photo(lesson.step(screen).sample)
+        lead(lesson, number)
         with stage:
             try:
                 session = analyse(photo, bundled_models()[0])
@@ -48,26 +59,41 @@ def show(lesson: Lesson) -> None:
                 st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
 
 
+def _enter(lesson: Lesson) -> None:
+    """Another lesson starts at its first step, in a live class at the teacher's."""
+    if visit().lesson != lesson.id:
+        st.session_state.pop(keys.STEP, None)
+        visit().lesson = lesson.id
+    follow(lesson)
+
+
 def _head(lesson: Lesson) -> None:
-    """Title and goal, presenter and worksheets."""
+    """Title and goal, presenter, worksheets and live class."""
     with st.container(horizontal=True, vertical_alignment="center", key="lesson_head"):
         st.title(f"{lesson.number} · {lesson.text('title')}", anchor=False)
         st.toggle(t("lesson.present"), key=keys.PRESENT, bind=URL)
-        with st.popover(t("course_map.menu"), icon=":material/map:", key=keys.MAP_MENU):
-            course_map(lesson.id, "menu")
-        with st.popover(t("lesson.worksheet"), icon=":material/print:", key=keys.WORKSHEETS):
-            for answers in (False, True):
-                kind = "answers" if answers else "blanks"
-                st.download_button(
-                    t(f"lesson.with_{kind}"),
-                    partial(worksheet, lesson, answers=answers, tongue=language()),
-                    f"vitviz-{lesson.number}-{lesson.id}-{kind}.html",
-                    "text/html",
-                    on_click="ignore",
-                    key=keys.WORKSHEET.format(kind),
-                )
-    if not is_presenting():
+        if visit().attends is None:  # who is in a class needs the room, on a phone above all
+            _menus(lesson)
+        class_menu(lesson)
+    if not is_presenting() and visit().attends is None:
         st.caption(f"**{t('lesson.goal')}** {lesson.text('goal')}")
+
+
+def _menus(lesson: Lesson) -> None:
+    """The course's map, and worksheets."""
+    with st.popover(t("course_map.menu"), icon=":material/map:", key=keys.MAP_MENU):
+        course_map(lesson.id, "menu")
+    with st.popover(t("lesson.worksheet"), icon=":material/print:", key=keys.WORKSHEETS):
+        for answers in (False, True):
+            kind = "answers" if answers else "blanks"
+            st.download_button(
+                t(f"lesson.with_{kind}"),
+                partial(worksheet, lesson, answers=answers, tongue=language()),
+                f"vitviz-{lesson.number}-{lesson.id}-{kind}.html",
+                "text/html",
+                on_click="ignore",
+                key=keys.WORKSHEET.format(kind),
+            )
 
 
 def _screen(lesson: Lesson, session: Session, screen: str) -> None:
@@ -96,8 +122,8 @@ def _guess(lesson: Lesson, screen: str, widgets: DeltaGenerator) -> bool:
     if not is_presenting():
         if known := ask(key, t("lesson.guess")):
             return known
-        widgets.info(t("lesson.answer_first"), icon=":material/visibility_off:")
-    elif is_right(key):
+        widgets.info(why_hidden(key), icon=":material/visibility_off:")
+    elif is_settled(key):
         with st.container(key=keys.ANSWERED.format("guess")):
             recall(key, t("lesson.guess"))
         return True
@@ -110,29 +136,45 @@ def _guess(lesson: Lesson, screen: str, widgets: DeltaGenerator) -> bool:
 def _check(lesson: Lesson) -> None:
     """Three questions side by side, and what to read; then what is known now, and the way on."""
     st.subheader(t("lesson.check"), anchor=False)
+    known = []
     columns = st.columns(len(lesson.checks), gap="medium")
     for number, (key, column) in enumerate(zip(lesson.checks, columns, strict=True), start=1):
         with column:
-            if is_presenting() and is_right(key):
-                with st.container(key=keys.ANSWERED.format(number)):
-                    recall(key, f"{number}.")
-            else:
-                ask(key, f"{number}.")
-    if all(map(is_right if is_presenting() else is_answered, lesson.checks)):
+            known.append(_checked(key, number))
+    if all(known):
         _recap(lesson)
     papers = " · ".join(f"[{title}]({url})" for title, url in lesson.papers.items())
     st.markdown(f":small[**{t('lesson.papers')}** {papers}]")
 
 
+def _checked(key: str, number: int) -> bool:
+    """A question of the self-check: whether the lesson may go on. For a class, it gets small once
+    it is settled."""
+    if not is_presenting():
+        return ask(key, f"{number}.")
+    if settled := is_settled(key):
+        with st.container(key=keys.ANSWERED.format(number)):
+            recall(key, f"{number}.")
+    else:
+        ask(key, f"{number}.")
+    return settled
+
+
 def _recap(lesson: Lesson) -> None:
     """What the visitor knows now, how many answers were right, and the way on."""
-    guesses, checks = (sum(map(is_right, of)) for of in (lesson.guesses, lesson.checks))
-    counts = {"guessed": len(lesson.guesses), "checked": len(lesson.checks)}
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(t("lesson.known"), anchor=False)
-        st.caption(t("lesson.score", guesses=guesses, checks=checks, **counts))
-        _on(lesson)
+        if visit().teaches is None:
+            _score(lesson)
+        if not (visit().attends and visit().follows):
+            _on(lesson)
     st.markdown("\n".join(f"- {sentence}" for sentence in entry(f"{lesson.id}.recap")))
+
+
+def _score(lesson: Lesson) -> None:
+    guesses, checks = (sum(map(is_right, of)) for of in (lesson.guesses, lesson.checks))
+    counts = {"guessed": len(lesson.guesses), "checked": len(lesson.checks)}
+    st.caption(t("lesson.score", guesses=guesses, checks=checks, **counts))
 
 
 def _on(lesson: Lesson) -> None:
@@ -150,9 +192,6 @@ def _on(lesson: Lesson) -> None:
 
 def _walk(lesson: Lesson) -> int:
     """Back, the steps, next; a presenter walks with the arrow keys."""
-    if visit().lesson != lesson.id:  # another one starts at its first step
-        st.session_state.pop(keys.STEP, None)
-        visit().lesson = lesson.id
     last = len(lesson.screens)
     presenting = is_presenting()
     with st.container(

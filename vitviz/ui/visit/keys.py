@@ -6,6 +6,7 @@ from __future__ import annotations
 # Every page
 LANGUAGE = "to_{}"  # a language
 GALLERY = "gallery"
+BROWSER_MEMORY = "browser_{}"  # what is kept
 PHOTO_MENU, UPLOAD, CAMERA = "menu{}", "upload{}", "camera{}"  # how many photos were taken
 PHOTO_SOURCE, PHOTO_ADDRESS, ADDRESS_FORM = "source", "url", "address"
 MODEL_MENU, MODEL_SEARCH, MODEL_CHOICE = "choose_model", "model_search", "choose {}"  # a name
@@ -39,6 +40,11 @@ ON, ANSWERED = "on", "answered_{}"  # to the next lesson; which question
 LESSON_PHOTO, LESSON_LAYER, LESSON_HEAD = "lesson_photo", "in_layer", "in_head"
 LESSON_MAPS = "{} maps"
 AGAIN = "again"
+CLASS_MENU, OPEN_CLASS, END_CLASS, ANSWERS = "class_menu", "open_class", "end_class", "answers"
+REVEAL, LOWER_HANDS, TAKE_PATCH = "reveal {}", "lower_hands", "take {}"  # a question, a number
+RAISE_HAND, SHOW_PATCH, FOLLOW_TEACHER = "raise_hand", "show_patch", "follow_teacher"
+JOIN_FORM, CLASS_CODE, NICKNAME, JOIN = "join_form", "class_code", "nickname", "join"
+LEAVE_CLASS = "leave_class"
 MAP_MENU, COURSE_MAP = "map_menu", "course_map_{}"  # a place on the page
 
 # Final exam

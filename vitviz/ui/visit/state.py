@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import streamlit as st
 from PIL import Image
 
+from vitviz.classroom.classroom import Shown, Student, Teacher
 from vitviz.errors import ImageError, VitvizError
 from vitviz.ui.visit.album import Album, Run
 from vitviz.ui.visit.session import Photo, Session
@@ -73,6 +74,12 @@ class Visit:
         sentence: typed in the lessons on words; empty until then.
         word, word_layer, word_head: the piece, layer and head that they follow.
         works: that are under way, or whose result was not shown yet, by their names.
+        teaches, attends: the live class, as its teacher or as a student.
+        class_asked: whether the browser was asked for a class from before a reload.
+        class_kept: what the browser shall keep of it; None leaves it as it is.
+        follows: whether the page goes where the teacher goes.
+        followed: where that was last.
+        handed_in: answers that the class has, by the question's key.
     """
 
     admitted: bool = False
@@ -109,6 +116,13 @@ class Visit:
     word_layer: int = 0
     word_head: int = 0
     works: dict[str, Work[Any]] = field(default_factory=dict)
+    teaches: Teacher | None = None
+    attends: Student | None = None
+    class_asked: bool = False
+    class_kept: dict[str, str] | None = None
+    follows: bool = True
+    followed: Shown | None = None
+    handed_in: dict[str, int] = field(default_factory=dict)
 
     @property
     def held(self) -> int:

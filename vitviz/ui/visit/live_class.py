@@ -1,0 +1,66 @@
+"""The live class that a visitor leads or attends, which a reload does not end."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from vitviz.classroom.classroom import ClassError, Shown, Student, Teacher, open_class
+from vitviz.classroom.store import Store, store_of_this_server
+from vitviz.ui.visit.state import visit
+
+__all__ = ["attend", "begin", "came_back", "classes", "gone"]
+
+LONGEST_ID = 40  # letters
+
+
+@st.cache_resource(show_spinner=False)
+def classes() -> Store:
+    """All live classes of this server."""
+    return store_of_this_server()
+
+
+def begin(shown: Shown) -> None:
+    """Open a class."""
+    teacher = visit().teaches = open_class(classes(), shown)
+    visit().class_kept = {"code": teacher.code, "secret": teacher.secret}
+
+
+def attend(code: str, name: str) -> None:
+    """Join a class.
+
+    Raises:
+        ClassError: if there is none with this code, or it is full.
+    """
+    student = Student.join(code, classes(), name)
+    gone()
+    visit().attends = student
+    visit().class_kept = {"code": code, "id": student.id, "name": student.name}
+
+
+def came_back(found: object) -> bool:
+    """Whether the visitor now leads or attends a class again, by what the browser kept of it.
+
+    Raises:
+        VitvizError: if classes cannot be reached.
+    """
+    state = visit()
+    if state.class_asked or not isinstance(found, dict) or state.teaches or state.attends:
+        return False
+    code, secret, id, name = (str(found.get(key, "")) for key in ("code", "secret", "id", "name"))
+    try:
+        if secret:
+            state.teaches = Teacher.of(code, secret, classes())
+        elif id and len(id) <= LONGEST_ID:
+            state.attends = Student.join(code, classes(), name, id)
+    except ClassError:  # it has ended
+        state.class_kept = {}
+    state.class_asked = True
+    return bool(state.teaches or state.attends)
+
+
+def gone() -> None:
+    """The class has ended, or was left."""
+    state = visit()
+    state.teaches = state.attends = state.followed = None
+    state.follows, state.class_kept = True, {}
+    state.handed_in.clear()
