@@ -6,9 +6,11 @@ import html
 
 import pytest
 from lesson_pages import LESSONS, answer, assert_charts_are_chinese, opened
+from pages import at
 from streamlit.testing.v1 import AppTest
 from visits import visit
 
+from vitviz.ui.course import progress
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.visit.language import LANGUAGES, texts
@@ -125,3 +127,33 @@ def test_a_class_goes_on_once_all_is_right() -> None:
     answer(app, right=True)
     assert not app.radio
     assert app.button(key="on")
+
+
+def test_the_browser_gives_back_answers_after_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[object] = []
+    found = {"attention.scale.guess": 1, "attention.check.0": 99, "attention.check.1": True, "x": 0}
+
+    def memory(_: str, value: object) -> object:
+        kept.append(value)
+        return found if len(kept) > 1 else None  # it says so just after the first run
+
+    monkeypatch.setattr(progress, "browser_memory", memory)
+
+    def run() -> None:
+        from vitviz.ui.course.lesson_page import lessons, show
+        from vitviz.ui.course.progress import remember_answers
+
+        remember_answers()
+        show(next(lesson for lesson in lessons() if lesson.id == "attention"))
+
+    app = at(AppTest.from_function(run, default_timeout=300), step="3")
+    assert app.radio[0].value is None
+    app.run()
+    assert app.radio[0].value == 1
+    assert len(app.success) == 1
+    assert visit(app).answers == {"attention.scale.guess": 1}
+    said = texts("en")["lesson"]["done"].format(done=1, count=4)
+    assert any(said in caption.value for caption in app.caption)
+    app.radio[0].set_value(0).run()
+    assert kept == [None, None, {"attention.scale.guess": 0}]
+    assert app.radio[0].value == 0  # what was found counts once

@@ -30,14 +30,14 @@ def ask(key: str, heading: str) -> bool:
     st.radio(
         f"**{heading}** {question['ask']}",
         range(len(question["options"])),
-        index=answered(key),
+        index=None if key in st.session_state else answered(key),
         format_func=question["options"].__getitem__,
         key=key,
     )
     if student := visit().attends:
         return _hand_in(student, key)
     feedback(key)
-    return answered(key) is not None
+    return is_answered(key)
 
 
 def answered(key: str) -> int | None:
@@ -46,6 +46,11 @@ def answered(key: str) -> int | None:
     if key in st.session_state:
         given[key] = st.session_state[key]
     return given.get(key)
+
+
+def is_answered(key: str) -> bool:
+    """Whether an answer was given."""
+    return answered(key) is not None
 
 
 def is_right(key: str) -> bool:

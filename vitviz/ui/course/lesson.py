@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from vitviz.ui.visit.language import entry, t
+from vitviz.ui.visit.language import t
 from vitviz.ui.visit.order import NUMBERS
 from vitviz.ui.visit.session import Session
 
 TRY, CHECK = "try", "check"
 MINUTES = 2  # a screen
+CHECKS = 3  # questions of a self-check
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,12 @@ class Lesson:
     @property
     def checks(self) -> list[str]:
         """The keys of the self-check's questions."""
-        return [f"{self.id}.{CHECK}.{number}" for number in range(len(entry(f"{self.id}.{CHECK}")))]
+        return [f"{self.id}.{CHECK}.{number}" for number in range(CHECKS)]
+
+    @property
+    def questions(self) -> list[str]:
+        """The keys of all its questions."""
+        return self.guesses + self.checks
 
     def step(self, screen: str) -> Step:
         """The step of a screen; of the last two, the task's."""

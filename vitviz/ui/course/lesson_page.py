@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from vitviz.errors import VitvizError
 from vitviz.ui.controls.photo_picker import choose_photo
-from vitviz.ui.course.asking import ask, is_right, is_settled, recall, why_hidden
+from vitviz.ui.course.asking import ask, is_answered, is_right, is_settled, recall, why_hidden
 from vitviz.ui.course.classroom import (
     class_bar,
     class_menu,
@@ -76,7 +76,9 @@ def _head(lesson: Lesson) -> None:
             _menus(lesson)
         class_menu(lesson)
     if not is_presenting() and visit().attends is None:
-        st.caption(f"**{t('lesson.goal')}** {lesson.text('goal')}")
+        answered, asked = sum(map(is_answered, lesson.questions)), len(lesson.questions)
+        done = t("lesson.done", done=answered, count=asked) if answered else ""
+        st.caption(f"**{t('lesson.goal')}** {lesson.text('goal')} {done}")
 
 
 def _menus(lesson: Lesson) -> None:

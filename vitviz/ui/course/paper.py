@@ -15,6 +15,7 @@ from matplotlib.font_manager import FontProperties
 from vitviz.pictures.html import inline, template
 from vitviz.ui.visit.language import entry
 
+PICTURES = Path(__file__).parent.parent / "lessons" / "pictures" / "steps"
 TERM = re.compile(r"\*\*(.+?)\*\*")  # a bold word is one to remember
 BLANK = "\\_" * 12
 FORMULA = FontProperties(size=16)  # points: the exponents of a fraction can still be read
@@ -29,7 +30,14 @@ def paper(name: str, tongue: str, **values: object) -> str:
     """
     say = partial(entry, tongue=tongue)
     page = template(Path(__file__).with_name(f"{name}.html"))
-    return page.render(tongue=tongue, say=say, words=_words, formulas=_formulas, **values)
+    return page.render(
+        tongue=tongue,
+        say=say,
+        words=_words,
+        formulas=_formulas,
+        picture=partial(_picture, tongue),
+        **values,
+    )
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,13 @@ def _formulas(latex: str) -> list[_Formula]:
     """A picture for each line."""
     lines = [line.strip() for line in latex.split(r"\\") if line]
     return [_Formula(line, _drawn(line)) for line in lines]
+
+
+def _picture(tongue: str, lesson: str, step: str) -> str | None:
+    """What a step shows, as a picture inside the page; None where it shows controls only. See
+    assets/make_worksheet_pictures.py."""
+    file = PICTURES / tongue / f"{lesson}-{step}.webp"
+    return inline(file.read_bytes(), "webp") if file.exists() else None
 
 
 @cache

@@ -52,6 +52,10 @@ DRAW, DRAW_AGAIN, HAND_IN = "draw", "draw_again", "hand_in"
 EXAM_QUESTION = "exam_{}_{}"  # which exam, and the question's number in the pool
 PRINT_EXAM, EXAM_FILE = "print_exam", "exam_file_{}"  # with or without its key
 
+# For teachers
+TEACHERS_LESSON, TEACHERS_SHEET, TEACHERS_EXAM = "of_lesson", "sheet_file", "exam_number"
+BOOKLET = "booklet"
+
 # Glossary
 TERM, TERM_SEARCH = "term", "term_search"
 

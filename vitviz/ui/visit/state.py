@@ -62,6 +62,7 @@ class Visit:
         panels: the method that is chosen on each side of Compare.
         lesson: shown last.
         answers: chosen in lessons, by the question's key.
+        answers_found: whether the browser has said which answers it kept.
         exam: the last one.
         patch: the one that lessons follow, as in the address.
         layer, head: the ones that lessons follow; None until they are chosen.
@@ -99,6 +100,7 @@ class Visit:
     panels: dict[str, str] = field(default_factory=dict)
     lesson: str | None = None
     answers: dict[str, int | None] = field(default_factory=dict)
+    answers_found: bool = False
     exam: ExamSheet | None = None
     patch: str = ""
     layer: int | None = None
