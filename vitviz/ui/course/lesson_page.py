@@ -46,7 +46,7 @@ def show(lesson: Lesson) -> None:
 
 
 def _head(lesson: Lesson) -> None:
-    """Title and goal, presenter and worksheets."""
+    """Title and goal, presenter, worksheets and notebook."""
     with st.container(horizontal=True, vertical_alignment="center", key="lesson_head"):
         st.title(f"{lesson.number} · {lesson.text('title')}", anchor=False)
         st.toggle(t("lesson.present"), key=keys.PRESENT, bind=URL)
@@ -62,6 +62,15 @@ def _head(lesson: Lesson) -> None:
                     "text/html",
                     on_click="ignore",
                     key=keys.WORKSHEET.format(kind),
+                )
+            if lesson.notebook:
+                st.download_button(
+                    t("lesson.notebook"),
+                    lesson.notebook.read_bytes,
+                    f"vitviz-{lesson.number}-{lesson.id}.ipynb",
+                    "application/x-ipynb+json",
+                    on_click="ignore",
+                    key=keys.NOTEBOOK,
                 )
     if not is_presenting():
         st.caption(f"**{t('lesson.goal')}** {lesson.text('goal')}")
