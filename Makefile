@@ -39,9 +39,10 @@ lint: .venv/dev.done
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# The browser tests drive Debian's Chromium without windows; those of the scripts alone run in Node.
+# The browser tests drive Debian's Chromium without windows; those of the scripts alone run in Node, and
+# those of live classes use a Redis server.
 browser:
-	@command -v chromium-headless-shell >/dev/null && command -v node >/dev/null || .ci/install-chromium
+	@which chromium-headless-shell node redis-server >/dev/null || .ci/install-programs
 
 # The documentation in site/; a warning is an error.
 docs: .venv/docs.done
@@ -54,6 +55,7 @@ benchmark: .venv/dev.done browser
 	$(BIN)/python -m benchmarks.app
 	$(BIN)/python -m benchmarks.hub
 	$(BIN)/python -m benchmarks.journey
+	$(BIN)/python -m benchmarks.classroom
 
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv || { echo "No virtual environment: apt-get install python3-venv"; exit 1; }

@@ -35,6 +35,8 @@ COMPONENTS = {  # of a whole page, by its address
     "": {"vitviz_photo_gallery", "vitviz_journey"},
     "explore": {"vitviz_photo_gallery", "vitviz_patch_map", "vitviz_map_sheet"},
     "compare": {"vitviz_photo_gallery", "vitviz_map_sheet"},
+    "attention": {"vitviz_photo_gallery"},
+    "class": {"vitviz_browser_memory"},
 }
 CONTROLS: dict[str, list[dict[str, Any]]] = {
     "Layer": [{"double_array_value": {"data": [layer]}} for layer in range(12)],
@@ -43,6 +45,7 @@ CONTROLS: dict[str, list[dict[str, Any]]] = {
     "Strength": [{"double_array_value": {"data": [i / 20]}} for i in range(21)],
     "Show": [{"string_array_value": {"data": [view]}} for view in ("Heads", "All", "Layers")],
 }
+EARLY = ForwardMsg.FINISHED_EARLY_FOR_RERUN  # another run makes the page
 FORM = "vitviz"  # separates the parts of an upload
 
 
@@ -54,8 +57,11 @@ class Visitor:
         received: bytes of the last page.
     """
 
-    def __init__(self, port: int, sample: str = "cat", page: str = "explore") -> None:
-        self.page, self.query = page, f"sample={sample}"
+    def __init__(
+        self, port: int, sample: str = "cat", page: str = "explore", more: str = ""
+    ) -> None:
+        """Open a page; `more` is what else its address says, such as "&step=3"."""
+        self.page, self.query = page, f"sample={sample}{more}"
         self._server = f"http://127.0.0.1:{port}"
         with urllib.request.urlopen(f"{self._server}/_stcore/health") as answer:
             self._cookie = answer.headers["Set-Cookie"].split(";")[0]
@@ -130,7 +136,7 @@ class Visitor:
             assert isinstance(raw, bytes)
             self.received += len(raw)
             answer = ForwardMsg.FromString(raw)
-            if answer.WhichOneof("type") == "script_finished":
+            if answer.WhichOneof("type") == "script_finished" and answer.script_finished != EARLY:
                 if not part and not found.issuperset(COMPONENTS[self.page]):
                     raise RuntimeError(f"The page came without all of its parts: {found}.")
                 return time.perf_counter() - start

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "FAILURES",
+    "ClassError",
     "ImageError",
     "MethodError",
     "ModelError",
@@ -75,6 +76,10 @@ class VitvizError(Phrase, Exception):
 
 class VitvizWarning(UserWarning):
     """A picture was drawn that shows less, or something else, than it seems to."""
+
+
+class ClassError(VitvizError):
+    """A live class that is not there, is full, or is not led by who tries to."""
 
 
 class ImageError(VitvizError):

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import fake_hub
@@ -21,11 +14,11 @@ import torch
 from fake_hub import Hub
 from journey_pages import SAMPLE
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from serving import served
 from timm.models import save_for_hf
 
 import vitviz
 
-ROOT = Path(__file__).parent.parent.parent
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -76,44 +69,15 @@ def server(hub: Hub, own_models: Path, tmp_path_factory: pytest.TempPathFactory)
         "HF_HOME": str(tmp_path_factory.mktemp("cache")),
         "NO_PROXY": "*",
     }
-    with _served(["-m", "vitviz", "app"], settings) as address:
+    with served(["-m", "vitviz", "app"], settings) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
 def light_server() -> Iterator[str]:
     """The same with a light model, for what does not hang on what the bundled one has learned."""
-    with _served([str(Path(light_app.__file__))], {}) as address:
+    with served([str(Path(light_app.__file__))], {}) as address:
         yield address
-
-
-@contextmanager
-def _served(program: list[str], settings: dict[str, str]) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, *program, "--port", str(port)]
-    environment = {**os.environ, **settings}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_until_healthy(address, process)
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        assert process.poll() is None, "the app ended by itself"
-        try:
-            urllib.request.urlopen(f"{address}/_stcore/health")
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    pytest.fail("the app did not become healthy")
 
 
 @pytest.fixture(scope="session")

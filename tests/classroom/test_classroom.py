@@ -13,10 +13,10 @@ from hypothesis import strategies as some
 from redis_server import redis_server
 
 from vitviz.classroom import classroom, store
-from vitviz.classroom.classroom import ClassError, Shown, Student, Teacher, open_class
+from vitviz.classroom.classroom import Shown, Student, Teacher, open_class
 from vitviz.classroom.codes import ALPHABET, new_code, read_code
 from vitviz.classroom.store import MemoryStore, RedisStore, Store, store_of_this_server
-from vitviz.errors import VitvizError
+from vitviz.errors import ClassError, VitvizError
 
 FIRST = Shown("attention", 1)
 GUESS = "attention.scale.guess"

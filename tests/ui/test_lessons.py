@@ -85,6 +85,14 @@ def test_worksheets_hold_the_lesson(lesson: Lesson, language: str) -> None:
     assert check["why"][check["right"]] not in html.unescape(blanks)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_notebook_is_offered_where_the_lesson_has_one(name: str, language: str) -> None:
+    app = opened(name, lang=language)
+    labels = [button.proto.label for button in app.get("download_button")]
+    assert (texts(language)["lesson"]["notebook"] in labels) == (name not in ("idea", "training"))
+
+
 def test_a_presenters_question_stands_where_the_widgets_come() -> None:
     app = opened("prediction", step="2", sample="coffee", present="true")
     assert not app.dataframe

@@ -17,7 +17,7 @@ def test_without_a_word_nothing_is_fetched_for_visitors(monkeypatch: pytest.Monk
     assert settings.own_models() == Path("models")
     assert settings.models_in_memory() == 3
     assert settings.max_parameters() == 350_000_000
-    assert settings.max_visitors() == 60
+    assert settings.max_visitors() == 64
 
 
 def test_each_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:

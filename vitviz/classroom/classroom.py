@@ -14,19 +14,15 @@ from dataclasses import dataclass, field
 
 from vitviz.classroom.codes import new_code
 from vitviz.classroom.store import Store
-from vitviz.errors import VitvizError
+from vitviz.errors import ClassError
 
-__all__ = ["MOST_STUDENTS", "Attendance", "ClassError", "Shown", "Student", "Teacher", "open_class"]
+__all__ = ["MOST_STUDENTS", "Attendance", "Shown", "Student", "Teacher", "open_class"]
 
 MOST_STUDENTS = 120
 LASTS = 3600.0  # seconds without its teacher, after which a class is gone
 HERE = 12.0  # seconds since a student was heard of last
 LONGEST_NAME = 24  # letters
 TABLES = ("shown", "revealed", "students", "answers", "hands", "patches")
-
-
-class ClassError(VitvizError):
-    """A class that is not there, is full, or is not led by who tries to."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ __all__ = ["allow_downloads", "max_parameters", "max_visitors", "models_in_memor
 
 MAX_PARAMETERS = 350_000_000  # up to ViT-L: 1.4 GB in memory
 MODELS_IN_MEMORY = 3
-MAX_VISITORS = 60  # whose redraws two processor cores keep up with
+MAX_VISITORS = 64  # a class of sixty; two processor cores keep up with their redraws
 
 
 def allow_downloads() -> bool:

@@ -10,8 +10,8 @@ import pandas as pd
 import segno
 import streamlit as st
 
-from vitviz.classroom.classroom import Attendance, ClassError, Shown, Student, Teacher
-from vitviz.errors import VitvizError
+from vitviz.classroom.classroom import Attendance, Shown, Student, Teacher
+from vitviz.errors import ClassError, VitvizError
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.parts.browser_memory import browser_memory
 from vitviz.ui.visit import keys, live_class

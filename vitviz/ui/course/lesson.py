@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.order import NUMBERS
@@ -18,6 +19,7 @@ from vitviz.ui.visit.session import Session
 TRY, CHECK = "try", "check"
 MINUTES = 2  # a screen
 CHECKS = 3  # questions of a self-check
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "data" / "notebooks"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,12 @@ class Lesson:
     def minutes(self) -> int:
         """About how long it takes, with what there is to try."""
         return MINUTES * len(self.screens)
+
+    @property
+    def notebook(self) -> Path | None:
+        """The file that recomputes its numbers, where it has one."""
+        path = NOTEBOOKS / f"{self.id}.ipynb"
+        return path if path.exists() else None
 
     def text(self, key: str, **values: object) -> str:
         """One of its own texts."""

@@ -82,7 +82,7 @@ def _head(lesson: Lesson) -> None:
 
 
 def _menus(lesson: Lesson) -> None:
-    """The course's map, and worksheets."""
+    """The course's map, worksheets and notebook."""
     with st.popover(t("course_map.menu"), icon=":material/map:", key=keys.MAP_MENU):
         course_map(lesson.id, "menu")
     with st.popover(t("lesson.worksheet"), icon=":material/print:", key=keys.WORKSHEETS):
@@ -95,6 +95,15 @@ def _menus(lesson: Lesson) -> None:
                 "text/html",
                 on_click="ignore",
                 key=keys.WORKSHEET.format(kind),
+            )
+        if lesson.notebook:
+            st.download_button(
+                t("lesson.notebook"),
+                lesson.notebook.read_bytes,
+                f"vitviz-{lesson.number}-{lesson.id}.ipynb",
+                "application/x-ipynb+json",
+                on_click="ignore",
+                key=keys.NOTEBOOK,
             )
 
 

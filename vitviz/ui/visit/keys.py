@@ -35,6 +35,7 @@ MATRIX_SO_FAR = "matrix {}"  # how often it was drawn
 
 # Every lesson
 PRESENT, WORKSHEETS, WORKSHEET = "present", "worksheets", "worksheet_{}"  # with or without answers
+NOTEBOOK = "notebook"
 STEP, BACK, NEXT, SHOWN = "step", "back", "next", "shown"
 ON, ANSWERED = "on", "answered_{}"  # to the next lesson; which question
 LESSON_PHOTO, LESSON_LAYER, LESSON_HEAD = "lesson_photo", "in_layer", "in_head"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from vitviz.classroom.classroom import ClassError, Shown, Student, Teacher, open_class
+from vitviz.classroom.classroom import Shown, Student, Teacher, open_class
 from vitviz.classroom.store import Store, store_of_this_server
+from vitviz.errors import ClassError
 from vitviz.ui.visit.state import visit
 
 __all__ = ["attend", "begin", "came_back", "classes", "gone"]
