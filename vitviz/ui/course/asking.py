@@ -27,10 +27,14 @@ def ask(key: str, heading: str) -> bool:
         _votes(teacher, key, heading)
         return is_settled(key)
     question: dict[str, Any] = entry(key)
+    answer = answered(key)
+    drawn = key in st.session_state
+    if drawn and st.session_state[key] != answer:  # the browser said later that it kept one
+        st.session_state[key] = answer
     st.radio(
         f"**{heading}** {question['ask']}",
         range(len(question["options"])),
-        index=None if key in st.session_state else answered(key),
+        index=None if drawn else answer,
         format_func=question["options"].__getitem__,
         key=key,
     )
@@ -42,9 +46,9 @@ def ask(key: str, heading: str) -> bool:
 
 def answered(key: str) -> int | None:
     """Which answer was chosen: it outlives a move to another step."""
-    given = visit().answers
-    if key in st.session_state:
-        given[key] = st.session_state[key]
+    given, chosen = visit().answers, st.session_state.get(key)
+    if chosen is not None:
+        given[key] = chosen
     return given.get(key)
 
 

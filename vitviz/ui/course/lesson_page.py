@@ -76,9 +76,13 @@ def _head(lesson: Lesson) -> None:
             _menus(lesson)
         class_menu(lesson)
     if not is_presenting() and visit().attends is None:
-        answered, asked = sum(map(is_answered, lesson.questions)), len(lesson.questions)
-        done = t("lesson.done", done=answered, count=asked) if answered else ""
-        st.caption(f"**{t('lesson.goal')}** {lesson.text('goal')} {done}")
+        st.caption(f"**{t('lesson.goal')}** {lesson.text('goal')}{_done(lesson)}")
+
+
+def _done(lesson: Lesson) -> str:
+    """How many of its questions are answered, if any is."""
+    done = sum(map(is_answered, lesson.questions))
+    return f" · {t('lesson.done', done=done, count=len(lesson.questions))}" if done else ""
 
 
 def _menus(lesson: Lesson) -> None:

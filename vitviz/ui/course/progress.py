@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-import streamlit as st
-
 from vitviz.ui.course.asking import answered, is_answered
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.lesson_page import lessons
@@ -29,8 +27,6 @@ def remember_answers() -> None:
         answer = found.get(key)
         if key not in given and type(answer) is int and 0 <= answer < options:
             state.answers[key] = answer
-            if key in st.session_state:  # it is on the page already
-                st.session_state[key] = answer
 
 
 def done(lesson: Lesson) -> int:

@@ -99,7 +99,7 @@ class Visit:
     recorded: dict[Side, Session] = field(default_factory=dict)
     panels: dict[str, str] = field(default_factory=dict)
     lesson: str | None = None
-    answers: dict[str, int | None] = field(default_factory=dict)
+    answers: dict[str, int] = field(default_factory=dict)
     answers_found: bool = False
     exam: ExamSheet | None = None
     patch: str = ""
