@@ -12,7 +12,15 @@ from waiting import wait_until_idle
 
 from vitviz.ui.visit.language import LANGUAGES, texts
 
-PAGES = ["", "explore", "journey", "compare", "heads"]  # lessons: see test_steps
+PAGES = [
+    "",
+    "explore",
+    "journey",
+    "compare",
+    "heads",
+    "glossary",
+    "exam?draw=7",
+]  # lessons: see test_steps
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

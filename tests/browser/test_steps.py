@@ -22,7 +22,7 @@ PRESSED = {
     ("prediction", "judge"): ["prediction.judge.measure"],
     ("training", "run"): ["training.run.take", "training.run.train"],
     ("training", "entropy"): ["training.run.train"],
-    ("cost", "measure"): ["cost.measure.run"],
+    ("cost", "timing"): ["cost.timing.run"],
 }
 OVERFLOW = """() => {
     const main = document.querySelector("[data-testid=stMain]")

@@ -365,7 +365,7 @@ def test_prediction_judges_by_deletion() -> None:
 def test_cost_measures_this_machine() -> None:
     app = opened("cost", step="1")
     answer(app, right=True)
-    [button] = [b for b in app.button if b.label == texts("en")["cost"]["measure"]["run"]]
+    [button] = [b for b in app.button if b.label == texts("en")["cost"]["timing"]["run"]]
     button.click().run()
     assert not app.exception
     table = app.table[0].value

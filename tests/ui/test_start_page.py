@@ -35,7 +35,9 @@ def test_every_page_is_one_click_away(language: str) -> None:
     opened = app(lang=language)
     linked = [link.proto.page for link in opened.get("page_link")]
     tools = ["explore", "journey", "compare", "heads"]
-    assert linked == [lessons()[0].id, *tools, *(lesson.id for lesson in lessons())]
+    around = ["exam", "glossary", "teachers"]
+    course = [lesson.id for lesson in lessons()]
+    assert linked == [course[0], *tools, *around, *course]
 
 
 def test_it_shows_the_journey_of_the_photo_in_the_address() -> None:

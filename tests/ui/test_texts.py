@@ -31,10 +31,14 @@ OTHERS = sorted(LANGUAGES.keys() - {"en"})
 
 
 def shape(found: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key with what must agree: a text's places and terms, a number itself."""
+    """Every key with what must agree: a text's places and terms, a number itself. In how many forms
+    a term occurs is each language's own."""
     if isinstance(found, dict):
         for name, value in found.items():
-            yield from shape(value, f"{key}.{name}")
+            if name == "forms":
+                assert all(value)
+            else:
+                yield from shape(value, f"{key}.{name}")
     elif isinstance(found, list):
         for index, value in enumerate(found):
             yield from shape(value, f"{key}.{index}")
@@ -157,7 +161,7 @@ def test_lessons_have_their_parts(language: str) -> None:
     for lesson in lessons():
         found = texts(language)[lesson.id]
         assert {"title", "goal", "try"} <= found.keys()
-        assert len(found["check"]) == 3
+        assert len(found["check"]) == len(found["recap"]) == 3
         assert 5 <= len(lesson.steps) <= 8
         assert any(step.guess for step in lesson.steps)
         for step in lesson.steps:

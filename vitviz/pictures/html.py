@@ -24,5 +24,5 @@ def template(file: Path) -> Template:
 
 
 def inline(data: bytes, kind: str) -> str:
-    """The address of a picture that is inside the page; kind is "jpeg" or "svg+xml"."""
+    """The address of a picture that is inside the page; kind is such as "jpeg" or "svg+xml"."""
     return f"data:image/{kind};base64,{b64encode(data).decode()}"

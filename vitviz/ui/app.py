@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from vitviz.ui.controls.photo_picker import keep_link, opened_samples
-from vitviz.ui.course import class_page
+from vitviz.ui.course import class_page, exam_page, glossary_page, teachers_page
 from vitviz.ui.course.classroom import CLASS
+from vitviz.ui.course.exam import EXAM
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.course.lesson_page import lessons, show
+from vitviz.ui.course.progress import done, remember_answers
+from vitviz.ui.course.teachers_page import TEACHERS
+from vitviz.ui.course.terms import GLOSSARY
 from vitviz.ui.pages import start
 from vitviz.ui.pages.tools import tools
 from vitviz.ui.parts.journey import journey_document
@@ -40,17 +46,25 @@ def main() -> None:
     admit()
     wait_until_opened()
     shown = tools()
-    course = {lesson.id: (_page_of(lesson), lesson.minutes) for lesson in lessons()}
+    remember_answers()
+    course = {lesson.id: _page_of(lesson) for lesson in lessons()}
+    around = _around(course)
 
     def first() -> None:
-        start.page(shown, course)
+        cards = {
+            lesson.id: start.Card(
+                course[lesson.id], lesson.minutes, done(lesson), len(lesson.questions)
+            )
+            for lesson in lessons()
+        }
+        start.page(shown, cards, around.values())
 
     beginning = st.Page(first, title=t("nav.start"), icon=START, default=True)
     join = st.Page(class_page.page, title=t("nav.class"), icon=JOIN, url_path=CLASS)
     found = st.navigation(
         {
             "": [beginning, *shown.values()],
-            t("nav.lessons"): [*(lesson for lesson, _ in course.values()), join],
+            t("nav.lessons"): [*course.values(), *around.values(), join],
         },
         position="top",
     )
@@ -85,3 +99,18 @@ def _page_of(lesson: Lesson) -> StreamlitPage:
         title=f"{lesson.number} · {lesson.text('title')}",
         url_path=lesson.id,
     )
+
+
+def _around(course: Mapping[str, StreamlitPage]) -> dict[str, StreamlitPage]:
+    """The pages around the lessons, by their address."""
+    found = {
+        EXAM: (exam_page, ":material/quiz:"),
+        GLOSSARY: (glossary_page, ":material/dictionary:"),
+        TEACHERS: (teachers_page, ":material/cast_for_education:"),
+    }
+    return {
+        name: st.Page(
+            partial(module.page, course), title=t(f"{name}.title"), icon=icon, url_path=name
+        )
+        for name, (module, icon) in found.items()
+    }

@@ -30,14 +30,14 @@ def ask(key: str, heading: str) -> bool:
     st.radio(
         f"**{heading}** {question['ask']}",
         range(len(question["options"])),
-        index=answered(key),
+        index=None if key in st.session_state else answered(key),
         format_func=question["options"].__getitem__,
         key=key,
     )
     if student := visit().attends:
         return _hand_in(student, key)
     feedback(key)
-    return answered(key) is not None
+    return is_answered(key)
 
 
 def answered(key: str) -> int | None:
@@ -48,6 +48,17 @@ def answered(key: str) -> int | None:
     return given.get(key)
 
 
+def is_answered(key: str) -> bool:
+    """Whether an answer was given."""
+    return answered(key) is not None
+
+
+def is_right(key: str) -> bool:
+    """Whether the answer that was given last is right."""
+    right: bool = answered(key) == entry(key)["right"]
+    return right
+
+
 def is_settled(key: str) -> bool:
     """Whether nothing is left to ask: the answer is right, in a class it was told."""
     if teacher := visit().teaches:
@@ -55,7 +66,7 @@ def is_settled(key: str) -> bool:
             return key in teacher.shown().revealed
         except VitvizError:  # said where the class is shown
             return False
-    return answered(key) == entry(key)["right"]
+    return is_right(key)
 
 
 def why_hidden(key: str) -> str:
@@ -83,7 +94,7 @@ def feedback(key: str) -> None:
     question, answer = entry(key), answered(key)
     if answer is None:
         return
-    if answer == question["right"]:
+    if is_right(key):
         st.success(question["why"][answer], icon=":material/check:")
     else:
         st.warning(question["why"][answer], icon=":material/close:")

@@ -2,7 +2,8 @@
 
 A lesson file defines LESSON. Its texts are in the catalogue under the lesson's id: title, goal,
 a table for each step (title, text, and guess where the step asks one), try, and check, a list of
-three questions. A question has ask, options, right (an index) and why, one sentence per option.
+three questions, and recap, three sentences on what one knows then. A question has ask, options,
+right (an index) and why, one sentence per option.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from vitviz.ui.visit.session import Session
 
 TRY, CHECK = "try", "check"
 MINUTES = 2  # a screen
+CHECKS = 3  # questions of a self-check
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "data" / "notebooks"
 
 
@@ -66,6 +68,21 @@ class Lesson:
     def screens(self) -> list[str]:
         """The steps' ids, then the task and the self-check."""
         return [*(step.id for step in self.steps), TRY, CHECK]
+
+    @property
+    def guesses(self) -> list[str]:
+        """The keys of the questions that are asked before widgets appear."""
+        return [f"{self.id}.{step.id}.guess" for step in self.steps if step.guess]
+
+    @property
+    def checks(self) -> list[str]:
+        """The keys of the self-check's questions."""
+        return [f"{self.id}.{CHECK}.{number}" for number in range(CHECKS)]
+
+    @property
+    def questions(self) -> list[str]:
+        """The keys of all its questions."""
+        return self.guesses + self.checks
 
     def step(self, screen: str) -> Step:
         """The step of a screen; of the last two, the task's."""

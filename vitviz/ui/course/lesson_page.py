@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from vitviz.errors import VitvizError
 from vitviz.ui.controls.photo_picker import choose_photo
-from vitviz.ui.course.asking import ask, is_settled, recall, why_hidden
+from vitviz.ui.course.asking import ask, is_answered, is_right, is_settled, recall, why_hidden
 from vitviz.ui.course.classroom import (
     class_bar,
     class_menu,
@@ -18,7 +18,9 @@ from vitviz.ui.course.classroom import (
     lead,
     remember_class,
 )
+from vitviz.ui.course.exam import EXAM
 from vitviz.ui.course.lesson import CHECK, TRY, Lesson
+from vitviz.ui.course.terms import words
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.parts.course_map import course_map
@@ -27,10 +29,11 @@ from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse
 from vitviz.ui.visit.language import entry, explained, language, language_switch, t
 from vitviz.ui.visit.markdown import as_code
-from vitviz.ui.visit.order import COURSE
+from vitviz.ui.visit.order import COURSE, NUMBERS, following
 from vitviz.ui.visit.presenting import is_presenting
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
+from vitviz.ui.visit.streamlit_private import go_to
 from vitviz.zoo.load import bundled_models
 
 
@@ -73,7 +76,9 @@ def _head(lesson: Lesson) -> None:
             _menus(lesson)
         class_menu(lesson)
     if not is_presenting() and visit().attends is None:
-        st.caption(f"**{t('lesson.goal')}** {lesson.text('goal')}")
+        answered, asked = sum(map(is_answered, lesson.questions)), len(lesson.questions)
+        done = t("lesson.done", done=answered, count=asked) if answered else ""
+        st.caption(f"**{t('lesson.goal')}** {lesson.text('goal')} {done}")
 
 
 def _menus(lesson: Lesson) -> None:
@@ -107,12 +112,12 @@ def _screen(lesson: Lesson, session: Session, screen: str) -> None:
     if screen == CHECK:
         _check(lesson)
         return
-    words, widgets = st.columns([4, 7] if is_presenting() else [2, 3], gap="large")
+    said, widgets = st.columns([4, 7] if is_presenting() else [2, 3], gap="large")
     step = lesson.step(screen)
-    with words:
+    with said:
         heading = t("lesson.try") if screen == TRY else lesson.text(f"{screen}.title")
         st.subheader(heading, anchor=False)
-        st.markdown(lesson.text(TRY if screen == TRY else f"{screen}.text"))
+        st.markdown(words(lesson, screen, language()))
         if step.formula:
             st.latex(step.formula)
         known = not step.guess or _guess(lesson, screen, widgets)
@@ -130,7 +135,7 @@ def _guess(lesson: Lesson, screen: str, widgets: DeltaGenerator) -> bool:
             return known
         widgets.info(why_hidden(key), icon=":material/visibility_off:")
     elif is_settled(key):
-        with st.container(key="answered"):
+        with st.container(key=keys.ANSWERED.format("guess")):
             recall(key, t("lesson.guess"))
         return True
     else:
@@ -140,13 +145,60 @@ def _guess(lesson: Lesson, screen: str, widgets: DeltaGenerator) -> bool:
 
 
 def _check(lesson: Lesson) -> None:
-    """Three questions side by side, and what to read."""
+    """Three questions side by side, and what to read; then what is known now, and the way on."""
     st.subheader(t("lesson.check"), anchor=False)
-    for number, column in enumerate(st.columns(len(entry(f"{lesson.id}.{CHECK}")), gap="medium")):
+    known = []
+    columns = st.columns(len(lesson.checks), gap="medium")
+    for number, (key, column) in enumerate(zip(lesson.checks, columns, strict=True), start=1):
         with column:
-            ask(f"{lesson.id}.{CHECK}.{number}", f"{number + 1}.")
-    st.subheader(t("lesson.papers"), anchor=False)
-    st.markdown("\n".join(f"- [{title}]({url})" for title, url in lesson.papers.items()))
+            known.append(_checked(key, number))
+    if all(known):
+        _recap(lesson)
+    papers = " · ".join(f"[{title}]({url})" for title, url in lesson.papers.items())
+    st.markdown(f":small[**{t('lesson.papers')}** {papers}]")
+
+
+def _checked(key: str, number: int) -> bool:
+    """A question of the self-check: whether the lesson may go on. For a class, it gets small once
+    it is settled."""
+    if not is_presenting():
+        return ask(key, f"{number}.")
+    if settled := is_settled(key):
+        with st.container(key=keys.ANSWERED.format(number)):
+            recall(key, f"{number}.")
+    else:
+        ask(key, f"{number}.")
+    return settled
+
+
+def _recap(lesson: Lesson) -> None:
+    """What the visitor knows now, how many answers were right, and the way on."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(t("lesson.known"), anchor=False)
+        if visit().teaches is None:
+            _score(lesson)
+        if not (visit().attends and visit().follows):
+            _on(lesson)
+    st.markdown("\n".join(f"- {sentence}" for sentence in entry(f"{lesson.id}.recap")))
+
+
+def _score(lesson: Lesson) -> None:
+    guesses, checks = (sum(map(is_right, of)) for of in (lesson.guesses, lesson.checks))
+    counts = {"guessed": len(lesson.guesses), "checked": len(lesson.checks)}
+    st.caption(t("lesson.score", guesses=guesses, checks=checks, **counts))
+
+
+def _on(lesson: Lesson) -> None:
+    """The way to the next lesson; from the last one to the exam."""
+    page = following(lesson.id)
+    if page is None:
+        page, label = EXAM, t(f"{EXAM}.title")
+    else:
+        label = t("lesson.on", number=NUMBERS[page], title=t(f"{page}.title"))
+    if st.button(
+        label, icon=":material/arrow_forward:", icon_position="right", type="primary", key=keys.ON
+    ):
+        go_to(page)
 
 
 def _walk(lesson: Lesson) -> int:

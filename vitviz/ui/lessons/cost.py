@@ -41,7 +41,7 @@ INSIDE = alt.Legend(orient="top-left", columns=1, labelLimit=300, offset=0, padd
 FACTS = ("global", "assumptions", "data", "cost", "places")
 
 
-def measure(session: Session) -> None:
+def timing(session: Session) -> None:
     """Time and memory of this machine against the number of tokens."""
     rec = session.rec
     sides = [rec.patch_size[0] * across for across in PATCHES_ACROSS]
@@ -50,9 +50,9 @@ def measure(session: Session) -> None:
         timings = on_request(
             "cost",
             rec.derived,
-            t("cost.measure.run"),
+            t("cost.timing.run"),
             ":material/timer:",
-            t("cost.measure.running"),
+            t("cost.timing.running"),
             lambda work: rec.derived.keep(None, measure_cost(rec, sides, work.progress), "cost"),
         )
         if timings is None:
@@ -79,7 +79,7 @@ def measure(session: Session) -> None:
     st.latex(
         rf"t \approx {a:.2f} {b * 1e3:+.2f}\cdot 10^{{-3}}\,n {c * 1e6:+.2f}\cdot 10^{{-6}}\,n^2"
     )
-    names = {key: t(f"cost.measure.{key}") for key in columns}
+    names = {key: t(f"cost.timing.{key}") for key in columns}
     formats = {"tokens": "{:,}", "seconds": "{:.3f}", "recorded": "{:,.1f}", "maps": "{:,.1f}"}
     table = found.rename(columns=names).set_index(names["side"])
     st.table(table.style.format({names[key]: form for key, form in formats.items()}))
@@ -90,11 +90,11 @@ def _times(found: pd.DataFrame, curve_of: tuple[float, float, float]) -> None:
     a, b, c = curve_of
     across = np.linspace(found["tokens"].min(), found["tokens"].max(), 60)
     curve = pd.DataFrame({"tokens": across, "seconds": a + b * across + c * across**2})
-    x = alt.X("tokens", title=t("cost.measure.tokens"), axis=FEW)
-    y = alt.Y("seconds", title=t("cost.measure.seconds"), axis=FEW)
+    x = alt.X("tokens", title=t("cost.timing.tokens"), axis=FEW)
+    y = alt.Y("seconds", title=t("cost.timing.seconds"), axis=FEW)
     tooltip = [
-        alt.Tooltip("tokens", title=t("cost.measure.tokens"), format=","),
-        alt.Tooltip("seconds", title=t("cost.measure.seconds"), format=".3f"),
+        alt.Tooltip("tokens", title=t("cost.timing.tokens"), format=","),
+        alt.Tooltip("seconds", title=t("cost.timing.seconds"), format=".3f"),
     ]
     dots = alt.Chart(found).mark_circle(size=90).encode(x=x, y=y, tooltip=tooltip)
     draw_chart(alt.Chart(curve).mark_line().encode(x=x, y=y) + dots, height=CHART)
@@ -102,18 +102,18 @@ def _times(found: pd.DataFrame, curve_of: tuple[float, float, float]) -> None:
 
 def _memory(found: pd.DataFrame) -> None:
     """What a recording kept, beside all maps."""
-    names = {key: t(f"cost.measure.{key}") for key in ("recorded", "maps")}
+    names = {key: t(f"cost.timing.{key}") for key in ("recorded", "maps")}
     table = found.rename(columns=names).melt("tokens", list(names.values()), "what", "size")
     lines = alt.Chart(table).mark_line(point=True)
     draw_chart(
         lines.encode(
-            x=alt.X("tokens", title=t("cost.measure.tokens"), axis=FEW),
-            y=alt.Y("size", title=t("cost.measure.size"), axis=FEW),
+            x=alt.X("tokens", title=t("cost.timing.tokens"), axis=FEW),
+            y=alt.Y("size", title=t("cost.timing.size"), axis=FEW),
             **lines_by("what", title=None, legend=INSIDE),
             tooltip=[
-                alt.Tooltip("tokens", title=t("cost.measure.tokens"), format=","),
+                alt.Tooltip("tokens", title=t("cost.timing.tokens"), format=","),
                 alt.Tooltip("what", title=t("lesson.part")),
-                alt.Tooltip("size", title=t("cost.measure.size"), format=",.1f"),
+                alt.Tooltip("size", title=t("cost.timing.size"), format=",.1f"),
             ],
         ),
         height=CHART,
@@ -253,7 +253,7 @@ def task(session: Session) -> None:
 LESSON = Lesson(
     "cost",
     (
-        Step("measure", measure, guess=True, formula=r"t \approx c_0 + c_1\,n + c_2\,n^2"),
+        Step("timing", timing, guess=True, formula=r"t \approx c_0 + c_1\,n + c_2\,n^2"),
         Step("operations", operations, formula=r"12\,n\,w^2 + 2\,n^2 w"),
         Step("resolution", resolution),
         Step("facts", facts),

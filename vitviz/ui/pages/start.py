@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
@@ -26,23 +27,43 @@ EXPLORES |= {keys.ATTENTION_LAYER, keys.ATTENTION_HEAD, keys.TARGET, keys.VERSUS
 EXPLORES |= {keys.SMOOTH, keys.SHARED_SCALE, keys.ARTEFACTS}
 
 
+@dataclass(frozen=True)
+class Card:
+    """A lesson on the start page.
+
+    Attributes:
+        page: where it leads.
+        minutes: about how long it takes.
+        done: how many of its questions the visitor has answered.
+        questions: how many it has.
+    """
+
+    page: StreamlitPage
+    minutes: int
+    done: int
+    questions: int
+
+
 def page(
-    tools: Mapping[str, StreamlitPage], lessons: Mapping[str, tuple[StreamlitPage, int]]
+    tools: Mapping[str, StreamlitPage],
+    lessons: Mapping[str, Card],
+    around: Iterable[StreamlitPage],
 ) -> None:
     """One sentence, the journey of a photo, and every other page.
 
     Args:
         tools: by their address.
-        lessons: the same of the lessons, in order, with the minutes that each takes.
+        lessons: by their address, in order.
+        around: the pages around the lessons.
     """
     if EXPLORES & st.query_params.keys():
         st.switch_page(tools["explore"], query_params=st.query_params.to_dict())
     language_switch()
     st.title(t("start.title"), anchor=False)
     st.markdown(t("start.sentence"))
-    first, _ = next(iter(lessons.values()))
+    first = next(iter(lessons.values()))
     with st.container(key="start_begin"):
-        st.page_link(first, label=t("start.begin"), icon=":material/school:")
+        st.page_link(first.page, label=t("start.begin"), icon=":material/school:")
     with st.container(key="start_photos"):
         photo = choose_photo()
     with st.container(key="start_journey"):
@@ -52,7 +73,7 @@ def page(
             st.error(f"{as_code(photo.name)}: {explained(error)}", icon=":material/error:")
     with st.container(key="start_pages"):
         _tools(tools)
-        _course(lessons)
+        _course(lessons, around)
 
 
 def _tools(tools: Mapping[str, StreamlitPage]) -> None:
@@ -65,15 +86,21 @@ def _tools(tools: Mapping[str, StreamlitPage]) -> None:
                 st.caption(t(f"start.{name}"))
 
 
-def _course(lessons: Mapping[str, tuple[StreamlitPage, int]]) -> None:
-    """The lessons with a picture and how long they take."""
+def _course(lessons: Mapping[str, Card], around: Iterable[StreamlitPage]) -> None:
+    """The lessons with a picture, how long they take and what is done, and what there is around
+    them."""
     st.subheader(t("start.course"), anchor=False)
     course_map(None, "start")
+    with st.container(horizontal=True, key="start_around"):
+        for page in around:
+            st.page_link(page)
     with st.container(key="start_lessons"):
-        for name, (lesson, minutes) in lessons.items():
+        for name, lesson in lessons.items():
             with st.container(border=True, height="stretch"):
                 st.image(
                     PICTURES / f"{name}.webp", width="stretch", alt=t(f"start.pictures.{name}")
                 )
-                st.page_link(lesson)
-                st.caption(t("start.minutes", minutes=minutes))
+                st.page_link(lesson.page)
+                minutes = t("start.minutes", minutes=lesson.minutes)
+                done = t("lesson.done", done=lesson.done, count=lesson.questions)
+                st.caption(f"{minutes} · {done}" if lesson.done else minutes)

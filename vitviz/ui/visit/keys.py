@@ -37,6 +37,7 @@ MATRIX_SO_FAR = "matrix {}"  # how often it was drawn
 PRESENT, WORKSHEETS, WORKSHEET = "present", "worksheets", "worksheet_{}"  # with or without answers
 NOTEBOOK = "notebook"
 STEP, BACK, NEXT, SHOWN = "step", "back", "next", "shown"
+ON, ANSWERED = "on", "answered_{}"  # to the next lesson; which question
 LESSON_PHOTO, LESSON_LAYER, LESSON_HEAD = "lesson_photo", "in_layer", "in_head"
 LESSON_MAPS = "{} maps"
 AGAIN = "again"
@@ -46,6 +47,18 @@ RAISE_HAND, SHOW_PATCH, FOLLOW_TEACHER = "raise_hand", "show_patch", "follow_tea
 JOIN_FORM, CLASS_CODE, NICKNAME, JOIN = "join_form", "class_code", "nickname", "join"
 LEAVE_CLASS = "leave_class"
 MAP_MENU, COURSE_MAP = "map_menu", "course_map_{}"  # a place on the page
+
+# Final exam
+DRAW, DRAW_AGAIN, HAND_IN = "draw", "draw_again", "hand_in"
+EXAM_QUESTION = "exam_{}_{}"  # which exam, and the question's number in the pool
+PRINT_EXAM, EXAM_FILE = "print_exam", "exam_file_{}"  # with or without its key
+
+# For teachers
+TEACHERS_LESSON, TEACHERS_SHEET, TEACHERS_EXAM = "of_lesson", "sheet_file", "exam_number"
+BOOKLET = "booklet"
+
+# Glossary
+TERM, TERM_SEARCH = "term", "term_search"
 
 # Lessons up to the prediction
 WRITTEN_WORD, SQUEEZED, ALIGNMENT = "written", "squeezed", "alignment"

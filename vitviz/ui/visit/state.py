@@ -23,6 +23,25 @@ RefusedFile = tuple[str, VitvizError]  # a file's name, and what is wrong with i
 
 
 @dataclass(eq=False)
+class ExamSheet:
+    """An exam that a visitor takes.
+
+    Attributes:
+        draw: which one, see course/exam.py.
+        answers: the option chosen, by the question's number in the pool.
+        handed_in: whether it says what is right.
+    """
+
+    draw: int
+    answers: dict[int, int] = field(default_factory=dict)
+    handed_in: bool = False
+
+    def hand_in(self) -> None:
+        """From now on no answer changes."""
+        self.handed_in = True
+
+
+@dataclass(eq=False)
 class Visit:
     """One visitor's.
 
@@ -43,6 +62,8 @@ class Visit:
         panels: the method that is chosen on each side of Compare.
         lesson: shown last.
         answers: chosen in lessons, by the question's key.
+        answers_found: whether the browser has said which answers it kept.
+        exam: the last one.
         patch: the one that lessons follow, as in the address.
         layer, head: the ones that lessons follow; None until they are chosen.
         second, second_taken, second_refused: as `own`, `taken`, `refused`, of a lesson's own photo.
@@ -79,6 +100,8 @@ class Visit:
     panels: dict[str, str] = field(default_factory=dict)
     lesson: str | None = None
     answers: dict[str, int | None] = field(default_factory=dict)
+    answers_found: bool = False
+    exam: ExamSheet | None = None
     patch: str = ""
     layer: int | None = None
     head: int | None = None

@@ -50,5 +50,5 @@ def _memory_traffic(dim: int, block: int) -> pd.DataFrame:
         moved = memory_traffic(n, dim, block)
         numbers = (moved.plain / MEGABYTE, moved.blocked / MEGABYTE, moved.plain / moved.blocked)
         rows[f"{n:,}"] = [f"{number:,.1f}" for number in numbers]
-    names = pd.Index(list(rows), name=t("cost.measure.tokens"))
+    names = pd.Index(list(rows), name=t("cost.timing.tokens"))
     return pd.DataFrame(list(rows.values()), names, columns)

@@ -59,7 +59,7 @@ def _operations_by_tokens(rec: Recording, chosen: int) -> None:
     )
     rule = alt.Chart(pd.DataFrame({"tokens": [chosen]})).mark_rule(strokeDash=[4, 4])
     names = [t(f"outlook.budget.{way}") for way in _mixing_costs(rec, chosen)]
-    x = alt.X("tokens", title=t("cost.measure.tokens"), scale=alt.Scale(type="log"), axis=FEW)
+    x = alt.X("tokens", title=t("cost.timing.tokens"), scale=alt.Scale(type="log"), axis=FEW)
     lines = alt.Chart(table).mark_line()
     draw_chart(
         lines.encode(
@@ -74,7 +74,7 @@ def _operations_by_tokens(rec: Recording, chosen: int) -> None:
                 "way", names, title=None, legend=alt.Legend(orient="top", columns=beside(4))
             ),
             tooltip=[
-                alt.Tooltip("tokens", title=t("cost.measure.tokens"), format=","),
+                alt.Tooltip("tokens", title=t("cost.timing.tokens"), format=","),
                 alt.Tooltip("way", title=t("lesson.part")),
                 alt.Tooltip("millions", title=t("outlook.budget.operations"), format=",.0f"),
             ],
