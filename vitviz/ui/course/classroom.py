@@ -111,16 +111,16 @@ def _led(teacher: Teacher) -> None:
         _lost(error)
         return
     with st.popover(_summary(seen), icon=":material/groups:", key=keys.CLASS_MENU):
-        _invitation(teacher)
         _hands(teacher, seen)
         _patches(seen)
+        _invitation(teacher)
         _end(teacher)
 
 
 def _summary(seen: Attendance) -> str:
     hands = f" · :material/front_hand: {len(seen.hands)}" if seen.hands else ""
     patches = f" · :material/grid_on: {len(seen.patches)}" if seen.patches else ""
-    return t("classroom.here", here=seen.here) + hands + patches
+    return f"{seen.here}{hands}{patches}"
 
 
 def _invitation(teacher: Teacher) -> None:

@@ -48,6 +48,7 @@ HIDDEN_OPTIONS = (
     "server.maxWidgetStateSize",
 )
 TEST_IDS = (
+    "InputInstructions",
     "stCameraInputButton",
     "stCaptionContainer",
     "stFileChips",
