@@ -334,6 +334,8 @@ def test_a_lost_store_is_said_and_nothing_breaks(
         raise VitvizError("redis_lost", "Live classes cannot be reached at the moment.")
 
     monkeypatch.setattr(store, "get", lost)
+    phone.button(keys.RAISE_HAND).click()
+    desk.button(keys.REVEAL.format(GUESS)).click()
     for app in (desk, phone):
         app.run()
         assert not app.exception
@@ -343,3 +345,17 @@ def test_a_lost_store_is_said_and_nothing_breaks(
         app.run()
         assert "cannot be reached" not in "\n".join(part.value for part in app.caption)
     assert state(desk).teaches == teacher
+
+
+def test_a_class_that_cannot_be_opened_is_said(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise VitvizError("redis_lost", "Live classes cannot be reached at the moment.")
+
+    monkeypatch.setattr(store, "put", lost)
+    app = opened("attention")
+    app.button(keys.OPEN_CLASS).click().run()
+    assert not app.exception
+    assert "cannot be reached" in app.toast[0].value
+    assert state(app).teaches is None

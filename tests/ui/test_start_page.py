@@ -35,7 +35,7 @@ def test_every_page_is_one_click_away(language: str) -> None:
     opened = app(lang=language)
     linked = [link.proto.page for link in opened.get("page_link")]
     tools = ["explore", "journey", "compare", "heads"]
-    around = ["exam", "glossary", "teachers"]
+    around = ["exam", "glossary", "teachers", "class"]
     course = [lesson.id for lesson in lessons()]
     assert linked == [course[0], *tools, *around, *course]
 

@@ -57,7 +57,7 @@ def main() -> None:
             )
             for lesson in lessons()
         }
-        start.page(shown, cards, around.values())
+        start.page(shown, cards, [*around.values(), join])
 
     beginning = st.Page(first, title=t("nav.start"), icon=START, default=True)
     join = st.Page(class_page.page, title=t("nav.class"), icon=JOIN, url_path=CLASS)

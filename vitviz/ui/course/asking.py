@@ -11,6 +11,7 @@ from vitviz.classroom.classroom import Student, Teacher
 from vitviz.errors import VitvizError
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import entry, explained, t
+from vitviz.ui.visit.live_class import tried
 from vitviz.ui.visit.state import visit
 
 COUNTS_ANEW = 0.5  # seconds
@@ -121,10 +122,10 @@ def _votes(teacher: Teacher, key: str, heading: str) -> None:
         st.progress(count / max(1, sum(counts)), f"{option}{mark} · **{count}**")
     if told:
         st.success(question["why"][right], icon=":material/check:")
-    elif st.button(
-        t("classroom.reveal"), icon=":material/visibility:", key=keys.REVEAL.format(key)
-    ):
-        teacher.reveal(key)
+        return
+    reveal = keys.REVEAL.format(key)
+    pressed = st.button(t("classroom.reveal"), icon=":material/visibility:", key=reveal)
+    if pressed and tried(teacher.reveal, key):
         st.rerun()
 
 

@@ -32,6 +32,7 @@ def page() -> None:
     if joined:
         _join(code, name)
     st.caption(t("classroom.privacy"))
+    st.caption(t("classroom.for_teachers"))
 
 
 def _join(text: str, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from html import escape
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.parts.browser_memory import browser_memory
 from vitviz.ui.visit import keys, live_class
 from vitviz.ui.visit.language import ENGLISH, LANG, entry, explained, language, t
+from vitviz.ui.visit.live_class import tried
 from vitviz.ui.visit.markdown import as_words
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.streamlit_private import go_to
@@ -51,7 +53,9 @@ def class_menu(lesson: Lesson) -> None:
                 icon=":material/play_arrow:",
                 type="primary",
                 key=keys.OPEN_CLASS,
-                on_click=lambda: live_class.begin(_shown(lesson, st.session_state[keys.STEP] or 1)),
+                on_click=lambda: _try(
+                    live_class.begin, _shown(lesson, st.session_state[keys.STEP] or 1)
+                ),
             )
 
 
@@ -144,7 +148,9 @@ def _hands(teacher: Teacher, seen: Attendance) -> None:
     names = ", ".join(as_words(name) or t("classroom.somebody") for name in seen.hands)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f":material/front_hand: {names}")
-        st.button(t("classroom.lower"), key=keys.LOWER_HANDS, on_click=teacher.lower_hands)
+        st.button(
+            t("classroom.lower"), key=keys.LOWER_HANDS, on_click=_try, args=[teacher.lower_hands]
+        )
 
 
 def _patches(seen: Attendance) -> None:
@@ -171,8 +177,8 @@ def _end(teacher: Teacher) -> None:
             on_click="ignore",
             key=keys.ANSWERS,
         )
-        if st.button(t("classroom.end"), icon=":material/stop:", key=keys.END_CLASS):
-            teacher.end()
+        ended = st.button(t("classroom.end"), icon=":material/stop:", key=keys.END_CLASS)
+        if ended and tried(teacher.end):
             live_class.gone()
             st.rerun()
     st.caption(t("classroom.end_about"))
@@ -210,17 +216,18 @@ def _attended(student: Student) -> None:
             t("classroom.lower_mine" if up else "classroom.raise"),
             icon=":material/front_hand:",
             key=keys.RAISE_HAND,
-            on_click=student.lower_hand if up else student.raise_hand,
+            on_click=_try,
+            args=[student.lower_hand if up else student.raise_hand],
         )
         patch = st.query_params.get(PATCH, state.patch)
-        if st.button(
+        showing = st.button(
             t("classroom.show_patch"),
             icon=":material/grid_on:",
             key=keys.SHOW_PATCH,
             disabled=not patch,
             help=None if patch else t("classroom.no_patch"),
-        ):
-            student.show_patch(patch)
+        )
+        if showing and tried(student.show_patch, patch):
             st.toast(t("classroom.patch_shown", patch=patch))
         if st.button(t("classroom.leave"), type="tertiary", key=keys.LEAVE_CLASS):
             leave()
@@ -230,6 +237,11 @@ def _attended(student: Student) -> None:
 def _is_news(before: Shown, shown: Shown) -> bool:
     """Whether the page must be made anew: of who walks alone, only if an answer was told."""
     return shown != before if visit().follows else shown.revealed != before.revealed
+
+
+def _try(do: Callable[..., object], *given: object) -> None:
+    """What a button does; it is said where it cannot be done."""
+    tried(do, *given)
 
 
 def _change_pace() -> None:

@@ -9,13 +9,16 @@ from functools import partial
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from vitviz.classroom.classroom import Shown
 from vitviz.ui.course.booklet import booklet
 from vitviz.ui.course.exam_page import DIGITS, print_menu
 from vitviz.ui.course.lesson_page import lessons
 from vitviz.ui.course.worksheet import worksheet
-from vitviz.ui.visit import keys
+from vitviz.ui.visit import keys, live_class
 from vitviz.ui.visit.language import LANG, entry, language, language_switch, t
 from vitviz.ui.visit.order import COURSE, NUMBERS
+from vitviz.ui.visit.state import visit
+from vitviz.ui.visit.streamlit_private import go_to
 
 TEACHERS = "teachers"  # its address, and the key of its texts
 
@@ -26,6 +29,7 @@ def page(_: Mapping[str, StreamlitPage]) -> None:
     with st.container(key=TEACHERS):
         st.title(t(f"{TEACHERS}.title"), anchor=False)
         st.markdown(t(f"{TEACHERS}.intro"))
+        _live_class()
         _heading("before")
         st.markdown("\n".join(f"- {each['text']}" for each in entry(f"{TEACHERS}.prerequisites")))
         _plans()
@@ -36,6 +40,17 @@ def page(_: Mapping[str, StreamlitPage]) -> None:
 
 def _heading(name: str) -> None:
     st.subheader(t(f"{TEACHERS}.headings.{name}"), anchor=False)
+
+
+def _live_class() -> None:
+    """Open one at the first lesson, or go back to the one that is open."""
+    title = t("classroom.to_lesson" if visit().teaches else "classroom.open")
+    if not st.button(title, icon=":material/groups:", type="primary", key=keys.OPEN_CLASS):
+        return
+    if visit().teaches:
+        go_to(visit().lesson or COURSE[0])
+    elif live_class.tried(live_class.begin, Shown(COURSE[0], 1)):
+        go_to(COURSE[0])
 
 
 def _plans() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from vitviz.classroom.classroom import Shown, Student, Teacher, open_class
 from vitviz.classroom.store import Store, store_of_this_server
-from vitviz.errors import ClassError
+from vitviz.errors import ClassError, VitvizError
+from vitviz.ui.visit.language import explained
 from vitviz.ui.visit.state import visit
 
-__all__ = ["attend", "begin", "came_back", "classes", "gone"]
+__all__ = ["attend", "begin", "came_back", "classes", "gone", "tried"]
 
 LONGEST_ID = 40  # letters
 
@@ -18,6 +21,16 @@ LONGEST_ID = 40  # letters
 def classes() -> Store:
     """All live classes of this server."""
     return store_of_this_server()
+
+
+def tried(do: Callable[..., object], *given: object) -> bool:
+    """Do something in a class, and say it where it cannot be done; whether it was."""
+    try:
+        do(*given)
+    except VitvizError as error:
+        st.toast(explained(error), icon=":material/cloud_off:")
+        return False
+    return True
 
 
 def begin(shown: Shown) -> None:
