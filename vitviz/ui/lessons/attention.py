@@ -223,7 +223,7 @@ def _table(session: Session, steps: AttentionSteps, columns: list[str]) -> None:
         table,
         hide_index=True,
         column_config=dict.fromkeys(table.columns[1:], number),
-        row_height=presented(26),
+        row_height=presented(25),
     )
 
 
