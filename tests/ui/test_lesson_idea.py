@@ -27,6 +27,11 @@ def table(app: AppTest) -> list[list[str]]:
     return app.table[0].value.to_numpy().tolist()
 
 
+def plain(text: str) -> str:
+    """With spaces at which a line may break."""
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
 def test_attention_is_set_beside_the_plain_mean() -> None:
     app = opened("idea", step="2", sample="coffee", patch="3,7")
     rec = recording(app)
@@ -61,14 +66,23 @@ def test_the_drawn_weights_are_shares() -> None:
 def test_the_shapes_are_the_models() -> None:
     app = opened("idea", step="4")
     answer(app, right=True)
-    assert "257 × 257" in table(app)[2][0]
-    assert f"{len(WRITTEN)} × {len(READ)}" in table(app)[2][1]
+    assert "257 × 257" in plain(table(app)[2][0])
+    assert f"{len(WRITTEN)} × {len(READ)}" in plain(table(app)[2][1])
     app = opened("idea", step="7")
-    shapes = [row[1] for row in table(app)]
-    assert "257 × 384" in shapes
+    shapes = [plain(row[1]) for row in table(app)]
     assert "6 × 257 × 64" in shapes
+    mlp = recording(app).vit.module.blocks[0].mlp
+    does, handed_on = table(app)[6][:2]
+    assert f"{mlp.fc1.out_features} numbers inside" in does
+    assert plain(handed_on) == f"257 × {mlp.fc2.out_features}"
     numbers = [int(row[2]) for row in table(app)]
     assert numbers == sorted(numbers)
+
+
+def test_letters_are_drawn_as_in_formulas() -> None:
+    [drawn] = [m.value for m in opened("idea", step="8").markdown if "| --- |" in m.value]
+    assert "| $z_j$ | score before the softmax: $q·k_j$ divided by √d" in drawn
+    assert "`" not in drawn
 
 
 def test_the_letters_of_the_page_are_those_of_the_lesson() -> None:

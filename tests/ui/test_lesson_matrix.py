@@ -12,10 +12,11 @@ from visits import recording, session
 
 import vitviz
 from vitviz.inside.lens import residual_stream
-from vitviz.inside.score_matrix import own_best, score_matrix, token_products
+from vitviz.inside.score_matrix import own_best, saturation, score_matrix, token_products
 from vitviz.inside.weight_gradients import projection_gradients
 from vitviz.methods.gradients import Score
 from vitviz.ui.controls.question import typical_head
+from vitviz.ui.lessons.matrix import SCALES
 
 OWN = 1 + 3 * 16 + 7  # the token of patch 3,7
 
@@ -80,11 +81,28 @@ def test_a_saturated_row_hardly_moves() -> None:
     rec = recording(app)
     row = score_matrix(rec, *typical_head(rec))[OWN].double()
     for scale in (1.0, 16.0):
-        app.slider(key="saturation").set_value(scale).run()
+        app.select_slider(key="saturation").set_value(scale).run()
         weights = (scale * row).softmax(0)
         jacobian = torch.autograd.functional.jacobian(lambda z: z.softmax(0), scale * row)
         shown = [metric.value for metric in app.metric]
         assert shown == [f"{weights.max():.1%}", f"{jacobian.norm():.4f}"]
+
+
+def test_the_chart_falls_to_nothing_where_one_weight_is_nearly_one() -> None:
+    """As its words say; and that undivided scores are those at 8."""
+    app = opened("matrix", step="5")
+    answer(app, right=True)
+    assert app.select_slider(key="saturation").options[-1] == "64"
+    rec = recording(app)
+    layer, head = typical_head(rec)
+    row = score_matrix(rec, layer, head)[rec.token((8, 8))]
+    most = saturation(row, SCALES[-1])
+    assert most.weights.max() > 0.999
+    assert most.gradient < 0.01 * max(saturation(row, scale).gradient for scale in SCALES)
+    assert saturation(row, SCALES[0]).gradient < 0.1
+    call = rec.layers[layer]
+    products = call.key[0, head] @ call.query[0, head, rec.token((8, 8))]
+    torch.testing.assert_close(8 * row, products, rtol=1e-4, atol=1e-4)
 
 
 def test_the_chart_shows_the_lengths_for_the_chosen_class() -> None:
@@ -108,7 +126,7 @@ def test_the_task_names_the_extremes() -> None:
     }
     layer, head = min(found, key=found.__getitem__)
     said = app.markdown[-1].value
-    assert f"layer {layer}, head {head}" in said.lower()
+    assert f"layer {layer}, head {head}" in said
     assert f"**{min(found.values()):.2f}**" in said
     assert f"**{max(found.values()):.2f}**" in said
     assert f"**{found[6, 0]:.2f}**" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from urllib.parse import parse_qs
@@ -17,7 +18,7 @@ from vitviz.inside.features import foreground, patch_features, principal_compone
 from vitviz.inside.heads import ablate
 from vitviz.inside.lens import logit_lens, residual_stream
 from vitviz.inside.positions import with_patches, without_positions
-from vitviz.inside.tokens import patch_vectors
+from vitviz.inside.tokens import patch_pixels, patch_vectors
 from vitviz.measures.faithfulness import deletion
 from vitviz.methods.artefacts import attention_sinks
 from vitviz.training.augmentation import random_crops
@@ -27,7 +28,9 @@ from vitviz.training.training import start
 from vitviz.ui.course.album_editor import READY_MADE
 from vitviz.ui.course.training_run import HEAD_PLAN
 from vitviz.ui.course.worksheet import worksheet
+from vitviz.ui.lessons.attention import DIVISORS
 from vitviz.ui.lessons.prediction import STEPS
+from vitviz.ui.lessons.tokens import BLUE
 from vitviz.ui.visit.language import LANGUAGES, texts
 
 
@@ -36,8 +39,16 @@ def test_tokens_shows_the_models_own_numbers() -> None:
     rec: vitviz.Recording = recording(app)
     with torch.no_grad():
         first = float(rec.vit.module.patch_embed(rec.pixels[None])[0, 3, 7, 0])
+    assert r"x_{0} &= \textstyle\sum_{m=0}^{587} W_{0,m}\,p_m + b_{0}" in app.latex[-1].value
     assert f"= {first:.4f}" in app.latex[-1].value
     assert float(patch_vectors(rec)[3, 7, 0]) == pytest.approx(first)
+
+
+def test_tokens_opens_on_negative_numbers() -> None:
+    """The text says why there are some."""
+    rec = recording(opened("tokens", step="2"))
+    of_blue = patch_pixels(rec, (8, 8))[BLUE]
+    assert 0.25 < float((of_blue < -0.05).float().mean()) < 0.9
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -189,6 +200,17 @@ def test_attention_explains_a_wrong_answer(field: str, answer: float, said: str)
     assert shown.value == texts("en")["attention"]["by_hand"][said]
 
 
+def test_attention_concentrates_as_its_words_say() -> None:
+    """Undivided, on a few tokens; at last on one."""
+    rec = recording(opened("attention", step="3"))
+    undivided, least = (
+        head_steps(rec, 5, 1, (8, 8), divisor=divisor).weights for divisor in (1, DIVISORS[0])
+    )
+    assert undivided.max() < 0.7
+    assert undivided.topk(3).values.sum() > 0.99
+    assert least.max() > 0.95
+
+
 def test_attention_opens_on_a_map_with_both_signs() -> None:
     """The text says that blue is negative."""
     app = opened("attention", step="2")
@@ -230,6 +252,11 @@ def test_layers_shows_what_is_far_below_one_percent() -> None:
     lens = logit_lens(recording(app), residual_stream(recording(app))).softmax(dim=-1)
     best = recording(app).predictions[0].index
     assert (lens[:9, best] < 0.01).all()  # on a linear axis all of these lie on its line
+    lines = spec["encoding"]["y"]["axis"]["values"]
+    assert [high / low for low, high in itertools.pairwise(lines)] == pytest.approx(
+        [100] * (len(lines) - 1)  # as the text says
+    )
+    assert lines[0] < 100 * lens[:, best].min()  # all the way down
 
 
 @pytest.mark.parametrize(("step", "most"), [("1", 0.1), ("2", 0.1)])
@@ -238,6 +265,10 @@ def test_layers_shows_what_grows_a_hundredfold_on_powers(step: str, most: float)
     app = opened("layers", step=step)
     spec = json.loads(app.get("vega_lite_chart")[0].proto.spec)
     assert spec["encoding"]["y"]["scale"]["type"] == "log"
+    lines = spec["encoding"]["y"]["axis"]["values"]
+    assert [high / low for low, high in itertools.pairwise(lines)] == pytest.approx(
+        [10] * (len(lines) - 1)  # as the text says
+    )
     found = residual_stream(recording(app))
     for part in (found.states,) if step == "1" else (found.attention, found.mlp):
         lengths = part[:, 0].norm(dim=-1)
@@ -332,14 +363,14 @@ def test_layers_shows_the_stream_and_ends_with_the_prediction() -> None:
     answer(app, right=True)
     last = app.dataframe[0].value.iloc[-1]
     assert last.iloc[1] == "espresso"
-    assert last.iloc[2] == pytest.approx(rec.predictions[0].probability, rel=1e-3)
+    assert last.iloc[2] == pytest.approx(100 * rec.predictions[0].probability, rel=1e-3)  # %
 
 
 def test_prediction_shows_the_models_logit() -> None:
     app = opened("prediction", step="1", sample="coffee", of_class="soup bowl")
     rec = recording(app)
     index = next(p.index for p in rec.predictions if p.label == "soup bowl")
-    shown = float(app.latex[-1].value.rsplit("= ", 1)[1].strip("$\n"))
+    shown = float(app.latex[-1].value.rsplit("= ", 1)[1].split("\\end")[0])
     assert shown == pytest.approx(float(rec.logits[index]), abs=2e-4)
     app = opened("prediction", step="2", sample="coffee")
     answer(app, right=True)

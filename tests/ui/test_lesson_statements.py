@@ -79,7 +79,7 @@ def test_scaled_logits_say_which_classes_rise() -> None:
         expected = [words["rises" if rose else "falls"] for rose in (more > now).tolist()]
         table = app.dataframe[0].value
         assert table["way"].tolist() == expected
-        np.testing.assert_allclose(table["share"], now, rtol=1e-4)
+        np.testing.assert_allclose(table["share"], 100 * now, rtol=1e-4)
         assert expected.count(words["rises"]) > 1 or scale > 1  # not the largest alone
 
 
@@ -90,7 +90,7 @@ def test_the_filters_components_say_what_they_hold() -> None:
     shares = values / values.sum()
     [picture] = app.get("image")
     assert f"together {shares[:32].sum():.0%} of their variance" in str(picture.proto)
-    assert f"the first alone {shares[0]:.0%}" in str(picture.proto)
+    assert f"the first alone {shares[0]:.1%}" in str(picture.proto)
     # As the words say: fine, grey, and hardly in any photo.
     found, _ = filter_components(projection(recording(app).vit)[0], 32)
     grey = 3 * found.mean(dim=1).square().sum(dim=(1, 2)) / found.square().sum(dim=(1, 2, 3))

@@ -128,6 +128,12 @@ def captioned(picture: Image.Image, text: str) -> None:
     st.image(picture, caption=text, alt=text, width="stretch")
 
 
+def calculation(name: str, *steps: str) -> None:
+    """What a number is, in LaTeX, a step in each line: so a phone shows all of them."""
+    rows = r" \\ &= ".join(steps)
+    st.latex(rf"\begin{{aligned}}{name} &= {rows}\end{{aligned}}")
+
+
 def attention_heat(session: Session, weights: Tensor) -> Heatmap:
     """A row of attention, (tokens,), as a map of the patches."""
     values = session.rec.patches(weights).numpy().astype(np.float32)
@@ -230,12 +236,17 @@ def _draw_again() -> None:
 
 def result(rec: Recording, title: str) -> None:
     """A run of the model: its input under the class token's attention, and what it predicts."""
+    under_attention(rec, title)
+    prediction_bars(rec.predictions[:CLASSES])
+
+
+def under_attention(rec: Recording, title: str) -> None:
+    """The input of a run of the model, under the class token's attention."""
     heat = explain(rec, "attention")
     height, width = (side * count for side, count in zip(rec.patch_size, rec.grid, strict=True))
     picture = input_picture(rec.vit, rec.pixels)
     placed = replace(heat, box=(0.0, 0.0, float(width), float(height)), photo=None)
     captioned(overlay(picture, placed, alpha=0.5), title)
-    prediction_bars(rec.predictions[:CLASSES])
 
 
 def followed(session: Session) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from vitviz.inside.attention_steps import AttentionSteps, attention_steps, entro
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     attention_heat,
+    calculation,
     captioned,
     chosen_patch,
     colours,
@@ -24,11 +25,12 @@ from vitviz.ui.course.widgets import (
 )
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import entry, t
+from vitviz.ui.visit.presenting import presented
 from vitviz.ui.visit.session import Session
 
 NUMBERS_WIDE = 16  # of a vector in one row of its picture
 ROWS = 3  # tokens in a table
-DIVISORS = (1, 2, 4, 8, 16, 32, 64)
+DIVISORS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
 # Three tokens with whole numbers, d = 4: what the first token's query gets.
 QUERY = torch.tensor([2.0, 0.0, 1.0, 1.0])
 KEYS = torch.tensor([[1.0, 0.0, 1.0, 1.0], [0.0, 2.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0]])
@@ -65,7 +67,7 @@ def products(session: Session) -> None:
         rf"{_in_sum(q, 2)} \cdot {_in_sum(k, 2)}"
         for q, k in zip(steps.query[:2], steps.keys[best][:2], strict=True)
     )
-    st.latex(rf"s_{{\max}} = {terms} + \ldots = {steps.products[best]:.4f}")
+    calculation(r"s_{\max}", rf"{terms} + \ldots", f"{steps.products[best]:.4f}")
 
 
 def scale(session: Session) -> None:
@@ -128,7 +130,7 @@ def values(session: Session) -> None:
     terms = " + ".join(
         f"{steps.weights[i]:.3f} \\cdot {_in_sum(steps.values[i, 0])}" for i in order
     )
-    st.latex(rf"o_0 = {terms} + \ldots = {steps.output[0]:.4f}")
+    calculation("o_0", rf"{terms} + \ldots", f"{steps.output[0]:.4f}")
 
 
 def by_hand(session: Session) -> None:
@@ -217,7 +219,12 @@ def _table(session: Session, steps: AttentionSteps, columns: list[str]) -> None:
     ]
     table = pd.DataFrame(rows)
     number = st.column_config.NumberColumn(format="%.4f")
-    st.dataframe(table, hide_index=True, column_config=dict.fromkeys(table.columns[1:], number))
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config=dict.fromkeys(table.columns[1:], number),
+        row_height=presented(25),
+    )
 
 
 def _best(steps: AttentionSteps) -> int:
@@ -254,7 +261,7 @@ def _results() -> str:
         rf"q \cdot k_1 = {steps.products[0]:g}",
         rf"z_1 = \dfrac{{{steps.products[0]:g}}}{{\sqrt{{{len(QUERY)}}}}} = {steps.scores[0]:g}",
         rf"a_1 = \dfrac{{{powers[0]}}}{{{' + '.join(powers)}}} = {steps.weights[0]:.4f}",
-        rf"o_1 = {' + '.join(terms)} = {steps.output[0]:.4f}",
+        rf"o_0 = {' + '.join(terms)} = {steps.output[0]:.4f}",
     )
     return r" \\ ".join(lines)
 
@@ -271,7 +278,7 @@ LESSON = Lesson(
     "attention",
     (
         Step("asks", asks, formula=ASKS),
-        Step("products", products, formula=r"s_j = q \cdot k_j = \sum_{m=1}^{d} q_m k_{jm}"),
+        Step("products", products, formula=r"s_j = q \cdot k_j = \sum_{m=0}^{d-1} q_m k_{jm}"),
         Step("scale", scale, guess=True, formula=r"z_j = \dfrac{q \cdot k_j}{\sqrt{d}}"),
         Step("softmax", softmax, formula=r"a_j = \dfrac{e^{z_j}}{\sum_i e^{z_i}}"),
         Step("values", values, formula=r"o = \sum_j a_j\, v_j"),

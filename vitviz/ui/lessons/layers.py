@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -39,7 +41,6 @@ BLOCK = (
     r"x' = x + \gamma_1 \cdot \mathrm{Attn}(\mathrm{LN}\,x)"
     r" \\ x'' = x' + \gamma_2 \cdot \mathrm{MLP}(\mathrm{LN}\,x')"
 )
-POWERS = [10.0**-power for power in range(8)]  # on an axis of probabilities
 
 
 def stream(session: Session) -> None:
@@ -75,7 +76,12 @@ def mlp(session: Session) -> None:
     draw_chart(
         lines.encode(
             x=alt.X("layer:O", title=t("lesson.layer"), axis=UPRIGHT),
-            y=alt.Y("length", title=t("layers.mlp.length"), scale=alt.Scale(type="log")),
+            y=alt.Y(
+                "length",
+                title=t("layers.mlp.length"),
+                scale=alt.Scale(type="log"),
+                axis=alt.Axis(values=_powers(table["length"]), format="~g"),
+            ),
             **lines_by(
                 "part:N",
                 [t("layers.mlp.attention"), t("layers.mlp.mlp")],
@@ -117,11 +123,11 @@ def lens(session: Session) -> None:
     """The classifier applied after each layer."""
     chart, names = st.columns(2)
     with chart:
-        _lens_chart(session)
+        _lens_chart(session, 430)
     best = [rank_classes(session.rec.vit, session.rec.reading, row)[0] for row in _lens(session)]
     words = [t("layers.lens.after"), t("layers.lens.best"), t("compare.probability")]
-    rows = [(layer, label(p.label), p.value) for layer, p in enumerate(best)]
-    share = st.column_config.NumberColumn(format="percent")
+    rows = [(layer, label(p.label), 100 * p.value) for layer, p in enumerate(best)]
+    share = st.column_config.NumberColumn(format="%.2f%%")
     names.dataframe(
         pd.DataFrame(rows, columns=words),
         hide_index=True,
@@ -147,7 +153,7 @@ def distance(session: Session) -> None:
     )
     mean = base.mark_line(point=True).encode(y="mean(distance)")
     alike = uniform_distance(session.rec)
-    dots = base.mark_circle(size=60, opacity=0.4)
+    dots = base.mark_circle(size=60, opacity=0.7)
     draw_chart(dots + mean + baseline(alike), height=350)
     st.caption(t("layers.distance.caption", alike=f"{alike:.0f}"))
 
@@ -174,7 +180,7 @@ def task(session: Session) -> None:
     same = logits.argmax(dim=-1) == logits[-1].argmax()
     changed = (~same).nonzero().flatten()
     first = int(changed[-1]) + 1 if len(changed) else 0
-    _lens_chart(session)
+    _lens_chart(session, 340)
     answer = label(rec.predictions[0].label)
     st.markdown(t("layers.task", label=answer, block=first, blocks=rec.num_layers))
 
@@ -184,7 +190,7 @@ def _lens(session: Session) -> Tensor:
     return run_once(session.own, "lens", None, lambda: logit_lens(rec, residual_stream(rec)))
 
 
-def _lens_chart(session: Session) -> None:
+def _lens_chart(session: Session, height: int) -> None:
     """How probable the model's first classes are after each layer."""
     shares = _lens(session).softmax(dim=-1)
     shown = session.rec.predictions[:CLASSES]
@@ -201,7 +207,11 @@ def _lens_chart(session: Session) -> None:
                 "probability",
                 title=t("compare.probability"),
                 scale=alt.Scale(type="log"),  # it is far below 1 % for most of the way
-                axis=alt.Axis(format="~%", values=POWERS),
+                axis=alt.Axis(
+                    values=_powers(table["probability"], 2),
+                    labelExpr="datum.value < 1e-4 ? format(datum.value, '.0e')"
+                    " : format(datum.value, '~%')",
+                ),
             ),
             **lines_by(
                 "class:N",
@@ -215,7 +225,7 @@ def _lens_chart(session: Session) -> None:
                 alt.Tooltip("probability", title=t("compare.probability"), format=".2~%"),
             ],
         ),
-        height=340,
+        height=height,
     )
 
 
@@ -243,18 +253,30 @@ def _token(session: Session) -> int:
     return rec.token(patch)
 
 
+def _powers(numbers: pd.Series[float], step: int = 1) -> list[float]:
+    """The powers of ten around these numbers, each `step` powers above the one below."""
+    positive = numbers[numbers > 0]
+    low, high = math.floor(math.log10(positive.min())), math.ceil(math.log10(positive.max()))
+    return [10.0**power for power in range(low, high + 1) if power % step == 0]
+
+
 def _line(table: pd.DataFrame, name: str, title: str, across: str) -> None:
     chart = alt.Chart(table).mark_line(point=True)
     draw_chart(
         chart.encode(
             x=alt.X("layer:O", title=across, axis=UPRIGHT),
-            y=alt.Y(name, title=title, scale=alt.Scale(type="log")),  # it grows a hundredfold
+            y=alt.Y(
+                name,
+                title=title,
+                scale=alt.Scale(type="log"),  # it grows a hundredfold
+                axis=alt.Axis(values=_powers(table[name]), format="~g"),
+            ),
             tooltip=[
                 alt.Tooltip("layer", title=across),
                 alt.Tooltip(name, title=title, format=".2f"),
             ],
         ),
-        height=230,
+        height=215,
     )
 
 

@@ -239,7 +239,7 @@ LESSON = Lesson(
         Step("look", look),
         Step("local", local, guess=True),
         Step("entropy", entropy, formula=r"H = -\sum_j a_j \ln\, a_j"),
-        Step("join", join, formula=r"\sum_{h} W_h\, o_h + b"),
+        Step("join", join, formula=r"\sum_{i=0}^{h-1} W^{(i)} o^{(i)} + b"),
         Step("off", off, guess=True),
         Step("count", count),
     ),

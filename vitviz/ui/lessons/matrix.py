@@ -42,7 +42,8 @@ from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Look, Session
 
 LOOK = Look("inferno", 0.6, True)
-SCALES = np.linspace(0, 16, 65)
+SCALES = [2.0**power for power in range(-4, 7)]  # to choose from
+FINER = np.geomspace(SCALES[0], SCALES[-1], 61)  # in the chart
 MADE = ("queries", "keys", "values")
 
 
@@ -55,9 +56,8 @@ def scores(session: Session) -> None:
     with photo:
         pick_patch(session)
         st.latex(
-            rf"\underset{{{tokens} \times {dim}}}{{Q}}\;"
-            rf"\underset{{{dim} \times {tokens}}}{{K^{{\top}}}}\,/\,\sqrt{{{dim}}}"
-            rf" = \underset{{{tokens} \times {tokens}}}{{Z}}"
+            rf"{_sized('Q', tokens, dim)}\quad {_sized('K^T', dim, tokens)}"
+            rf"\,/\,\sqrt{{{dim}}} = {_sized('Z', tokens, tokens)}"
         )
     with picture:
         _signed(session, found, "scores", t("matrix.scores.caption"))
@@ -73,9 +73,8 @@ def weights(session: Session) -> None:
     with photo:
         pick_patch(session)
         st.latex(
-            rf"\begin{{gathered}}\underset{{{tokens} \times {tokens}}}{{A}}\;"
-            rf"\underset{{{tokens} \times {dim}}}{{V}}"
-            rf" = \underset{{{tokens} \times {dim}}}{{O}} \\"
+            rf"\begin{{gathered}}{_sized('A', tokens, tokens)}\quad {_sized('V', tokens, dim)}"
+            rf" = {_sized('O', tokens, dim)} \\"
             rf"\textstyle\sum_j A_{{{own},j}} = {found[own].sum():.4f} \\"
             rf"O_{{{own},0}} = {result[own, 0]:.4f}\end{{gathered}}"
         )
@@ -134,8 +133,13 @@ def roles(session: Session) -> None:
 def saturated(session: Session) -> None:
     """How much a row of weights still moves when its scores are scaled up."""
     layer, head = followed(session)
-    scale = st.slider(
-        t("matrix.saturated.scale"), 0.0, 16.0, 1.0, 0.5, key=keys.SATURATION, bind=URL
+    scale: float = st.select_slider(
+        t("matrix.saturated.scale"),
+        SCALES,
+        1.0,
+        format_func="{:g}".format,
+        key=keys.SATURATION,
+        bind=URL,
     )
     row = score_matrix(session.rec, layer, head)[_own(session)]
     now = saturation(row, scale)
@@ -143,13 +147,18 @@ def saturated(session: Session) -> None:
     first.metric(t("attention.scale.largest"), f"{now.weights.max():.1%}")
     second.metric(t("matrix.saturated.norm"), f"{now.gradient:.4f}")
     table = pd.DataFrame(
-        {"scale": SCALES, "norm": [saturation(row, float(s)).gradient for s in SCALES]}
+        {"scale": FINER, "norm": [saturation(row, float(s)).gradient for s in FINER]}
     )
     here = pd.DataFrame({"scale": [scale], "norm": [now.gradient]})
-    x = alt.X("scale", title=t("matrix.saturated.scale"))
+    x = alt.X(
+        "scale",
+        title=t("matrix.saturated.scale"),
+        scale=alt.Scale(type="log", base=2, nice=False),
+        axis=alt.Axis(values=SCALES, format="~g"),
+    )
     y = alt.Y("norm", title=t("matrix.saturated.norm"))
     tooltip = [
-        alt.Tooltip("scale", title=t("matrix.saturated.scale")),
+        alt.Tooltip("scale", title=t("matrix.saturated.scale"), format=".3~g"),
         alt.Tooltip("norm", title=t("matrix.saturated.norm"), format=".4f"),
     ]
     line = alt.Chart(table).mark_line().encode(x=x, y=y, tooltip=tooltip)
@@ -208,9 +217,9 @@ def task(session: Session) -> None:
         t(
             "matrix.task",
             here=f"{every[layer, head]:.2f}",
-            least=t("heads.name", layer=least[0], head=least[1]),
+            least=t("matrix.head", layer=least[0], head=least[1]),
             lowest=f"{every[least]:.2f}",
-            most=t("heads.name", layer=most[0], head=most[1]),
+            most=t("matrix.head", layer=most[0], head=most[1]),
             highest=f"{every[most]:.2f}",
         )
     )
@@ -223,6 +232,11 @@ def _asymmetries(rec: Recording) -> dict[tuple[int, int], float]:
         for layer in range(rec.num_layers)
         for head in range(rec.num_heads(layer))
     }
+
+
+def _sized(matrix: str, rows: int, cols: int) -> str:
+    """A matrix in LaTeX above its shape; all shapes of a line are level."""
+    return rf"\underset{{{rows} \times {cols}}}{{{matrix}\vphantom{{K^T}}}}"
 
 
 def _own(session: Session) -> int:
@@ -257,7 +271,7 @@ LESSON = Lesson(
             gradients,
             formula=(
                 r"\partial V = A^{T}\, \partial O,\quad \partial A = \partial O\; V^{T}"
-                r" \\ \partial z_i = J_i\, \partial a_i"
+                r" \\ \partial Z_i = J_i\, \partial A_i"
                 r" \\ \partial Q = \partial Z\, K / \sqrt{d},\quad"
                 r" \partial K = \partial Z^{T} Q / \sqrt{d}"
                 r" \\ \partial W_q = \partial Q^{T}\, \mathrm{LN}(X)"

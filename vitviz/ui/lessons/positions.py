@@ -25,8 +25,8 @@ from vitviz.ui.course.widgets import (
     colours,
     draw_again,
     pick_patch,
-    result,
     run_once,
+    under_attention,
 )
 from vitviz.ui.parts.prediction_bars import prediction_bars
 from vitviz.ui.visit import keys
@@ -89,15 +89,17 @@ def swap(session: Session) -> None:
     left, right = st.columns(2)
     row = left.slider(t("positions.swap.row"), 0, rows - 1, 0, key=keys.OTHER_ROW)
     col = right.slider(t("positions.swap.col"), 0, cols - 1, 0, key=keys.OTHER_COL)
+    st.caption(t("positions.swap.how"))
     before, after = st.columns(2)
     with before:
         one = pick_patch(session, explain(rec, "attention"), marks=[[row, col]])
-        st.caption(t("positions.swap.how"))
-        prediction_bars(rec.predictions[:CLASSES])
     order = swapped(rec, one, (row, col))
     changed = run_once(session.own, "swap", (one, row, col), lambda: with_patches(rec, order))
     with after:
-        result(changed, t("positions.swapped"))
+        under_attention(changed, t("positions.swapped"))
+    for column, run in zip(st.columns(2), (rec, changed), strict=True):
+        with column:
+            prediction_bars(run.predictions[:CLASSES])
 
 
 def shuffle(session: Session) -> None:
@@ -161,18 +163,20 @@ def _order(session: Session, seed: int) -> torch.Tensor:
 def _before_and_after(
     before: Recording, after: Recording, name: str, name_before: str = "unchanged"
 ) -> None:
-    left, right = st.columns(2)
-    with left:
-        result(before, t(f"positions.{name_before}"))
-    with right:
-        result(after, t(f"positions.{name}"))
+    runs = {name_before: before, name: after}
+    for column, (title, run) in zip(st.columns(2), runs.items(), strict=True):
+        with column:
+            under_attention(run, t(f"positions.{title}"))
+    for column, run in zip(st.columns(2), runs.values(), strict=True):
+        with column:
+            prediction_bars(run.predictions[:CLASSES])
 
 
 LESSON = Lesson(
     "positions",
     (
         Step("added", added, formula=r"x_i = W p_i + b + e_i"),
-        Step("alike", alike, formula=r"\dfrac{e_i \cdot e_j}{|e_i|\,|e_j|}"),
+        Step("alike", alike, formula=r"\cos = \dfrac{e_i \cdot e_j}{|e_i|\,|e_j|}"),
         Step("grid", grid),
         Step("swap", swap, guess=True),
         Step("shuffle", shuffle),

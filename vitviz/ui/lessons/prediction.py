@@ -20,6 +20,7 @@ from vitviz.ui.controls.question import method_title
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     OFFERED_CLASSES,
+    calculation,
     captioned,
     choose_class,
     colours,
@@ -31,7 +32,7 @@ from vitviz.ui.parts.chart import draw_chart, lines_by
 from vitviz.ui.parts.map_sheet import Panel, map_sheet
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.language import label, t
-from vitviz.ui.visit.markdown import as_code
+from vitviz.ui.visit.markdown import as_words
 from vitviz.ui.visit.session import Look, Session
 from vitviz.ui.visit.work import Work
 from vitviz.ui.visit.works import on_request
@@ -51,8 +52,10 @@ def score(session: Session) -> None:
         text = t(f"prediction.score.{name}", count=len(vector), first=f"{vector[0]:.4f}")
         picture = colours(in_rows(vector, WIDE), float(vector.abs().max()), 8)
         captioned(picture, text)
-    st.latex(
-        rf"\sum_m w_m f_m + b = {found.products.sum():.4f} {found.bias:+.4f} = {found.logit:.4f}"
+    calculation(
+        "z_c",
+        r"\textstyle\sum_m W_{c,m}\, f_m + b_c",
+        f"{found.products.sum():.4f} {found.bias:+.4f} = {found.logit:.4f}",
     )
 
 
@@ -70,13 +73,13 @@ def softmax(session: Session) -> None:
         {
             "class": [label(p.label) for p in session.rec.predictions[:5]],
             "logit": (scale * logits[best]).tolist(),
-            "share": found.probabilities[best].tolist(),
+            "share": (100 * found.probabilities[best]).tolist(),
             "way": [_way(float(slope)) for slope in found.slopes[best]],
         }
     )
     number = st.column_config.NumberColumn(t("prediction.softmax.logit"), format="%.3f")
     share = st.column_config.ProgressColumn(
-        t("prediction.softmax.share"), min_value=0, max_value=1, format="percent"
+        t("prediction.softmax.share"), min_value=0, max_value=100, format="%.2f%%"
     )
     config: dict[str, Any] = {name: t(f"prediction.softmax.{name}") for name in ("class", "way")}
     config |= {"logit": number, "share": share}
@@ -110,7 +113,7 @@ def two_maps(session: Session) -> None:
     }
     shown = [(method, heat, method_title(method)) for method, heat in maps.items()]
     _maps(session, shown, "beside")
-    st.caption(t("prediction.beside.caption", label=as_code(label(name))))
+    st.caption(t("prediction.beside.caption", label=as_words(label(name))))
 
 
 def judge(session: Session) -> None:
@@ -211,8 +214,8 @@ def _curves(found: dict[str, Curve]) -> None:
 LESSON = Lesson(
     "prediction",
     (
-        Step("score", score, formula=r"z_c = w_c \cdot f + b_c"),
-        Step("softmax", softmax, guess=True, formula=r"p_c = \frac{e^{z_c}}{\sum_k e^{z_k}}"),
+        Step("score", score, formula=r"z_c = W_c \cdot f + b_c"),
+        Step("softmax", softmax, guess=True, formula=r"p_c = \frac{e^{z_c}}{\sum_j e^{z_j}}"),
         Step("support", support),
         Step("beside", two_maps),
         Step("judge", judge, guess=True),

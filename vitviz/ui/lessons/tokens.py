@@ -23,6 +23,7 @@ from vitviz.pictures.input import draw_grid, input_picture, show_input
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
+    calculation,
     captioned,
     chosen_patch,
     colours,
@@ -39,6 +40,8 @@ FILTERS, FILTERS_WIDE = 32, 8
 NUMBERS_WIDE = 64  # of a vector in one row of its picture
 CELL = 12  # pixels a number of that picture
 SHOWN = 12  # of the tokens
+ROW = 24  # pixels of a token in their picture
+BLUE = 2  # the channel that is shown first: in it the first photo has negative numbers
 
 
 def cut(session: Session) -> None:
@@ -61,7 +64,7 @@ def numbers(session: Session) -> None:
         channel = st.segmented_control(
             t("tokens.numbers.channel"),
             range(3),
-            default=0,
+            default=BLUE,
             required=True,
             format_func=names.__getitem__,
             key=keys.CHANNEL,
@@ -84,7 +87,7 @@ def filters(session: Session) -> None:
     found, shares = filter_components(weight, FILTERS)
     values: dict[str, object] = {
         "share": f"{shares.sum():.0%}",
-        "first": f"{shares[0]:.0%}",
+        "first": f"{shares[0]:.1%}",
         "in_photo": f"{share_along(session.rec, found):.1%}",
     }
     if shown == "broadest":
@@ -123,9 +126,10 @@ def vector(session: Session) -> None:
         colours(in_rows(found, NUMBERS_WIDE), scale, CELL), divmod(index, NUMBERS_WIDE)
     )
     captioned(bars, caption)
-    st.latex(
-        rf"\sum_{{i=1}}^{{{product.numel()}}} w_i\,p_i + b"
-        rf" = {product.sum():.4f} {bias[index]:+.4f} = {found[index]:.4f}"
+    calculation(
+        f"x_{{{index}}}",
+        rf"\textstyle\sum_{{m=0}}^{{{product.numel() - 1}}} W_{{{index},m}}\,p_m + b_{{{index}}}",
+        f"{product.sum():.4f} {bias[index]:+.4f} = {found[index]:.4f}",
     )
 
 
@@ -145,7 +149,10 @@ def prefix(session: Session) -> None:
     scale = float(tokens.abs().quantile(0.99))
     caption = t("tokens.prefix.caption", shown=len(tokens))
     rows = colours(tokens.numpy(), scale, 2)
-    rows = rows.resize((rows.width, 24 * SHOWN), Image.Resampling.NEAREST)
+    rows = rows.resize((rows.width, ROW * len(tokens)), Image.Resampling.NEAREST)
+    if len(in_front):  # so small at first that it is all but white
+        place = (0, 0, rows.width - 1, ROW * len(in_front) - 1)
+        ImageDraw.Draw(rows).rectangle(place, outline="black", width=2)
     captioned(rows, caption)
 
 

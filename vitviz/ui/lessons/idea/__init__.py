@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,8 @@ from vitviz.ui.visit.order import NUMBERS
 from vitviz.ui.visit.session import Session
 
 SIDE = 260  # px of a patch by itself
+LETTER = re.compile("`(.+?)`")  # in the table of letters, as the documentation writes it
+TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
 USES = ("translation", "language", "photos", "clip", "detection", "segmentation", "generation")
 PARTS = {  # of the table: the lesson of each, and whose shape it shows
     "patches": ("tokens", "patches"),
@@ -39,7 +42,7 @@ PARTS = {  # of the table: the lesson of each, and whose shape it shows
     "queries": ("attention", "queries"),
     "weights": ("matrix", "weights"),
     "joined": ("manyheads", "joined"),
-    "mlp": ("layers", "hidden"),
+    "mlp": ("layers", "joined"),
     "classifier": ("prediction", "logits"),
 }
 
@@ -59,7 +62,7 @@ def mean(session: Session) -> None:
     """One patch's attention in a typical head, against plain averaging over all tokens."""
     steps, (layer, head) = followed_steps(session), followed(session)
     rec, patch = session.rec, chosen_patch(session)
-    photo, numbers = st.columns([3, 2])
+    photo, numbers = st.columns(2)
     with photo:
         pick_patch(session, attention_heat(session, steps.weights))
     count = len(steps.weights)
@@ -97,8 +100,8 @@ def before(session: Session) -> None:
 
 def kinds(session: Session) -> None:
     """Self-attention beside cross-attention."""
-    here = f"{session.rec.num_tokens} × {session.rec.num_tokens}"
-    drawn = f"{len(WRITTEN)} × {len(READ)}"
+    here = f"{session.rec.num_tokens}{TIMES}{session.rec.num_tokens}"
+    drawn = f"{len(WRITTEN)}{TIMES}{len(READ)}"
     rows = {
         t(f"idea.kinds.{row}"): [
             t(f"idea.kinds.{row}_{kind}", here=here, drawn=drawn) for kind in ("self", "cross")
@@ -133,8 +136,8 @@ def architecture(session: Session) -> None:
     rows = [
         (
             t(f"idea.architecture.{part}"),
-            t(f"idea.architecture.{part}_does"),
-            " × ".join(map(str, found[shape])),
+            t(f"idea.architecture.{part}_does", hidden=found["hidden"][-1]),
+            TIMES.join(map(str, found[shape])),
             str(NUMBERS[lesson]),
         )
         for part, (lesson, shape) in PARTS.items()
@@ -145,10 +148,11 @@ def architecture(session: Session) -> None:
 
 
 def notation(session: Session) -> None:
-    """What each letter means in all lessons."""
+    """What each letter means in all lessons, drawn as in a formula."""
     del session
     head = f"| {t('idea.notation.letter')} | {t('idea.notation.meaning')} |\n| --- | --- |\n"
-    st.markdown(head + "\n".join(f"| {a} | {b} |" for a, b in entry("idea.notation.rows")))
+    rows = "\n".join(f"| {a} | {b} |" for a, b in entry("idea.notation.rows"))
+    st.markdown(head + LETTER.sub(r"$\1$", rows).replace(" × ", TIMES))
 
 
 def task(session: Session) -> None:

@@ -18,7 +18,9 @@ LESSON = Lesson(
         Step("beginning", hyperparameters.beginning, guess=True, formula=r"L = -\ln\, p_y"),
         Step("run", fine_tuning.run),
         Step("after", fine_tuning.after, guess=True),
-        Step("entropy", fine_tuning.entropy, formula=r"L = -\ln\, p_y + \lambda\, H"),
+        Step(
+            "entropy", fine_tuning.entropy, formula=r"L = -\ln\, p_y + \lambda\, \dfrac{H}{\ln\, n}"
+        ),
     ),
     fine_tuning.task,
     {

@@ -35,7 +35,7 @@ from vitviz.ui.parts.browser import URL
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.album import Run
 from vitviz.ui.visit.language import label, t
-from vitviz.ui.visit.markdown import as_code
+from vitviz.ui.visit.markdown import as_words
 from vitviz.ui.visit.opening import opened
 from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
@@ -128,8 +128,7 @@ def after(session: Session) -> None:
         st.columns(2), ("before", "after_word"), names, maps, (old, new), strict=True
     ):
         with column:
-            title = f"{name} · {best.value:.1%}"
-            st.markdown(f"**{t(f'training.{when}')}** · {as_code(title)}")
+            st.markdown(f"**{t(f'training.{when}')}** · {as_words(name)} · {best.value:.1%}")
             _map(session, attention, t("training.after.attention"))
             _map(session, relevance, t("training.after.relevance"))
 

@@ -46,7 +46,7 @@ def freezing(session: Session) -> None:
         .encode(
             x=alt.X("blocks:O", title=t("training.freezing.blocks"), axis=UPRIGHT),
             y=alt.Y("millions", title=t("training.freezing.millions")),
-            opacity=alt.condition(alt.datum.blocks == blocks, alt.value(1), alt.value(0.4)),
+            opacity=alt.condition(alt.datum.blocks == blocks, alt.value(1), alt.value(0.65)),
             tooltip=[
                 alt.Tooltip("blocks", title=t("training.freezing.blocks")),
                 alt.Tooltip("millions", title=t("training.freezing.millions"), format=".3f"),
@@ -156,7 +156,10 @@ def _bars(names: list[str], shares: list[float]) -> None:
         .mark_bar()
         .encode(
             x=alt.X(
-                "share", title=t("training.beginning.probability"), scale=alt.Scale(domain=[0, 1])
+                "share",
+                title=t("training.beginning.probability"),
+                scale=alt.Scale(domain=[0, 1]),
+                axis=alt.Axis(format="%", labelFlush=True),
             ),
             y=alt.Y("name", title=None),
             tooltip=[
