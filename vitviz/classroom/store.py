@@ -10,12 +10,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from vitviz.errors import VitvizError
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 __all__ = ["MemoryStore", "RedisStore", "Store", "store_of_this_server"]
 
@@ -112,7 +109,7 @@ class RedisStore:
                 setting=REDIS_URL,
             ) from None
         self._lost = redis.RedisError
-        self._redis: Redis = redis.Redis.from_url(
+        self._redis: Any = redis.Redis.from_url(
             url,
             decode_responses=True,
             socket_timeout=PATIENCE,
@@ -126,7 +123,7 @@ class RedisStore:
     def put(self, table: str, fields: dict[str, str], seconds: float) -> None:
         """See Store."""
         both = self._redis.pipeline()
-        both.hset(_name(table), items=[text for pair in fields.items() for text in pair])
+        both.hset(_name(table), mapping=fields)
         both.pexpire(_name(table), int(seconds * 1000))
         self._asked(both.execute)
 

@@ -35,6 +35,7 @@ from vitviz.ui.visit.turns import turn
 
 DIVERGING = "RdBu_r"
 ROOM_FOR_A_SIGN = 8  # px a number
+HATCH = 6  # px between two lines of negative areas
 NEARLY_ZERO = 0.05  # of the largest
 PATCH = "patch"  # in the address
 CLASSES = 4  # of a prediction
@@ -100,7 +101,7 @@ def _keep_patch() -> None:
 
 def colours(values: NDArray[np.float32], scale: float, enlarge: int = 1) -> Image.Image:
     """Numbers as colours, (rows, cols) → picture: blue is negative, red positive, white is zero.
-    Where there is room for it, a negative number has its sign.
+    A negative number has its sign, where there is room for it, else negative areas are hatched.
 
     Args:
         scale: the size of the numbers drawn in the fullest colours.
@@ -111,7 +112,8 @@ def colours(values: NDArray[np.float32], scale: float, enlarge: int = 1) -> Imag
     picture = picture.resize(size, Image.Resampling.NEAREST)
     if enlarge >= ROOM_FOR_A_SIGN:
         _sign(picture, values, scale, enlarge)
-    return picture
+        return picture
+    return _hatched(picture, values, scale, enlarge)
 
 
 def _sign(picture: Image.Image, values: NDArray[np.float32], scale: float, side: int) -> None:
@@ -121,6 +123,17 @@ def _sign(picture: Image.Image, values: NDArray[np.float32], scale: float, side:
         ink = "#ffffff" if values[row, col] < -scale / 2 else "#0b3558"
         x, y = (col + 0.5) * side, (row + 0.5) * side - 0.5
         pen.line((x - 0.25 * side, y, x + 0.25 * side, y), fill=ink, width=max(1, side // 8))
+
+
+def _hatched(
+    picture: Image.Image, values: NDArray[np.float32], scale: float, side: int
+) -> Image.Image:
+    """Darker lines across every negative number that is not nearly zero."""
+    negative = np.kron(values < -NEARLY_ZERO * scale, np.ones((side, side), bool))
+    rows, cols = np.indices(negative.shape)
+    lines = negative & ((rows + cols) % HATCH == 0)
+    shade = np.where(lines, 0.7, 1.0)[..., None]
+    return Image.fromarray((np.asarray(picture) * shade).astype(np.uint8))
 
 
 def captioned(picture: Image.Image, text: str) -> None:
