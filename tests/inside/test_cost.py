@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from scipy.optimize import nnls
 from timm.layers import SwiGLU, SwiGLUPacked
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -84,6 +85,17 @@ def test_a_square_law_is_found_again() -> None:
     n = np.array([65, 145, 257, 577, 1025])
     found = fitted(n.tolist(), (0.01 + 2e-4 * n + 3e-7 * n**2).tolist())
     np.testing.assert_allclose(found, [0.01, 2e-4, 3e-7], rtol=1e-6)
+
+
+def test_no_part_takes_less_than_no_time() -> None:
+    """Of times that bend down, as those of a busy machine, against another library's fit."""
+    n, times = np.array([65, 145, 257, 577, 1025]), np.array([0.6, 1.4, 1.6, 1.7, 2.7])
+    for seconds in (times, times[::-1], 1e-6 * n**2 - 1e-9 * n):
+        weighted = np.vander(n, 3, increasing=True) / seconds[:, None]
+        expected, _ = nnls(weighted, np.ones(len(n)))
+        found = fitted(n.tolist(), seconds.tolist())
+        assert found.min() == 0
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
 
 
 def test_every_size_is_measured() -> None:

@@ -101,14 +101,28 @@ def test_held_out_names_are_shown_beside_chance() -> None:
     assert cells == expected
     assert f"{found.photos} photos of 100 held-out classes" in app.caption[-1].value
     assert set(bars(app)) <= set(found.classes)
+    assert shown.index.tolist() == ["100 names", "1,000 names"]
 
 
-def test_what_the_guess_about_negation_says() -> None:
+def test_what_the_bars_of_held_out_names_say() -> None:
+    app = opened("captions", step="6")
+    classes, found = held_out().classes, bars(app)
+    assert recording(app).predictions[0].label == "palace" in classes
+    assert max(found, key=found.__getitem__) == "monastery"
+    cat = opened("captions", step="6", sample="cat")
+    assert not {p.label for p in recording(cat).predictions[:5]} & set(classes)
+    assert max(bars(cat).values()) < 0.2 < 0.3 < max(found.values())
+
+
+def test_what_the_guess_about_negation_says(text: vitviz.TextModel) -> None:
     app = opened("captions", step="7", sample="cat")
     answer(app, right=True)
     found = bars(app)
     assert set(found) == set(LIMITS)
-    assert found["a cat"] > found["no cat"] > 0.6 * found["a cat"]
+    assert found["a cat"] > found["no cat"]
+    assert found["no cat"] / found["a cat"] == pytest.approx(0.75, abs=0.03)
+    [dog] = (text_vectors(text, ["a dog"]) @ photo_in_words(recording(app))).tolist()
+    assert dog < 0.05
 
 
 def test_words_that_cannot_be_read_are_refused_in_their_place() -> None:

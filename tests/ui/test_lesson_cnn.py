@@ -166,6 +166,10 @@ def test_the_table_says_what_the_words_say() -> None:
     app = opened("cnn", step="8")
     here, published = (table.value for table in app.table)
     assert here["ViT"].tolist() == ["50.2%", "81.5%", "83.5%"]
+    sharp, easy, dogs = here.index
+    assert sharp == "1,000, sharp, of about 430 classes"
+    assert easy.startswith("200 of ten")
+    assert dogs.startswith("200 of ten")
     assert len(published) == len(PUBLISHED)
     top = {found.model: found.top1 for found in PUBLISHED}
     assert top["ViT-B/16"] < top["DeiT-S"] < top["ConvNeXt-T"]

@@ -118,6 +118,10 @@ def test_each_class_has_its_box_on_its_half(vit: vitviz.Vit) -> None:
     target = next(p.index for p in rec.predictions if p.label == "Egyptian cat")
     found = box_of_map(vitviz.explain(rec, "relevance", target=target), 0.2)
     assert overlap(found, (0, 175, 300, 428)) > 0.8
+    eyes_and_forehead, stripes = (75, 188, 262, 338), (150, 188, 225, 225)
+    for share, part in ((0.3, eyes_and_forehead), (0.5, stripes)):
+        left = box_of_map(vitviz.explain(rec, "relevance", target=target), share)
+        assert overlap(left, part) > 0.95
     assert "cup" in [p.label for p in rec.predictions[:10]]  # so that it can be chosen
 
 

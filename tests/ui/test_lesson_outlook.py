@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
 import pytest
 import torch
 from lesson_pages import answer, opened
@@ -130,6 +131,14 @@ def test_turned_by_places_the_score_is_one_of_the_distance() -> None:
     assert here.startswith("z(2,9) = ")
     assert further.startswith("z(7,14) = ")
     assert here.split("=")[1] == further.split("=")[1]
+    data = app.get("vega_lite_chart")[1].proto.datasets
+    tables = [pa.ipc.open_stream(each.data.data).read_pandas() for each in data]
+    [dot] = [table for table in tables if len(table) == 1]
+    assert dot["distance"].tolist() == [7]
+    assert dot["score"].tolist() == pytest.approx([float(here.split("=")[1])], abs=1e-4)
+    plane = json.loads(app.get("vega_lite_chart")[0].proto.spec)["encoding"]
+    for axis, sides in (("x", "width / height"), ("y", "height / width")):  # of equal units
+        assert sides in plane[axis]["scale"]["domainMax"]["expr"]
 
 
 def test_what_a_scan_has_left() -> None:

@@ -35,6 +35,7 @@ def test_the_label_pulls_at_the_logits() -> None:
     shown = chart(app)
     assert shown["value"][0] == pytest.approx(best.value - 1, abs=1e-6)
     assert shown["value"][1:] == pytest.approx([p.value for p in rec.predictions[1:5]], abs=1e-6)
+    assert "looks in layer 11, mean" in str(app.get("image")[0].proto)
     app.selectbox(key="of_class").set_value(rec.predictions[2].label).run()
     assert metrics(app) == [f"{-math.log(rec.predictions[2].value):.4f}"]
 

@@ -43,6 +43,12 @@ def test_the_pieces_are_the_tokenizers(model: vitviz.TextModel) -> None:
     assert app.caption[-1].value.startswith(f"{len(tokens)} tokens.")
 
 
+def test_the_rare_word_that_is_named_becomes_pieces(model: vitviz.TextModel) -> None:
+    assert "photosynthesis" in WORDS["pieces"]["text"]
+    pieces = [token.piece for token in model.tokens("photosynthesis")]
+    assert pieces == ["[CLS]", "photos", "##yn", "##thesis", "[SEP]"]
+
+
 def test_the_formula_gives_the_recorded_weight(model: vitviz.TextModel) -> None:
     app = opened("words", step="3", sentence=BASE, word_layer="2", word_head="7")
     app.selectbox(key="word").set_value(4).run()
@@ -112,6 +118,11 @@ def test_the_task_finds_the_strongest_head(model: vitviz.TextModel) -> None:
     layer, head = divmod(int(shares.argmax()), 12)
     said = app.markdown[-1].value
     assert f"**layer {layer}, head {head}**, with **{shares.max():.1%}**" in said
+
+
+def test_the_task_opens_on_the_word_that_stands_for_another() -> None:
+    app = opened("words", step="7")
+    assert app.markdown[-1].value.startswith("Most attention from `it` to `cat`: ")
 
 
 def test_the_sentence_goes_with_the_visitor_from_step_to_step() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -169,7 +170,8 @@ def mixing_cost(looking: Looking, tokens: int, width: int, heads: int, window: i
 def measure_cost(rec: Recording, sides: Sequence[int], progress: Progress) -> list[Timing]:
     """The model's forward pass on square inputs of several sizes, timed on this machine.
 
-    The inputs are the photo's, resampled; of three passes of each size the quickest counts.
+    The inputs are the photo's, resampled. All sizes are run in turn, again and again, so that what
+    else the machine does for a while falls on all of them; of each the quickest pass counts.
 
     Args:
         rec: from `record`.
@@ -185,18 +187,20 @@ def measure_cost(rec: Recording, sides: Sequence[int], progress: Progress) -> li
             "{model} takes inputs of one size only, so nothing can be compared.",
             model=rec.vit.name,
         )
-    timings = []
-    for number, side in enumerate(sides):
-        pixels = torch.nn.functional.interpolate(
+    inputs = [
+        torch.nn.functional.interpolate(
             rec.pixels[None], (side, side), mode="bilinear", antialias=True
         )[0]
-        quickest = math.inf
-        for again in range(PASSES):
-            found = record_pixels(rec.vit, pixels, rec.box)
-            quickest = min(quickest, found.seconds)
-            progress((PASSES * number + again + 1) / (PASSES * len(sides)))
-        timings.append(Timing(side, found.num_tokens, quickest, _recorded_bytes(found)))
-    return timings
+        for side in sides
+    ]
+    quickest: dict[int, Timing] = {}
+    runs = [*zip(sides, inputs, strict=True)] * PASSES
+    for number, (side, pixels) in enumerate(runs, start=1):
+        found = record_pixels(rec.vit, pixels, rec.box)
+        timing = Timing(side, found.num_tokens, found.seconds, _recorded_bytes(found))
+        quickest[side] = min(timing, quickest.get(side, timing), key=lambda one: one.seconds)
+        progress(number / len(runs))
+    return list(quickest.values())
 
 
 def _recorded_bytes(rec: Recording) -> int:
@@ -210,9 +214,20 @@ def _recorded_bytes(rec: Recording) -> int:
 
 
 def fitted(tokens: Sequence[int], seconds: Sequence[float]) -> NDArray[np.float64]:
-    """The curve a + b n + c n² nearest to the measured times, as [a, b, c].
+    """The curve a + b n + c n² nearest to the measured times, as [a, b, c], none below 0: no part
+    of the work takes less than no time.
 
     Least squares of the error in shares of each time, so that short times count as much as long.
+    Of the fits with some of the parts only, the best one without a negative factor is the best that
+    there is.
     """
     n, times = np.asarray(tokens, float), np.asarray(seconds, float)
-    return np.polynomial.polynomial.polyfit(n, times, 2, w=1 / times)
+    parts = np.vander(n, 3, increasing=True) / times[:, None]
+    best, least = np.zeros(3), math.inf
+    for kept in map(list, itertools.product((False, True), repeat=3)):
+        factors = np.zeros(3)
+        factors[kept] = np.linalg.lstsq(parts[:, kept], np.ones(len(n)))[0]
+        error = float(np.square(parts @ factors - 1).sum())
+        if factors.min() >= 0 and error < least:
+            best, least = factors, error
+    return best

@@ -23,13 +23,12 @@ from vitviz.inside.features import (
 )
 from vitviz.pictures.groups import number_groups
 from vitviz.pictures.input import input_picture
-from vitviz.pictures.overlay import mark_patch, overlay
 from vitviz.recording.record import record
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.photo_picker import FILES, OWN, open_photo, sample_photos
 from vitviz.ui.course.gallery import gallery_photos, gallery_titles
 from vitviz.ui.course.lesson import Lesson, Step
-from vitviz.ui.course.widgets import captioned, chosen_patch, pick_patch, run_once
+from vitviz.ui.course.widgets import captioned, chosen_patch, pick_patch, run_once, still_map
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse, model
@@ -42,7 +41,9 @@ from vitviz.ui.visit.turns import turn
 from vitviz.zoo.load import bundled_models
 
 SIDE = 640  # px of a picture, at least as many as are shown
-EQUAL = 0.179  # luminance of a ground on which black and white are equally easy to read
+SHADE = (
+    "background-color: rgb(20 160 140 / {:.0%})"  # by day and at night, under the theme's letters
+)
 GROUPS = matplotlib.colormaps["tab10"]
 
 
@@ -81,12 +82,11 @@ def match(session: Session) -> None:
     with left:
         pick_patch(session)
     with right:
-        picture = other.small
-        box = (0.0, 0.0, float(picture.width), float(picture.height))
-        heat = Heatmap(found.clamp(min=0).numpy(), box, "similarity")
+        heat = Heatmap(found.numpy(), other.rec.box, "similarity")
         text = t("beyond.match.caption", row=best[0], col=best[1], alike=f"{found.max():.3f}")
-        shown = overlay(picture, heat, scale=(0.0, 1.0))
-        captioned(mark_patch(shown, heat, best), text)
+        meaning, key = t("beyond.match.cosine"), keys.LESSON_MAPS.format("match")
+        still_map(other, heat, meaning, text, key, [list(best)])
+        st.caption(text)
 
 
 def texts(session: Session) -> None:
@@ -104,10 +104,7 @@ def texts(session: Session) -> None:
     shares = contrast(images, rows, temperature)
     titles = gallery_titles()
     table = pd.DataFrame(shares.numpy(), index=titles, columns=labels)
-    shaded = table.style.format("{:.0%}").background_gradient(
-        "Greens", axis=None, vmin=0, vmax=1, text_color_threshold=EQUAL
-    )
-    st.table(shaded)
+    st.table(table.style.format("{:.0%}").map(lambda share: SHADE.format(0.6 * share)))
     right = int((shares.argmax(dim=-1).numpy() == np.arange(len(titles))).sum())
     st.caption(t("beyond.texts.caption", right=right, count=len(titles)))
 

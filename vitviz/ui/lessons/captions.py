@@ -151,7 +151,7 @@ def unseen(session: Session) -> None:
     )
     table = pd.DataFrame(
         {
-            t("captions.unseen.choice"): t("captions.unseen.among", count=count),
+            t("captions.unseen.choice"): t("captions.unseen.among", count=f"{count:,}"),
             t("captions.unseen.first"): _beside(shares[0], 1 / count),
             t("captions.unseen.five"): _beside(shares[1], 5 / count),
         }
@@ -342,7 +342,7 @@ LESSON = Lesson(
         Step("learn", learn),
         Step("search", search),
         Step("where", where),
-        Step("unseen", unseen),
+        Step("unseen", unseen, sample="tower"),
         Step("limits", limits, guess=True),
     ),
     task,

@@ -46,30 +46,28 @@ def timing(session: Session) -> None:
     rec = session.rec
     sides = [rec.patch_size[0] * across for across in PATCHES_ACROSS]
     timings: list[Timing] | None = rec.derived.last("cost")
+    measured = on_request(
+        "cost",
+        rec.derived,
+        t("cost.timing.again" if timings else "cost.timing.run"),
+        ":material/timer:",
+        t("cost.timing.running"),
+        lambda work: rec.derived.keep(None, measure_cost(rec, sides, work.progress), "cost"),
+    )
+    if measured:
+        st.rerun()  # with the button
     if timings is None:
-        timings = on_request(
-            "cost",
-            rec.derived,
-            t("cost.timing.run"),
-            ":material/timer:",
-            t("cost.timing.running"),
-            lambda work: rec.derived.keep(None, measure_cost(rec, sides, work.progress), "cost"),
-        )
-        if timings is None:
-            return
-        st.rerun()  # without the button
-    columns = ("side", "tokens", "seconds", "recorded", "maps")
-    rows = [
-        (
-            x.side,
-            x.tokens,
-            x.seconds,
-            x.recorded / MEGABYTE,
-            map_bytes(x.tokens, rec.num_heads(0), rec.num_layers) / MEGABYTE,
-        )
+        return
+    found = pd.DataFrame(
+        {
+            "side": x.side,
+            "tokens": x.tokens,
+            "seconds": x.seconds,
+            "recorded": x.recorded / MEGABYTE,
+            "maps": map_bytes(x.tokens, rec.num_heads(0), rec.num_layers) / MEGABYTE,
+        }
         for x in timings
-    ]
-    found = pd.DataFrame(rows, columns=list(columns))
+    )
     a, b, c = fitted([x.tokens for x in timings], [x.seconds for x in timings])
     time, memory = st.columns(2)
     with time:
@@ -79,10 +77,10 @@ def timing(session: Session) -> None:
     st.latex(
         rf"t \approx {a:.2f} {b * 1e3:+.2f}\cdot 10^{{-3}}\,n {c * 1e6:+.2f}\cdot 10^{{-6}}\,n^2"
     )
-    names = {key: t(f"cost.timing.{key}") for key in columns}
     formats = {"tokens": "{:,}", "seconds": "{:.3f}", "recorded": "{:,.1f}", "maps": "{:,.1f}"}
-    table = found.rename(columns=names).set_index(names["side"])
-    st.table(table.style.format({names[key]: form for key, form in formats.items()}))
+    rows = {t(f"cost.timing.{key}"): found[key].map(form.format) for key, form in formats.items()}
+    table = pd.DataFrame(rows).set_axis(found["side"].map(str)).T
+    st.table(table.rename_axis(t("cost.timing.side")))
 
 
 def _times(found: pd.DataFrame, curve_of: tuple[float, float, float]) -> None:
@@ -228,7 +226,7 @@ def artefacts(session: Session) -> None:
     photo, numbers = st.columns([2, 1])
     with photo:
         rings, crosses = found.nonzero().tolist(), sinks.nonzero().tolist()
-        pick_patch(session, heat, marks=rings, crosses=crosses)
+        pick_patch(session, heat, t("cost.artefacts.length"), rings, crosses)
     with numbers:
         st.metric(t("cost.artefacts.count"), int(found.sum()))
         longest = f"{lengths.max() / lengths.median():.2f}"

@@ -176,7 +176,8 @@ def queries(session: Session) -> None:
     weights = looks_of(sharp * offered[chosen_patch(session)], offered)
     looks, drawn = st.columns(2)
     with looks:
-        pick_patch(session, Heatmap(weights.numpy(), rec.box, "cross-attention"))
+        heat = Heatmap(weights.numpy(), rec.box, "cross-attention")
+        pick_patch(session, heat, t("detection.queries.weight"))
     with drawn:
         place = _scaled(placed(looked_at(weights), rec.grid, rec.box), session.factor)
         captioned(draw_boxes(session.preview, [(place, FOUND)]), t("detection.queries.caption"))
@@ -257,7 +258,7 @@ LESSON = Lesson(
             "clicks",
             clicks,
             guess=True,
-            formula=r"\min_w \sum_i (w \cdot x_i - y_i)^2 + \lambda\, |w|^2",
+            formula=r"\min_W \sum_i (W x_i - y_i)^2 + \lambda\, |W|^2",
             sample="photographer",
         ),
         Step("weak", weak, sample="cat-and-coffee"),

@@ -35,6 +35,7 @@ from vitviz.ui.visit.session import Session
 from vitviz.ui.visit.state import visit
 
 ROWS = 3  # pieces in a table
+STAND_FOR_A_THING = {"it", "they"}
 ROW, FITTING = 24, 13  # px of a row of the sentence's pieces, and how many fit a screen
 BASE = "A cat is sleeping on the sofa."
 OTHERS = (
@@ -224,7 +225,7 @@ def sentiment(session: Session) -> None:
             column.text_area(
                 t(f"words.sentiment.{name}"),
                 "\n".join(sentences),
-                height=presented(110),
+                height=presented(180),
                 key=keys.SENTENCES.format(name),
             )
         )
@@ -259,9 +260,11 @@ def sentiment(session: Session) -> None:
 def task(session: Session) -> None:
     """Which head leads most from one word to another."""
     rec = typed_sentence(session)
+    asks = (at for at, token in enumerate(rec.tokens) if token.piece in STAND_FOR_A_THING)
     left, right = st.columns(2)
     with left:
-        word = _choose_word(rec, t("words.task.from"), keys.WORD, followed_word(rec))
+        first = next(asks, followed_word(rec))
+        word = _choose_word(rec, t("words.task.from"), keys.WORD, first)
     with right:
         other = _choose_word(rec, t("words.task.to"), keys.OTHER_WORD, min(2, len(rec.tokens) - 1))
     visit().word = word
@@ -366,8 +369,13 @@ LESSON = Lesson(
             formula=r"a_j = \operatorname{softmax}_j\frac{q \cdot k_j}{\sqrt{d}}",
         ),
         Step("find", find, guess=True),
-        Step("vectors", vectors, guess=True, formula=r"s = \frac{1}{n}\sum_i x_i"),
-        Step("sentiment", sentiment, formula=r"p = \frac{1}{1 + e^{-(w \cdot s + b)}}"),
+        Step(
+            "vectors",
+            vectors,
+            guess=True,
+            formula=r"s = \frac{m}{|m|}, \quad m = \frac{1}{n}\sum_i x_i",
+        ),
+        Step("sentiment", sentiment, formula=r"p = \frac{1}{1 + e^{-(W s + b)}}"),
     ),
     task,
     {

@@ -19,6 +19,7 @@ DASHES = [  # as many as there are colours
 LETTERS, LONGEST = 12, 260  # px of letters, and of a name in a legend
 GREY = "#808080"  # of a line to compare with: seen by day and at night
 STROKE = 34  # px of a line in a legend: as long as its dashes take to be told apart
+GAP = 8  # px between an axis, its numbers and its title
 
 
 def beside(columns: int) -> altair.ExprRef:
@@ -69,9 +70,12 @@ def draw_chart(
     """
     letters = presented(LETTERS)
     drawn = (
-        chart.configure_axis(labelFontSize=letters, titleFontSize=letters)
+        chart.properties(padding={"right": letters, "bottom": GAP})  # for half of the last number
+        .configure_axis(
+            labelFontSize=letters, titleFontSize=letters, labelPadding=GAP, titlePadding=GAP
+        )
         .configure_axisY(  # beside the axis, Chinese would stand letter over letter
-            titleAngle=0, titleAlign="left", titleBaseline="bottom", titleX=0, titleY=-8
+            titleAngle=0, titleAlign="left", titleBaseline="bottom", titleX=0, titleY=-GAP
         )
         .configure_legend(
             labelFontSize=letters, titleFontSize=letters, labelLimit=presented(LONGEST)

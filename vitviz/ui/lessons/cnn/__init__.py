@@ -8,7 +8,7 @@ __all__ = ["LESSON"]
 LESSON = Lesson(
     "cnn",
     (
-        Step("slide", convolution.slide, formula=r"y_{r,c} = \sum_{i,j} w_{i,j}\, p_{r+i,\,c+j}"),
+        Step("slide", convolution.slide, formula=r"y_{r,c} = \sum_{i,j} W_{i,j}\, p_{r+i,\,c+j}"),
         Step("both", class_evidence.both, sample="cat-and-coffee"),
         Step(
             "field",

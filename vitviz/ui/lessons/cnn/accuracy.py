@@ -17,7 +17,7 @@ def accuracy(session: Session) -> None:
     networks = [t(f"cnn.{key}") for key in NETWORKS]
     here = pd.DataFrame(
         {
-            t("cnn.accuracy.photos"): f"{found.source} ({found.photos:,})",
+            t("cnn.accuracy.photos"): t(f"cnn.accuracy.{found.source}", photos=f"{found.photos:,}"),
             networks[0]: f"{found.vit:.1f}%",
             networks[1]: f"{found.cnn:.1f}%",
         }

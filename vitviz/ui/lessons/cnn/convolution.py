@@ -17,7 +17,7 @@ from vitviz.ui.visit.language import t
 from vitviz.ui.visit.session import Session
 from vitviz.zoo.catalogue import COUNTERPART
 
-FILTER_CELL = 40  # px a number of a filter
+FILTER_CELL = 30  # px a number of a filter
 FIRST = 4  # filter: one of edges
 FAINT = 1e-3  # the least scale of colours: some filters were never used, and are 0
 
@@ -30,7 +30,7 @@ def slide(session: Session) -> None:
     choice, kernel = st.columns([7, 1], vertical_alignment="center")
     number = choice.slider(t("cnn.slide.filter"), 0, last, FIRST, key=keys.FILTER, bind=URL)
     picture = _filter_picture(weights[number])
-    kernel.image(picture, alt=t("cnn.slide.weights"), width="stretch")
+    kernel.image(picture, alt=t("cnn.slide.weights"))
     photo, answer = st.columns(2)
     with photo:
         captioned(input_picture(model(COUNTERPART), pixels), t("cnn.slide.photo"))

@@ -75,7 +75,7 @@ def effective(session: Session) -> None:
     looks = explain(rec, "attention", patch, layer=layer)
     left, middle, right = st.columns(3)
     with left:
-        pick_patch(session, looks, t("cnn.effective.weight"))
+        pick_patch(session, looks)
         st.caption(t("cnn.effective.attention", layer=layer))
     with middle:
         _gradient_map(session, vit, rec.box, t("cnn.effective.vit", layer=layer))

@@ -31,7 +31,8 @@ def linear(session: Session) -> None:
     most = float(rec.patches(torch.stack([soft[own], flat[own]])).max())
     left, right = st.columns(2)
     with left:
-        pick_patch(session, attention_heat(session, soft[own]), scale=(0.0, most))
+        heat = attention_heat(session, soft[own])
+        pick_patch(session, heat, t("outlook.weight"), scale=(0.0, most))
         st.caption(t("outlook.linear.softmax", **_spread(soft[own])))
     with right:
         text = t("outlook.linear.linear", **_spread(flat[own]))

@@ -25,8 +25,8 @@ from vitviz.ui.visit.session import Session
 WINDOW = 49  # tokens of a window in Swin, 7 × 7
 SIDES = tuple(range(224, 3585, 224))
 LOOKING: tuple[Looking, ...] = ("full", "windowed", "linear")
-CHART = 215  # px, above a table
-FEW = alt.Axis(tickCount=4, format="~s")
+CHART = 220  # px, above a table
+FEW, FEW_MILLIONS = alt.Axis(tickCount=4, format="~s"), alt.Axis(tickCount=4, format=",")
 MEGABYTE, MILLION = 1e6, 1e6
 
 
@@ -68,7 +68,7 @@ def _operations_by_tokens(rec: Recording, chosen: int) -> None:
                 "millions",
                 title=t("outlook.budget.operations"),
                 scale=alt.Scale(type="log"),
-                axis=FEW,
+                axis=FEW_MILLIONS,
             ),
             **lines_by(
                 "way", names, title=None, legend=alt.Legend(orient="top", columns=beside(4))

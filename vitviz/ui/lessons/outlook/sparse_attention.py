@@ -40,7 +40,7 @@ def patterns(session: Session) -> None:
     weights, share = kept(rec.attention_row(layer, patch)[head], seen)
     photo, numbers = st.columns(2)
     with photo:
-        pick_patch(session, attention_heat(session, weights))
+        pick_patch(session, attention_heat(session, weights), t("outlook.weight"))
     logits = run_once(
         session.results, "pattern", kind, lambda: with_pattern(rec, kind), len(PATTERNS)
     )

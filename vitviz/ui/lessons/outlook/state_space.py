@@ -35,7 +35,8 @@ def state(session: Session) -> None:
     left = reach(rec.grid, (row, col), decay, scan)
     photo, numbers = st.columns(2)
     with photo:
-        pick_patch(session, Heatmap(left.float().numpy(), rec.box, "state"), scale=(0.0, 1.0))
+        heat = Heatmap(left.float().numpy(), rec.box, "state")
+        pick_patch(session, heat, t("outlook.state.left"), scale=(0.0, 1.0))
     with numbers:
         if col:
             st.metric(t("outlook.state.beside"), f"{left[row, col - 1]:.1%}")

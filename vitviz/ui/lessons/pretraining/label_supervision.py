@@ -10,8 +10,9 @@ import streamlit as st
 from torch import Tensor
 
 from vitviz.methods.explain import explain
+from vitviz.pictures.overlay import overlay
 from vitviz.training.pretraining import label_gradient
-from vitviz.ui.course.widgets import choose_class, pick_patch
+from vitviz.ui.course.widgets import captioned, choose_class
 from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.visit.language import label, t
 from vitviz.ui.visit.session import Session
@@ -28,7 +29,9 @@ def supervised(session: Session) -> None:
     shown = [next(p for p in rec.predictions if p.index == index), *best]
     photo, numbers = st.columns(2)
     with photo:
-        pick_patch(session, explain(rec, "attention"), t("pretraining.supervised.attention"))
+        last = rec.num_layers - 1
+        heat = explain(rec, "attention", layer=last).scaled(session.factor)
+        captioned(overlay(session.preview, heat), t("pretraining.supervised.attention", layer=last))
     with numbers:
         probability = shown[0].value
         st.metric(t("pretraining.loss"), f"{-math.log(max(probability, 1e-30)):.4f}")
