@@ -35,7 +35,7 @@ from vitviz.ui.visit.works import on_request
 PATCHES_ACROSS = (8, 12, 16, 24, 32, 40)  # of the measured inputs
 PATCH_SIZES = (8, 14, 16, 32)
 MEGABYTE = 1e6
-CHART = 210  # px, of two side by side
+CHART = 200  # px, of two side by side
 FEW = alt.Axis(tickCount=4)
 INSIDE = alt.Legend(orient="top-left", columns=1, labelLimit=300, offset=0, padding=0, rowPadding=0)
 FACTS = ("global", "assumptions", "data", "cost", "places")
