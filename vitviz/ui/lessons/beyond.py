@@ -82,7 +82,7 @@ def match(session: Session) -> None:
     with left:
         pick_patch(session)
     with right:
-        heat = Heatmap(found.numpy(), other.rec.box, "similarity")
+        heat = Heatmap(found.clamp(min=0).numpy(), other.rec.box, "similarity")
         text = t("beyond.match.caption", row=best[0], col=best[1], alike=f"{found.max():.3f}")
         meaning, key = t("beyond.match.cosine"), keys.LESSON_MAPS.format("match")
         still_map(other, heat, meaning, text, key, [list(best)])
