@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from playwright.sync_api import Page, expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from waiting import click, wait_until_idle
 
 from vitviz.ui.course.exam import questions
@@ -24,6 +25,24 @@ def test_answers_are_there_again_after_a_reload(page: Page, light_server: str) -
     page.goto(light_server)
     expect(page.get_by_text("1 of 4 answered")).to_be_visible()
     wait_until_idle(page)
+
+
+def test_a_page_knows_which_it_is_before_what_its_browser_kept_is_asked_for(
+    page: Page, light_server: str
+) -> None:
+    """Else the answer asks for a page without a name, and the start page comes."""
+    parts: list[str] = []
+
+    def hear(frame: bytes | str) -> None:
+        assert isinstance(frame, bytes)
+        message = ForwardMsg.FromString(frame)
+        component = message.delta.new_element.bidi_component.component_name
+        parts.append(component or str(message.WhichOneof("type")))
+
+    page.on("websocket", lambda socket: socket.on("framereceived", hear))
+    page.goto(f"{light_server}/attention")
+    wait_until_idle(page)
+    assert parts.index("navigation") < parts.index("vitviz_browser_memory")
 
 
 def test_a_term_opens_the_glossary_beside_the_lesson(page: Page, light_server: str) -> None:

@@ -46,7 +46,6 @@ def main() -> None:
     admit()
     wait_until_opened()
     shown = tools()
-    remember_answers()
     course = {lesson.id: _page_of(lesson) for lesson in lessons()}
     around = _around(course)
 
@@ -68,6 +67,7 @@ def main() -> None:
         },
         position="top",
     )
+    remember_answers()  # what the browser answers names the page that it knows of by now
     keep_link(found.url_path)
     found.run()
     visit().decoded = None  # no page needed it now
