@@ -14,7 +14,7 @@ COPY constraints.txt pyproject.toml ./
 RUN python3 -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt uv \
     && /venv/bin/uv pip install --no-cache --python /venv --torch-backend=$TORCH_BACKEND \
-        -c constraints.txt -r pyproject.toml --extra app --extra heic
+        -c constraints.txt -r pyproject.toml --extra app --extra heic --extra redis
 COPY . .
 RUN /venv/bin/uv pip install --no-cache --python /venv --no-deps . \
     && /venv/bin/pip uninstall --yes uv

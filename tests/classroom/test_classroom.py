@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from hypothesis import strategies as some
 from redis_server import redis_server
 
 from vitviz.classroom import classroom, store
-from vitviz.classroom.classroom import Shown, Student, Teacher, open_class
+from vitviz.classroom.classroom import Attendance, Shown, Student, Teacher, open_class
 from vitviz.classroom.codes import ALPHABET, new_code, read_code
 from vitviz.classroom.store import MemoryStore, RedisStore, Store, store_of_this_server
 from vitviz.errors import ClassError, VitvizError
@@ -55,7 +56,7 @@ def test_codes_can_be_dictated_and_are_different() -> None:
 @given(
     some.text(ALPHABET, min_size=8, max_size=8),
     some.booleans(),
-    some.sampled_from(["", "-", " ", "–"]),
+    some.sampled_from(["", "-", " ", "–", "－", "\u00a0"]),
 )
 def test_a_code_is_read_however_it_is_typed(letters: str, small: bool, between: str) -> None:
     typed = f" {letters[:4]}{between}{letters[4:]} "
@@ -73,7 +74,8 @@ def test_a_class_follows_its_teacher(held: Store) -> None:
     assert ada.shown() == FIRST
     there = Shown("layers", 4, "coffee", "3,9")
     teacher.show(there)
-    assert ada.here() == there == teacher.shown()
+    assert ada.here() == (there, False)
+    assert teacher.shown() == there
     teacher.reveal(GUESS)
     teacher.show(FIRST)
     assert ada.shown() == replace(FIRST, revealed=frozenset({GUESS}))
@@ -111,16 +113,16 @@ def test_hands_and_patches_reach_the_teacher(held: Store) -> None:
     seen = teacher.attendance()
     assert (seen.students, seen.here) == (2, 2)
     assert seen.hands == ("", "Ada L.")  # who was first comes first
-    assert seen.patches == (("Ada L.", "1,5"), ("", "0,5"))  # the newest first
+    assert seen.patches == ((ada.id, "Ada L.", "1,5"), (bo.id, "", "0,5"))  # the newest first
     ada.lower_hand()
-    assert (ada.raises_hand(), bo.raises_hand()) == (False, True)
+    assert (ada.here()[1], bo.here()[1]) == (False, True)
     ada.show_patch("2,2")
     bo.leave()
     seen = teacher.attendance()
-    assert (seen.hands, seen.patches) == ((), (("Ada L.", "2,2"),))
+    assert (seen.hands, seen.patches) == ((), ((ada.id, "Ada L.", "2,2"),))
     ada.raise_hand()
     teacher.lower_hands()
-    assert not ada.raises_hand()
+    assert not ada.here()[1]
 
 
 def test_a_lost_student_is_missed_and_comes_back_with_everything(held: Store) -> None:
@@ -146,7 +148,7 @@ def test_nobody_but_the_teacher_leads(held: Store) -> None:
     again = Teacher.of(teacher.code, teacher.secret, held)  # after a reload
     again.show(Shown("layers", 2))
     assert ada.shown() == Shown("layers", 2)
-    for guess in ("", ada.id, teacher.code, held.get(f"class:{teacher.code}:shown")["teacher"]):
+    for guess in ("", ada.id, teacher.code, held.all(f"class:{teacher.code}")["teacher"]):
         with pytest.raises(ClassError, match="led by somebody else"):
             Teacher.of(teacher.code, guess, held)
     assert teacher.secret not in repr(teacher)
@@ -160,14 +162,61 @@ def test_nothing_is_left_of_a_class_that_has_ended(held: Store) -> None:
     ada.show_patch("1,1")
     teacher.reveal(GUESS)
     teacher.end()
-    assert not any(held.get(f"class:{teacher.code}:{table}") for table in classroom.TABLES)
-    for gone in (ada.shown, ada.here, ada.raise_hand, teacher.shown, lambda: teacher.reveal(GUESS)):
+    too_late = (
+        ada.shown,
+        ada.here,
+        ada.raise_hand,
+        lambda: ada.show_patch("2,2"),
+        lambda: ada.answer(GUESS, 0),
+        teacher.shown,
+        teacher.attendance,
+        teacher.answers,
+        teacher.lower_hands,
+        lambda: teacher.counts(GUESS, 2),
+        lambda: teacher.reveal(GUESS),
+        lambda: teacher.show(Shown("layers", 2)),
+        lambda: Student.join(teacher.code, held),
+        lambda: Teacher.of(teacher.code, teacher.secret, held),
+    )
+    for gone in too_late:
         with pytest.raises(ClassError, match="has ended"):
             gone()
-    with pytest.raises(ClassError, match="has ended"):
-        Student.join(teacher.code, held)
-    with pytest.raises(ClassError, match="has ended"):
-        Teacher.of(teacher.code, teacher.secret, held)
+    ada.lower_hand()
+    ada.leave()
+    teacher.end()
+    assert not held.all(f"class:{teacher.code}")
+
+
+def test_who_leaves_takes_everything_along_and_answers_once(held: Store) -> None:
+    teacher = open_class(held, FIRST)
+    ada = Student.join(teacher.code, held, "Ada")
+    ada.answer(GUESS, 1)
+    ada.raise_hand()
+    ada.leave()
+    assert teacher.counts(GUESS, 2) == [0, 0]
+    assert teacher.attendance() == Attendance(0, 0)
+    with pytest.raises(ClassError, match="have left"):  # in another tab
+        ada.here()
+    Student.join(teacher.code, held, "Ada").answer(GUESS, 1)
+    assert teacher.counts(GUESS, 2) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "patch", ["", "1", "a,b", "1,2 3", "![x](http://y)", "1" * 5000 + ",1", "１,2"]
+)
+def test_what_is_no_patch_is_not_shown(held: Store, patch: str) -> None:
+    teacher = open_class(held, FIRST)
+    Student.join(teacher.code, held, "Ada").show_patch(patch)
+    assert not teacher.attendance().patches
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\nb", "\u202eabc", "x" * 500, " \t "])
+def test_a_name_is_short_and_can_be_printed(held: Store, name: str) -> None:
+    teacher = open_class(held, FIRST)
+    Student.join(teacher.code, held, name).raise_hand()
+    (shown,) = teacher.attendance().hands
+    assert len(shown) <= classroom.LONGEST_NAME
+    assert shown.isprintable()
 
 
 def test_a_class_is_full_some_day(held: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,24 +253,29 @@ def test_a_class_without_its_teacher_goes() -> None:
         clock.now += classroom.LASTS - 1
         teacher.shown()
     clock.now += classroom.LASTS - 1
-    ada.here()
+    ada.here()  # does not keep the class
+    ada.answer(GUESS, 1)
     clock.now += 2
+    held.forget_old()
+    assert not held._tables
     with pytest.raises(ClassError, match="has ended"):
         ada.here()
-    assert not held.get(f"class:{teacher.code}:answers")
 
 
 def test_redis_forgets_by_itself(redis: str, monkeypatch: pytest.MonkeyPatch) -> None:
     held = RedisStore(redis)
     monkeypatch.setattr(classroom, "LASTS", 0.2)
     teacher = open_class(held, FIRST)
-    Student.join(teacher.code, held).answer(GUESS, 1)
+    student = Student.join(teacher.code, held)
+    student.answer(GUESS, 1)
     for _ in range(4):
         threading.Event().wait(0.1)
         teacher.shown()
     assert teacher.counts(GUESS, 2) == [0, 1]
     threading.Event().wait(0.4)
-    assert not any(held.get(f"class:{teacher.code}:{table}") for table in classroom.TABLES)
+    with pytest.raises(ClassError, match="has ended"):
+        student.here()
+    assert not held.all(f"class:{teacher.code}")
 
 
 def test_two_servers_share_a_class(redis: str) -> None:
@@ -249,12 +303,7 @@ def test_a_lost_redis_server_is_said(tmp_path: Path) -> None:
         teacher = open_class(RedisStore(url), FIRST)
         process.kill()
         process.wait()
-        for ask in (
-            teacher.shown,
-            teacher.attendance,
-            teacher.end,
-            lambda: teacher.counts(GUESS, 2),
-        ):
+        for ask in (teacher.shown, teacher.attendance, teacher.end):
             with pytest.raises(VitvizError, match="cannot be reached"):
                 ask()
 
@@ -266,6 +315,9 @@ def test_the_environment_says_where_classes_are_kept(
     assert isinstance(store_of_this_server(), MemoryStore)
     monkeypatch.setenv(store.REDIS_URL, redis)
     assert isinstance(store_of_this_server(), RedisStore)
-    monkeypatch.setitem(__import__("sys").modules, "redis", None)
+    monkeypatch.setenv(store.REDIS_URL, "localhost:6379")
+    with pytest.raises(VitvizError, match="no address"):
+        store_of_this_server()
+    monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(VitvizError, match="pip install"):
         store_of_this_server()

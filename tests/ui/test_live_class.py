@@ -201,11 +201,11 @@ def test_hands_and_patches_reach_the_teachers_menu(store: MemoryStore) -> None:
     phone.button(keys.SHOW_PATCH).click().run()
     desk.run()
     assert "`[Ada](http://x)`" in said(desk)  # a name is no link
-    desk.button(keys.TAKE_PATCH.format(0)).click().run()
+    desk.button(keys.TAKE_PATCH.format(student.id)).click().run()
     assert address(desk, "patch") == "3,9"
     assert teacher.shown().patch == "3,9"
     desk.button(keys.LOWER_HANDS).click().run()
-    assert not student.raises_hand()
+    assert not student.here()[1]
 
 
 def test_answers_are_a_file_in_words(store: MemoryStore) -> None:
@@ -231,7 +231,7 @@ def _csv(teacher: Teacher) -> bytes:
 
         from vitviz.ui.course.classroom import _answers
 
-        st.session_state["made"] = _answers(teacher)
+        st.session_state["made"] = _answers(teacher, "en")
 
     made: bytes = at(AppTest.from_function(page, args=(teacher,))).session_state["made"]
     return made
@@ -323,6 +323,47 @@ class TestJoining:
         assert teacher.attendance().students == 0
 
 
+def test_who_leaves_is_not_brought_back_by_the_browser(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, teacher = teaching()
+    phone, student = attending(teacher, store)
+    kept = {"code": teacher.code, "id": student.id, "name": "Ada"}
+    monkeypatch.setattr(classroom, "browser_memory", lambda *_: kept)
+    phone.button(keys.LEAVE_CLASS).click().run()
+    phone.run()
+    assert state(phone).attends is None
+    assert teacher.attendance().students == 0
+
+
+def test_a_presenting_student_does_not_see_the_answer_before_the_others(
+    store: MemoryStore,
+) -> None:
+    desk, teacher = teaching()
+    phone = opened("attention", present="true", step="3")
+    state(phone).attends = Student.join(teacher.code, store, "Ada")
+    phone.run()
+    answer(phone, right=True)
+    phone.run()
+    assert not phone.slider
+    assert not phone.success
+    desk.button(keys.REVEAL.format(GUESS)).click().run()
+    phone.run()
+    assert phone.slider
+
+
+def test_a_teacher_comes_back_to_where_the_class_is(store: MemoryStore) -> None:
+    _, teacher = teaching(step=5)
+    again = opened("positions")  # another page had the control of the step
+    state(again).teaches = teacher
+    state(again).lesson = "attention"
+    teacher.show(Shown("positions", 4))
+    again.run()
+    assert teacher.shown().screen == 4
+    assert again.session_state[keys.STEP] == 4
+    assert store.all(f"class:{teacher.code}")
+
+
 def test_a_lost_store_is_said_and_nothing_breaks(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,7 +371,7 @@ def test_a_lost_store_is_said_and_nothing_breaks(
     phone, _ = attending(teacher, store)
     get = store.get
 
-    def lost(_: str) -> dict[str, str]:
+    def lost(*_: object) -> NoReturn:
         raise VitvizError("redis_lost", "Live classes cannot be reached at the moment.")
 
     monkeypatch.setattr(store, "get", lost)
@@ -353,7 +394,7 @@ def test_a_class_that_cannot_be_opened_is_said(
     def lost(*_: object) -> None:
         raise VitvizError("redis_lost", "Live classes cannot be reached at the moment.")
 
-    monkeypatch.setattr(store, "put", lost)
+    monkeypatch.setattr(store, "open", lost)
     app = opened("attention")
     app.button(keys.OPEN_CLASS).click().run()
     assert not app.exception

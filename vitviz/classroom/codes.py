@@ -1,14 +1,13 @@
-"""Codes of classes: easy to dictate, and not to be guessed."""
+"""Codes of classes: to be dictated, and not to be guessed."""
 
 from __future__ import annotations
 
 import secrets
+import unicodedata
 
 __all__ = ["ALPHABET", "new_code", "read_code"]
 
-ALPHABET = (
-    "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # nothing that sounds or looks like another: no 0 O 1 I
-)
+ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0, O, 1, I
 LENGTH = 8  # 10¹² codes: a million guesses a second, at a thousand classes, hit one in 20 minutes
 
 
@@ -25,7 +24,8 @@ def read_code(text: str) -> str | None:
         >>> read_code(" k7pm3xqa ")
         'K7PM-3XQA'
     """
-    letters = [letter for letter in text.upper() if letter not in " -–—"]
+    plain = unicodedata.normalize("NFKC", text).upper()  # a Chinese keyboard's letters are wide
+    letters = [letter for letter in plain if not letter.isspace() and letter not in "-–—"]
     if len(letters) != LENGTH or not set(letters) <= set(ALPHABET):
         return None
     return "".join(letters[: LENGTH // 2]) + "-" + "".join(letters[LENGTH // 2 :])

@@ -1,7 +1,6 @@
 """Where the state of classes lies: in this process's memory, or in Redis for several servers.
 
-Both hold tables, text by text, and know four things to do with one; a table that is not touched for
-a while is gone. The names are those of Redis's hashes.
+Both hold a table of texts for each class, which is gone when nobody has kept it for a while.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from vitviz.errors import VitvizError
@@ -18,25 +17,38 @@ __all__ = ["MemoryStore", "RedisStore", "Store", "store_of_this_server"]
 
 REDIS_URL = "VITVIZ_REDIS_URL"
 PATIENCE = 2.0  # seconds for an answer of Redis
+# In one step: a table that has gone in between does not come again.
+PUT = (
+    "return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], unpack(ARGV)) or -1"
+)
 
 
 class Store(Protocol):
     """Tables of texts by their names."""
 
-    def get(self, table: str) -> dict[str, str]:
+    def open(self, table: str, fields: dict[str, str], seconds: float) -> None:
+        """Begin a table, which is kept for so many seconds."""
+
+    def keep(self, table: str, seconds: float) -> None:
+        """Keep a table, where there is one, for so many seconds from now on."""
+
+    def put(self, table: str, fields: dict[str, str]) -> bool:
+        """Set these fields; False, and nothing, if there is no such table."""
+
+    def get(self, table: str, fields: Sequence[str]) -> list[str | None]:
+        """What some fields hold."""
+
+    def all(self, table: str) -> dict[str, str]:
         """All fields of a table; nothing if there is none."""
 
-    def put(self, table: str, fields: dict[str, str], seconds: float) -> None:
-        """Set these fields; the table is kept for so many seconds from now on."""
+    def remove(self, table: str, fields: Sequence[str]) -> None:
+        """Forget some fields."""
 
-    def remove(self, table: str, field: str) -> None:
-        """Forget one field."""
+    def forget(self, table: str) -> None:
+        """Forget a table."""
 
-    def touch(self, tables: list[str], seconds: float) -> None:
-        """Keep these tables, where there are such, for so many seconds from now on."""
-
-    def forget(self, tables: list[str]) -> None:
-        """Forget whole tables."""
+    def forget_old(self) -> None:
+        """Forget the tables whose time is over, where that does not happen by itself."""
 
 
 class MemoryStore:
@@ -44,51 +56,74 @@ class MemoryStore:
 
     Example:
         >>> store = MemoryStore()
-        >>> store.put("answers", {"Ada": "2"}, seconds=60)
-        >>> store.get("answers")
-        {'Ada': '2'}
+        >>> store.open("class", {"lesson": "attention"}, seconds=60)
+        >>> store.put("class", {"Ada": "2"}), store.put("another", {"Ada": "2"})
+        (True, False)
+        >>> store.get("class", ["Ada", "Bo"])
+        ['2', None]
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._tables: dict[str, tuple[dict[str, str], float]] = {}  # with the time when it goes
-        self._lock = threading.Lock()
+        self._tables: dict[str, dict[str, str]] = {}
+        self._until: dict[str, float] = {}
+        self._lock = threading.RLock()
 
-    def get(self, table: str) -> dict[str, str]:
+    def open(self, table: str, fields: dict[str, str], seconds: float) -> None:
         """See Store."""
         with self._lock:
-            self._forget_old()
-            return dict(self._tables.get(table, ({}, 0.0))[0])
+            self._tables[table] = dict(fields)
+            self._until[table] = self._clock() + seconds
 
-    def put(self, table: str, fields: dict[str, str], seconds: float) -> None:
+    def keep(self, table: str, seconds: float) -> None:
         """See Store."""
         with self._lock:
-            self._forget_old()
-            held, _ = self._tables.get(table, ({}, 0.0))
-            self._tables[table] = {**held, **fields}, self._clock() + seconds
+            if self._found(table) is not None:
+                self._until[table] = self._clock() + seconds
 
-    def remove(self, table: str, field: str) -> None:
+    def put(self, table: str, fields: dict[str, str]) -> bool:
         """See Store."""
         with self._lock:
-            self._tables.get(table, ({}, 0.0))[0].pop(field, None)
+            found = self._found(table)
+            if found is None:
+                return False
+            found.update(fields)
+            return True
 
-    def touch(self, tables: list[str], seconds: float) -> None:
+    def get(self, table: str, fields: Sequence[str]) -> list[str | None]:
         """See Store."""
         with self._lock:
-            self._forget_old()
-            for table in self._tables.keys() & tables:
-                self._tables[table] = self._tables[table][0], self._clock() + seconds
+            found = self._found(table) or {}
+            return [found.get(field) for field in fields]
 
-    def forget(self, tables: list[str]) -> None:
+    def all(self, table: str) -> dict[str, str]:
         """See Store."""
         with self._lock:
-            for table in tables:
-                self._tables.pop(table, None)
+            return dict(self._found(table) or {})
 
-    def _forget_old(self) -> None:
-        now = self._clock()
-        for table in [name for name, (_, until) in self._tables.items() if until <= now]:
-            del self._tables[table]
+    def remove(self, table: str, fields: Sequence[str]) -> None:
+        """See Store."""
+        with self._lock:
+            found = self._found(table) or {}
+            for field in fields:
+                found.pop(field, None)
+
+    def forget(self, table: str) -> None:
+        """See Store."""
+        with self._lock:
+            self._tables.pop(table, None)
+            self._until.pop(table, None)
+
+    def forget_old(self) -> None:
+        """See Store."""
+        with self._lock:
+            for table in list(self._tables):
+                self._found(table)
+
+    def _found(self, table: str) -> dict[str, str] | None:
+        if self._until.get(table, 0.0) <= self._clock():
+            self.forget(table)
+        return self._tables.get(table)
 
 
 class RedisStore:
@@ -109,46 +144,62 @@ class RedisStore:
                 setting=REDIS_URL,
             ) from None
         self._lost = redis.RedisError
-        self._redis: Any = redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=PATIENCE,
-            socket_connect_timeout=PATIENCE,
-        )
+        try:
+            self._redis: Any = redis.Redis.from_url(
+                url,
+                decode_responses=True,
+                socket_timeout=PATIENCE,
+                socket_connect_timeout=PATIENCE,
+            )
+        except ValueError as error:
+            raise VitvizError(
+                "redis_address",
+                "{setting} is no address of a Redis server, such as redis://localhost:6379.",
+                setting=REDIS_URL,
+            ) from error
 
-    def get(self, table: str) -> dict[str, str]:
-        """See Store."""
-        return self._asked(lambda: self._redis.hgetall(_name(table)))
-
-    def put(self, table: str, fields: dict[str, str], seconds: float) -> None:
+    def open(self, table: str, fields: dict[str, str], seconds: float) -> None:
         """See Store."""
         both = self._redis.pipeline()
         both.hset(_name(table), mapping=fields)
         both.pexpire(_name(table), int(seconds * 1000))
         self._asked(both.execute)
 
-    def remove(self, table: str, field: str) -> None:
+    def keep(self, table: str, seconds: float) -> None:
         """See Store."""
-        self._asked(lambda: self._redis.hdel(_name(table), field))
+        self._asked(lambda: self._redis.pexpire(_name(table), int(seconds * 1000)))
 
-    def touch(self, tables: list[str], seconds: float) -> None:
+    def put(self, table: str, fields: dict[str, str]) -> bool:
         """See Store."""
-        all_at_once = self._redis.pipeline()
-        for table in tables:
-            all_at_once.pexpire(_name(table), int(seconds * 1000))
-        self._asked(all_at_once.execute)
+        texts = [text for pair in fields.items() for text in pair]
+        return self._asked(lambda: self._redis.eval(PUT, 1, _name(table), *texts)) >= 0
 
-    def forget(self, tables: list[str]) -> None:
+    def get(self, table: str, fields: Sequence[str]) -> list[str | None]:
         """See Store."""
-        self._asked(lambda: self._redis.delete(*map(_name, tables)))
+        return self._asked(lambda: self._redis.hmget(_name(table), list(fields)))
+
+    def all(self, table: str) -> dict[str, str]:
+        """See Store."""
+        return self._asked(lambda: self._redis.hgetall(_name(table)))
+
+    def remove(self, table: str, fields: Sequence[str]) -> None:
+        """See Store."""
+        if fields:
+            self._asked(lambda: self._redis.hdel(_name(table), *fields))
+
+    def forget(self, table: str) -> None:
+        """See Store."""
+        self._asked(lambda: self._redis.delete(_name(table)))
+
+    def forget_old(self) -> None:
+        """Redis does."""
 
     def _asked(self, ask: Callable[[], Any]) -> Any:
         try:
             return ask()
         except self._lost as error:
             raise VitvizError(
-                "redis_lost",
-                "Live classes cannot be reached at the moment; the page tries again by itself.",
+                "redis_lost", "Live classes cannot be reached at the moment; try again soon."
             ) from error
 
 

@@ -3,6 +3,7 @@ class answers until the teacher tells what is right."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
@@ -66,9 +67,10 @@ def is_right(key: str) -> bool:
 
 def is_settled(key: str) -> bool:
     """Whether nothing is left to ask: the answer is right, in a class it was told."""
-    if teacher := visit().teaches:
+    state = visit()
+    if known := state.teaches or (state.follows and state.attends):
         try:
-            return key in teacher.shown().revealed
+            return key in known.shown().revealed
         except VitvizError:  # said where the class is shown
             return False
     return is_right(key)
@@ -88,8 +90,9 @@ def recall(key: str, heading: str) -> None:
     right = question["right"]
     chose = ""
     if teacher := visit().teaches:
-        counts = teacher.counts(key, len(question["options"]))
-        chose = t("classroom.chose", count=counts[right], all=sum(counts))
+        with suppress(VitvizError):  # said where the class is shown
+            counts = teacher.counts(key, len(question["options"]))
+            chose = t("classroom.chose", count=counts[right], all=sum(counts))
     st.markdown(f"**{heading}** {question['ask']} **{question['options'][right]}** {chose}")
     st.success(question["why"][right], icon=":material/check:")
 

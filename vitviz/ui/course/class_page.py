@@ -6,8 +6,8 @@ import streamlit as st
 
 from vitviz.classroom.classroom import LONGEST_NAME
 from vitviz.classroom.codes import read_code
-from vitviz.errors import VitvizError
-from vitviz.ui.course.classroom import leave, remember_class
+from vitviz.errors import ClassError, VitvizError
+from vitviz.ui.course.classroom import remember_class
 from vitviz.ui.visit import keys, live_class
 from vitviz.ui.visit.language import explained, language_switch, t
 from vitviz.ui.visit.state import visit
@@ -54,7 +54,7 @@ def _back(code: str) -> None:
         if st.button(t("classroom.to_lesson"), type="primary", icon=":material/arrow_forward:"):
             _to_the_lesson()
         if visit().attends:
-            st.button(t("classroom.leave"), on_click=leave, key=keys.LEAVE_CLASS)
+            st.button(t("classroom.leave"), on_click=live_class.leave, key=keys.LEAVE_CLASS)
 
 
 def _to_the_lesson() -> None:
@@ -63,7 +63,8 @@ def _to_the_lesson() -> None:
     try:
         shown = known.shown()
     except VitvizError as error:
-        live_class.gone()
+        if isinstance(error, ClassError):
+            live_class.gone()
         st.error(explained(error), icon=":material/error:")
     else:
         go_to(shown.lesson)

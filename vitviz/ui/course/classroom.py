@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from html import escape
 from urllib.parse import urlsplit
 
@@ -54,7 +55,7 @@ def class_menu(lesson: Lesson) -> None:
                 type="primary",
                 key=keys.OPEN_CLASS,
                 on_click=lambda: _try(
-                    live_class.begin, _shown(lesson, st.session_state[keys.STEP] or 1)
+                    live_class.begin, _shown(lesson, st.session_state.get(keys.STEP) or 1)
                 ),
             )
 
@@ -64,6 +65,15 @@ def lead(lesson: Lesson, number: int) -> None:
     if teacher := visit().teaches:
         with suppress(VitvizError):  # the menu says it
             teacher.show(_shown(lesson, number))
+
+
+def resume(lesson: Lesson) -> None:
+    """Of a teacher: who comes back to the lesson is where the class is."""
+    if (teacher := visit().teaches) and not _is_named(keys.STEP):
+        with suppress(VitvizError):  # the menu says it
+            shown = teacher.shown()
+            if shown.lesson == lesson.id:
+                st.session_state[keys.STEP] = shown.screen
 
 
 def follow(lesson: Lesson) -> None:
@@ -96,14 +106,6 @@ def class_bar() -> None:
     if student := visit().attends:
         with st.container(key="class_bar"):
             _attended(student)
-
-
-def leave() -> None:
-    """Of a student."""
-    if student := visit().attends:
-        with suppress(VitvizError):
-            student.leave()
-    live_class.gone()
 
 
 @st.fragment(run_every=TEACHER_LOOKS)
@@ -159,9 +161,9 @@ def _patches(seen: Attendance) -> None:
         return
     st.caption(t("classroom.patches"))
     with st.container(horizontal=True):
-        for number, (name, patch) in enumerate(seen.patches[:MOST_PATCHES]):
+        for id, name, patch in seen.patches[:MOST_PATCHES]:
             label = f"{as_words(name) or t('classroom.somebody')}: {patch}"
-            if st.button(label, icon=":material/grid_on:", key=keys.TAKE_PATCH.format(number)):
+            if st.button(label, icon=":material/grid_on:", key=keys.TAKE_PATCH.format(id)):
                 st.query_params[PATCH] = visit().patch = patch
                 st.rerun()
 
@@ -170,7 +172,7 @@ def _end(teacher: Teacher) -> None:
     with st.container(horizontal=True):
         st.download_button(
             t("classroom.answers"),
-            lambda: _answers(teacher),
+            partial(_answers, teacher, language()),
             f"vitviz-{teacher.code}.csv",
             "text/csv",
             icon=":material/download:",
@@ -184,25 +186,24 @@ def _end(teacher: Teacher) -> None:
     st.caption(t("classroom.end_about"))
 
 
-def _answers(teacher: Teacher) -> bytes:
-    """All answers in words, as CSV that spreadsheets read."""
+def _answers(teacher: Teacher, tongue: str) -> bytes:
+    """All answers in words, as CSV that spreadsheets read; a download has no run that knows the
+    language."""
     rows = []
     for key, student, option in teacher.answers():
-        question = entry(key)
+        question = entry(key, tongue)
         right = option == question["right"]
         rows.append((key, question["ask"], student, question["options"][option], right))
-    names = [
-        t(f"classroom.column.{name}") for name in ("id", "question", "student", "answer", "right")
-    ]
-    return pd.DataFrame(rows, columns=names).to_csv(index=False).encode("utf-8-sig")
+    names = entry("classroom.column", tongue)
+    columns = [names[name] for name in ("id", "question", "student", "answer", "right")]
+    return pd.DataFrame(rows, columns=columns).to_csv(index=False).encode("utf-8-sig")
 
 
 @st.fragment(run_every=STUDENT_LOOKS)
 def _attended(student: Student) -> None:
     state = visit()
     try:
-        shown = student.here()
-        up = student.raises_hand()
+        shown, up = student.here()
     except VitvizError as error:
         _lost(error)
         return
@@ -230,7 +231,7 @@ def _attended(student: Student) -> None:
         if showing and tried(student.show_patch, patch):
             st.toast(t("classroom.patch_shown", patch=patch))
         if st.button(t("classroom.leave"), type="tertiary", key=keys.LEAVE_CLASS):
-            leave()
+            live_class.leave()
             st.rerun()
 
 
@@ -261,3 +262,8 @@ def _lost(error: VitvizError) -> None:
 def _shown(lesson: Lesson, number: int) -> Shown:
     patch = st.query_params.get(PATCH, visit().patch)
     return Shown(lesson.id, number, visit().sample or "", patch)
+
+
+def _is_named(key: str) -> bool:
+    """Whether a control has a value, or one in the address."""
+    return key in st.session_state or key in st.query_params

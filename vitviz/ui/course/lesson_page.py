@@ -17,6 +17,7 @@ from vitviz.ui.course.classroom import (
     follow,
     lead,
     remember_class,
+    resume,
 )
 from vitviz.ui.course.exam import EXAM
 from vitviz.ui.course.lesson import CHECK, TRY, Lesson
@@ -64,6 +65,7 @@ def _enter(lesson: Lesson) -> None:
     if visit().lesson != lesson.id:
         st.session_state.pop(keys.STEP, None)
         visit().lesson = lesson.id
+    resume(lesson)
     follow(lesson)
 
 
@@ -71,7 +73,8 @@ def _head(lesson: Lesson) -> None:
     """Title and goal, presenter, worksheets and live class."""
     with st.container(horizontal=True, vertical_alignment="center", key="lesson_head"):
         st.title(f"{lesson.number} · {lesson.text('title')}", anchor=False)
-        st.toggle(t("lesson.present"), key=keys.PRESENT, bind=URL)
+        if visit().attends is None or is_presenting():
+            st.toggle(t("lesson.present"), key=keys.PRESENT, bind=URL)
         if visit().attends is None:  # who is in a class needs the room, on a phone above all
             _menus(lesson)
         class_menu(lesson)

@@ -10,12 +10,14 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from vitviz.classroom.classroom import Shown
+from vitviz.errors import VitvizError
 from vitviz.ui.course.booklet import booklet
+from vitviz.ui.course.classroom import remember_class
 from vitviz.ui.course.exam_page import DIGITS, print_menu
 from vitviz.ui.course.lesson_page import lessons
 from vitviz.ui.course.worksheet import worksheet
 from vitviz.ui.visit import keys, live_class
-from vitviz.ui.visit.language import LANG, entry, language, language_switch, t
+from vitviz.ui.visit.language import LANG, entry, explained, language, language_switch, t
 from vitviz.ui.visit.order import COURSE, NUMBERS
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.streamlit_private import go_to
@@ -44,13 +46,23 @@ def _heading(name: str) -> None:
 
 def _live_class() -> None:
     """Open one at the first lesson, or go back to the one that is open."""
-    title = t("classroom.to_lesson" if visit().teaches else "classroom.open")
+    remember_class()
+    if visit().attends:
+        return
+    teacher = visit().teaches
+    title = t("classroom.to_lesson" if teacher else "classroom.open")
     if not st.button(title, icon=":material/groups:", type="primary", key=keys.OPEN_CLASS):
         return
-    if visit().teaches:
-        go_to(visit().lesson or COURSE[0])
-    elif live_class.tried(live_class.begin, Shown(COURSE[0], 1)):
-        go_to(COURSE[0])
+    if teacher is None:
+        if live_class.tried(live_class.begin, Shown(COURSE[0], 1)):
+            go_to(COURSE[0])
+        return
+    try:
+        shown = teacher.shown()
+    except VitvizError as error:
+        st.error(explained(error), icon=":material/error:")
+    else:
+        go_to(shown.lesson)
 
 
 def _plans() -> None:

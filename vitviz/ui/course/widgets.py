@@ -86,7 +86,7 @@ def chosen_patch(session: Session) -> tuple[int, int]:
     """The patch in the address, or the one in the middle."""
     rows, cols = session.rec.grid
     parts = st.query_params.get(PATCH, visit().patch).split(",")
-    if len(parts) == 2 and all(part.isdecimal() for part in parts):
+    if len(parts) == 2 and all(part.isdecimal() and len(part) < 4 for part in parts):
         row, col = map(int, parts)
         if row < rows and col < cols:
             return row, col

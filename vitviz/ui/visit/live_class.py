@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import streamlit as st
 
 from vitviz.classroom.classroom import Shown, Student, Teacher, open_class
+from vitviz.classroom.codes import read_code
 from vitviz.classroom.store import Store, store_of_this_server
 from vitviz.errors import ClassError, VitvizError
 from vitviz.ui.visit.language import explained
 from vitviz.ui.visit.state import visit
 
-__all__ = ["attend", "begin", "came_back", "classes", "gone", "tried"]
+__all__ = [
+    "attend",
+    "begin",
+    "came_back",
+    "classes",
+    "forget_old_classes",
+    "gone",
+    "leave",
+    "tried",
+]
 
 LONGEST_ID = 40  # letters
 
@@ -21,6 +32,12 @@ LONGEST_ID = 40  # letters
 def classes() -> Store:
     """All live classes of this server."""
     return store_of_this_server()
+
+
+def forget_old_classes() -> None:
+    """Those whose teacher left long ago; nobody may ask for any any more."""
+    with suppress(VitvizError):  # said where classes are used
+        classes().forget_old()
 
 
 def tried(do: Callable[..., object], *given: object) -> bool:
@@ -34,19 +51,22 @@ def tried(do: Callable[..., object], *given: object) -> bool:
 
 
 def begin(shown: Shown) -> None:
-    """Open a class."""
-    teacher = visit().teaches = open_class(classes(), shown)
+    """Open a class; who attends one leaves it."""
+    teacher = open_class(classes(), shown)
+    leave()
+    visit().teaches = teacher
     visit().class_kept = {"code": teacher.code, "secret": teacher.secret}
 
 
 def attend(code: str, name: str) -> None:
-    """Join a class.
+    """Join a class. What was answered before it is asked anew.
 
     Raises:
         ClassError: if there is none with this code, or it is full.
     """
     student = Student.join(code, classes(), name)
-    gone()
+    leave()
+    visit().answers.clear()
     visit().attends = student
     visit().class_kept = {"code": code, "id": student.id, "name": student.name}
 
@@ -60,11 +80,12 @@ def came_back(found: object) -> bool:
     state = visit()
     if state.class_asked or not isinstance(found, dict) or state.teaches or state.attends:
         return False
-    code, secret, id, name = (str(found.get(key, "")) for key in ("code", "secret", "id", "name"))
+    typed, secret, id, name = (str(found.get(key, "")) for key in ("code", "secret", "id", "name"))
+    code = read_code(typed)
     try:
-        if secret:
+        if code and secret:
             state.teaches = Teacher.of(code, secret, classes())
-        elif id and len(id) <= LONGEST_ID:
+        elif code and id.isascii() and id.isprintable() and 0 < len(id) <= LONGEST_ID:
             state.attends = Student.join(code, classes(), name, id)
     except ClassError:  # it has ended
         state.class_kept = {}
@@ -72,9 +93,17 @@ def came_back(found: object) -> bool:
     return bool(state.teaches or state.attends)
 
 
+def leave() -> None:
+    """Be in no class any more; a class that the visitor leads goes on."""
+    if student := visit().attends:
+        with suppress(VitvizError):
+            student.leave()
+    gone()
+
+
 def gone() -> None:
     """The class has ended, or was left."""
     state = visit()
     state.teaches = state.attends = state.followed = None
-    state.follows, state.class_kept = True, {}
+    state.follows, state.class_kept, state.class_asked = True, {}, True
     state.handed_in.clear()

@@ -8,6 +8,7 @@ import sys
 import threading
 
 from vitviz.ui.visit.kept import let_go_of_idle
+from vitviz.ui.visit.live_class import forget_old_classes
 from vitviz.ui.visit.streamlit_private import drop_expired_sessions
 
 __all__ = ["EVERY_SECONDS", "give_back", "give_back_again_and_again", "leave_out_imports"]
@@ -34,6 +35,7 @@ def give_back_again_and_again() -> None:
         while not stop.wait(EVERY_SECONDS):
             drop_expired_sessions()
             let_go_of_idle()
+            forget_old_classes()
             give_back()
 
     threading.Thread(target=work, name="memory", daemon=True).start()

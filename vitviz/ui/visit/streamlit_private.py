@@ -51,12 +51,14 @@ TEST_IDS = (
     "InputInstructions",
     "stCameraInputButton",
     "stCaptionContainer",
+    "stElementToolbar",
     "stFileChips",
     "stFileUploaderDropzone",
     "stFileUploaderDropzoneInstructions",
     "stLayoutWrapper",
     "stMetricLabel",
     "stRadioOption",
+    "stVegaLiteChart",
 )
 FILES, BYTES = 24, 96 * 2**20  # that wait for one visitor's page: a class's photos at once
 ALL_BYTES = 512 * 2**20  # that wait for all visitors' pages
