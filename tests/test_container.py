@@ -28,7 +28,7 @@ def test_the_container_gets_what_the_package_is_built_from() -> None:
 def test_the_extras_of_the_container_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     named = re.findall(r"--extra (\w+)", DOCKERFILE)
-    assert named == ["app", "heic"]
+    assert named == ["app", "heic", "redis"]
     assert set(named) <= project["optional-dependencies"].keys()
 
 
