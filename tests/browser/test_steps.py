@@ -96,8 +96,8 @@ View = tuple[str, Any, bool]  # language, colour scheme, whether it is presented
 
 @pytest.fixture(
     scope="module",
-    params=[("en", "light", False), ("en", "dark", True)],  # English takes more room
-    ids=["en, light, for one", "en, dark, for a class"],
+    params=[("en", "light", False), ("en", "dark", True), ("zh", "dark", True)],
+    ids=["en, light, for one", "en, dark, for a class", "zh, dark, for a class"],
 )
 def view(request: pytest.FixtureRequest) -> View:
     found: View = request.param

@@ -195,6 +195,9 @@ def test_hands_and_patches_reach_the_teachers_menu(store: MemoryStore) -> None:
     desk, teacher = teaching()
     phone, student = attending(teacher, store, "[Ada](http://x)")
     assert phone.button(keys.SHOW_PATCH).disabled
+    phone.query_params["patch"] = "![3](http://x),9"
+    phone.run()
+    assert phone.button(keys.SHOW_PATCH).disabled
     phone.query_params["patch"] = "3,9"
     phone.run()
     phone.button(keys.RAISE_HAND).click().run()

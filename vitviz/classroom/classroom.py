@@ -24,6 +24,7 @@ __all__ = [
     "Shown",
     "Student",
     "Teacher",
+    "is_patch",
     "open_class",
 ]
 
@@ -31,7 +32,6 @@ MOST_STUDENTS = 120
 LASTS = 3600.0  # seconds without its teacher, after which a class is gone
 HERE = 12.0  # seconds since a student was heard of last
 LONGEST_NAME = 24  # letters
-PATCH = re.compile(r"[0-9]{1,3},[0-9]{1,3}")
 # Fields of a class's table; those of a student have the student's id behind a line's end.
 TEACHER, SHOWN, REVEALED = "teacher", "shown", "revealed"
 STUDENT, ANSWER, HAND, SHOWN_PATCH = "student", "answer", "hand", "patch"
@@ -275,7 +275,7 @@ class Student:
         Args:
             patch: as "row,col"; what is none is not shown.
         """
-        if PATCH.fullmatch(patch):
+        if is_patch(patch):
             self.room.put({self._field(SHOWN_PATCH): f"{self.room.clock()} {patch}"})
 
     def leave(self) -> None:
@@ -290,6 +290,16 @@ class Student:
 
     def _told(self) -> str:
         return json.dumps({"name": self.name, "seen": self.room.clock()})
+
+
+def is_patch(text: str) -> bool:
+    """Whether a text that came from outside is a patch's "row,col".
+
+    Example:
+        >>> is_patch("3,9"), is_patch("[3,9](http://x)")
+        (True, False)
+    """
+    return re.fullmatch(r"[0-9]{1,3},[0-9]{1,3}", text) is not None
 
 
 def open_class(store: Store, shown: Shown) -> Teacher:

@@ -12,7 +12,7 @@ import pandas as pd
 import segno
 import streamlit as st
 
-from vitviz.classroom.classroom import Attendance, Shown, Student, Teacher
+from vitviz.classroom.classroom import Attendance, Shown, Student, Teacher, is_patch
 from vitviz.errors import ClassError, VitvizError
 from vitviz.ui.course.lesson import Lesson
 from vitviz.ui.parts.browser_memory import browser_memory
@@ -225,8 +225,8 @@ def _attended(student: Student) -> None:
             t("classroom.show_patch"),
             icon=":material/grid_on:",
             key=keys.SHOW_PATCH,
-            disabled=not patch,
-            help=None if patch else t("classroom.no_patch"),
+            disabled=not is_patch(patch),
+            help=None if is_patch(patch) else t("classroom.no_patch"),
         )
         if showing and tried(student.show_patch, patch):
             st.toast(t("classroom.patch_shown", patch=patch))
