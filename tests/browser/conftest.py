@@ -65,6 +65,7 @@ def server(hub: Hub, own_models: Path, tmp_path_factory: pytest.TempPathFactory)
     settings = {
         "VITVIZ_MODELS": str(own_models),
         "VITVIZ_ALLOW_DOWNLOADS": "1",
+        "VITVIZ_MODELS_IN_MEMORY": "9",  # pages of earlier tests hold theirs for two minutes
         "HF_ENDPOINT": hub.address,
         "HF_HOME": str(tmp_path_factory.mktemp("cache")),
         "NO_PROXY": "*",

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
+from waiting import a_run
 
 import vitviz
 
@@ -229,10 +230,9 @@ def test_one_scale_is_the_same_for_every_layer(page: Page, server: str) -> None:
         open_page(page, f"{server}/explore?attention_layer=0{address}")
         first = [page.locator(f".patch-map .{end}").inner_text() for end in ("low", "high")]
         page.get_by_role("slider", name="Layer").focus()
-        page.keyboard.press("End")
+        with a_run(page):
+            page.keyboard.press("End")
         expect(page.get_by_role("slider", name="Layer")).to_have_value("11")
-        page.wait_for_function("!location.search.includes('attention_layer')")
-        page.wait_for_selector(IDLE)
         last = [page.locator(f".patch-map .{end}").inner_text() for end in ("low", "high")]
         return [first, last]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from playwright.sync_api import Locator, Page, TimeoutError
 
@@ -28,11 +29,11 @@ def wait_until_idle(page: Page) -> None:
     )
 
 
-def click(button: Locator) -> None:
-    """Until what it begins has ended: before, nothing has begun to run yet. A run that is over at
-    once may never be seen.
+@contextmanager
+def a_run(page: Page) -> Iterator[None]:
+    """Until what is begun here has ended: before, nothing has begun to run yet. A run that is over
+    at once may never be seen.
     """
-    page = button.page
     page.evaluate(
         """() => {
             const app = document.querySelector("[data-testid=stApp]")
@@ -41,9 +42,15 @@ def click(button: Locator) -> None:
             new MutationObserver(ran).observe(app, { attributeFilter: ["data-test-script-state"] })
         }"""
     )
-    button.click()
+    yield
     with suppress(TimeoutError):
         page.wait_for_function(
             "document.querySelector('[data-testid=stApp]').hasRun", timeout=30_000
         )
     wait_until_idle(page)
+
+
+def click(button: Locator) -> None:
+    """Until what it begins has ended."""
+    with a_run(button.page):
+        button.click()
