@@ -68,6 +68,7 @@ def test_heads_have_the_names_of_their_rows_and_arrow_keys_walk_along_them(
     page.goto(f"{server}/heads?model={flowers}")
     names = page.locator(".head-matrix span")
     expect(names).to_have_text(["H0", "H1", "H2"])
+    wait_until_idle(page)  # so that both are measured in one place
     for head in range(3):
         name, cell = names.nth(head), page.locator(f".head-matrix [data-id='1,{head}']")
         own, other = name.bounding_box(), cell.bounding_box()
