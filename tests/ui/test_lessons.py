@@ -55,7 +55,8 @@ def test_no_lesson_misreads_what_another_kept_with_the_photo() -> None:
         app.run()
         for step in range(1, len(LESSONS[name].screens) + 1):
             app.segmented_control(key="step").set_value(step).run()
-            answer(app, right=True)
+            if len(app.success) < len(app.radio):  # on the way back its answers are there
+                answer(app, right=True)
             assert (visit(app).lesson, app.session_state["step"]) == (name, step)
 
 
