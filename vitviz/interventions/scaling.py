@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
-
-from torch import Tensor
 
 from vitviz.arguments import checked
 from vitviz.errors import ModelError, VitvizError
-from vitviz.recording.changes import CallChange, Change, OutputChange
-from vitviz.recording.layout import Call
+from vitviz.recording.changes import Scaling
 from vitviz.recording.query import check_layer
 from vitviz.recording.recording import Recording
 
@@ -31,35 +28,20 @@ class ScaleLayer:
     def __str__(self) -> str:
         return f"scale_layer({self.layer}, {self.factor}, part={self.part!r})"
 
-    def changes(self, rec: Recording) -> list[Change]:
+    def changes(self, rec: Recording) -> list[Scaling]:
         """As `Edit`."""
         check_layer(self.layer, rec.num_layers)
         anatomy, layer = rec.vit.anatomy, self.layer % rec.num_layers
-        attention = rec.layers[layer].module
-        projection = anatomy.joining_projection(attention, _joined(rec.layers[layer]))
-        if not anatomy.has_plain_blocks or not rec.is_plain or projection is None:
+        if not (anatomy.has_plain_blocks and rec.is_plain):
             raise ModelError(
                 "blocks_not_sequential",
                 "The blocks of {model} do not add attention and MLP one after the other; "
                 "choose a plain Vision Transformer (ViT, DeiT, DINO).",
                 model=rec.vit.name,
             )
-        if self.factor == 1:
-            return []
-        found: list[Change] = []
-        if self.part != "mlp":
-            found.append(CallChange(attention, self._scale_values))
-            if projection.bias is not None:  # W O + b becomes f W O + b, and then f (W O + b)
-                rest = (self.factor - 1) * projection.bias.detach()
-                found.append(OutputChange(attention, lambda output: output + rest))
-        if self.part != "attention":
-            mlp = f"{anatomy.blocks[layer]}.mlp"
-            found.append(OutputChange(mlp, lambda output: output * self.factor))
-        return found
-
-    def _scale_values(self, call: Call, result: Tensor) -> tuple[Call, Tensor]:
-        """Of the values, so that the recording's say how much is moved."""
-        return replace(call, value=call.value * self.factor), result * self.factor
+        parts = {"attention": rec.layers[layer].module, "mlp": f"{anatomy.blocks[layer]}.mlp"}
+        asked = parts.values() if self.part == "both" else [parts[self.part]]
+        return [Scaling(module, self.factor) for module in asked if self.factor != 1]
 
 
 @checked
@@ -98,8 +80,3 @@ def scale_layer(layer: int, factor: float, part: Part = "both") -> ScaleLayer:
             factor=factor,
         )
     return ScaleLayer(layer, float(factor), part)
-
-
-def _joined(call: Call) -> int:
-    """Numbers of all heads' results of a token."""
-    return call.shape[1] * call.value.shape[-1]

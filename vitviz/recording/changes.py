@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vitviz.recording.layout import Call
 
-__all__ = ["CallChange", "Change", "OutputChange", "without_result"]
+__all__ = ["CallChange", "Change", "OutputChange", "Scaling", "without_result"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,24 @@ class OutputChange:
     change: Callable[[Tensor], Tensor]
 
 
-Change = CallChange | OutputChange
+@dataclass(frozen=True)
+class Scaling:
+    """What a submodule gives, so many times.
+
+    Attributes:
+        module: its name.
+        factor: any finite number.
+    """
+
+    module: str
+    factor: float
+
+    def change(self, output: Tensor) -> Tensor:
+        """As `OutputChange.change`."""
+        return output * self.factor
+
+
+Change = CallChange | OutputChange | Scaling
 
 
 def without_result(module: str | None = None) -> CallChange:

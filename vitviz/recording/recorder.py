@@ -23,7 +23,7 @@ from vitviz.models.libraries import heads_of, holds_weights
 from vitviz.models.outputs import rows_sum_to_one
 from vitviz.models.torch_private import multi_head_attention, num_heads
 from vitviz.recording.calls import AttentionCall, SoftmaxCall
-from vitviz.recording.changes import CallChange, Change, OutputChange
+from vitviz.recording.changes import CallChange, Change
 
 __all__ = ["Recorder"]
 
@@ -88,7 +88,7 @@ class Recorder(TorchFunctionMode):
         self._watch = watch
         self._trace = trace
         self._call_changes = [one for one in changes if isinstance(one, CallChange)]
-        self._output_changes = [one for one in changes if isinstance(one, OutputChange)]
+        self._output_changes = [one for one in changes if not isinstance(one, CallChange)]
         self._module = module
         self._running: list[str] = []
         self._recent: deque[ModuleTensor] = deque(maxlen=SOURCES)

@@ -6,6 +6,7 @@ row by row, so a clicked patch costs one row and nothing ever holds all layers Ã
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +22,7 @@ from vitviz.memo import Memo
 from vitviz.models.outputs import Meaning, Outputs
 from vitviz.models.vit import Vit
 from vitviz.models.weights import tensor_hash
-from vitviz.recording.changes import Change
+from vitviz.recording.changes import Change, Scaling
 from vitviz.recording.layout import Call, Kind, Layout
 from vitviz.recording.predictions import Prediction, rank_classes
 from vitviz.recording.query import (
@@ -62,6 +63,11 @@ class Edited:
 
     edits: tuple[Edit, ...] = ()
     changes: tuple[Change, ...] = ()
+
+    def factor(self, module: str) -> float:
+        """How many times what a submodule gives is counted."""
+        of_module = (one for one in self.changes if isinstance(one, Scaling))
+        return math.prod(one.factor for one in of_module if one.module == module)
 
 
 AS_IT_IS = Edited()
