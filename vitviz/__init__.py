@@ -19,6 +19,12 @@ from vitviz.finetuning.finetune import finetune
 from vitviz.finetuning.result import Finetuned
 from vitviz.finetuning.settings import FinetuneSettings
 from vitviz.heatmap import Heatmap
+from vitviz.inside.tracing import CausalTrace, causal_trace
+from vitviz.interventions.ablation import ablate_heads
+from vitviz.interventions.attention import set_attention
+from vitviz.interventions.knockout import knock_out
+from vitviz.interventions.patching import patch_heads, patch_tokens
+from vitviz.interventions.scaling import scale_layer
 from vitviz.journey.notebook import as_html, as_png
 from vitviz.journey.page import write_page
 from vitviz.measures import faithfulness
@@ -45,6 +51,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "METHODS",
+    "CausalTrace",
     "FinetuneSettings",
     "Finetuned",
     "Heatmap",
@@ -61,22 +68,29 @@ __all__ = [
     "VitvizError",
     "VitvizWarning",
     "__version__",
+    "ablate_heads",
     "artefact_patches",
     "attention_sinks",
     "bundled_models",
+    "causal_trace",
     "cnn_gradcam",
     "evaluate",
     "explain",
     "faithfulness",
     "finetune",
     "from_module",
+    "knock_out",
     "load_image",
     "load_model",
     "load_text_model",
     "overlay",
+    "patch_heads",
+    "patch_tokens",
     "predict",
     "record",
     "record_text",
     "samples",
+    "scale_layer",
+    "set_attention",
     "write_page",
 ]

@@ -67,6 +67,7 @@ class MadeFrom:
         model: the model's name.
         weights: SHA-256 of its weights, see `weights_hash`.
         input: SHA-256 of what the model was given, the photo as the transform made it.
+        edits: what was done to the model, see `record`, each as text.
     """
 
     method: str
@@ -79,6 +80,7 @@ class MadeFrom:
     model: str
     weights: str
     input: str
+    edits: tuple[str, ...] = ()
 
     @property
     def layer(self) -> int | None:

@@ -17,6 +17,7 @@ from vitviz.coverage.families import Family, representative
 from vitviz.errors import MethodError, ModelError
 from vitviz.methods.explain import METHODS, explain
 from vitviz.models.vit import Vit, from_module
+from vitviz.recording.changes import without_result
 from vitviz.recording.layout import Call
 from vitviz.recording.places import COARSE
 from vitviz.recording.query import Query
@@ -27,7 +28,6 @@ from vitviz.recording.recording import Recording
 __all__ = ["Coverage", "cover", "cover_family"]
 
 PROBES = 6  # patches a layer whose place is checked
-MOST_CALLS = 1000  # of attention, in any model
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,7 @@ def _changed(rec: Recording, grid: tuple[int, int], patch: tuple[int, int]) -> T
 @torch.no_grad()
 def _calls(rec: Recording, pixels: Tensor) -> dict[str, Call]:
     """The attention calls on an input with attention switched off, by their module."""
-    off = dict.fromkeys(range(MOST_CALLS), torch.zeros(()))
-    with Recorder(rec.vit.module, gates=off) as recorder:
+    with Recorder(rec.vit.module, changes=[without_result()]) as recorder:
         rec.vit.module(pixels[None])
     return {call.module: call for call in recorder.calls}
 

@@ -61,6 +61,8 @@ def attention_steps(
     products = keys @ query
     scores = products * scale + bias
     weights = scores.softmax(dim=-1)
+    if bool((scores == float("-inf")).all()):
+        weights = torch.zeros_like(scores)  # of a token that looks at none
     return AttentionSteps(query, keys, values, products, scores, weights, weights @ values)
 
 

@@ -37,7 +37,8 @@ def patch_features(rec: Recording) -> Tensor:
         ModelError: if the model does not give its tokens.
     """
     anatomy = rec.vit.anatomy
-    tokens = anatomy.last_tokens(rec.core_pixels)
+    with rec.recorder():
+        tokens = anatomy.last_tokens(rec.core_pixels)
     if not isinstance(tokens, Tensor) or tokens.ndim != 3 or tokens.shape[1] != rec.num_tokens:
         raise ModelError(
             "no_last_tokens",

@@ -58,8 +58,9 @@ def head_outputs(rec: Recording, layer: int, query: Query = "cls") -> HeadOutput
             "{model} does not join its heads by one linear projection.",
             model=rec.vit.name,
         )
-    weight = as_floats(projection.weight).unflatten(1, (len(heads), -1))
+    factor = rec.edited.factor(rec.layers[layer].module)
+    weight = factor * as_floats(projection.weight).unflatten(1, (len(heads), -1))
     parts = torch.einsum("whd,hd->hw", weight, torch.stack(heads))
     learned = projection.bias
-    bias = weight.new_zeros(len(weight)) if learned is None else learned.detach().float()
+    bias = weight.new_zeros(len(weight)) if learned is None else factor * learned.detach().float()
     return HeadOutputs(joined, parts, bias)

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitviz.errors import Phrase, VitvizError
+from vitviz.errors import Phrase
+from vitviz.interventions.ablation import switch_off
+from vitviz.interventions.addresses import Head, by_layer, chosen_heads
 from vitviz.methods.target import Target, target_class
 from vitviz.progress import Progress, batches, part_of
 from vitviz.recording.predictions import Prediction, rank_classes
 from vitviz.recording.query import ROWS_AT_ONCE
-from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
 
 __all__ = [
@@ -31,9 +32,6 @@ __all__ = [
 
 ABLATION = Phrase("ablation", "ablation")
 IMPORTANCE = Phrase("importance", "the importance of heads")
-
-Head = tuple[int, int]
-"""A head as (layer, head)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,19 +186,12 @@ def layer_importance(
 @torch.no_grad()
 def _without(rec: Recording, cases: Sequence[Collection[Head]]) -> Tensor:
     """Logits with the heads of each case switched off: (cases, classes)."""
-    gates: dict[int, Tensor] = {}
+    off: dict[int, Tensor] = {}
     for number, heads in enumerate(cases):
-        for layer, head in heads:
-            if not (0 <= layer < rec.num_layers and 0 <= head < rec.num_heads(layer)):
-                raise VitvizError(
-                    "no_such_head",
-                    "There is no head {head} in layer {layer} of {model}.",
-                    head=head,
-                    layer=layer,
-                    model=rec.vit.name,
-                )
-            ones = rec.pixels.new_ones(len(cases), rec.num_heads(layer), 1, 1)
-            gates.setdefault(layer, ones)[number, head] = 0
+        for layer, chosen in by_layer(rec, heads).items():
+            none = torch.zeros(len(cases), rec.num_heads(layer), 1, 1, dtype=torch.bool)
+            off.setdefault(layer, none)[number] = chosen_heads(rec, layer, chosen)
+    changes = [switch_off(rec.layers[layer].module, heads) for layer, heads in off.items()]
     pixels = rec.pixels.expand(len(cases), -1, -1, -1)
-    with Recorder(rec.vit.module, gates=gates):
+    with rec.recorder(changes=changes):
         return rec.vit.run(pixels)

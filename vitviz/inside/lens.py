@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vitviz.errors import ModelError
-from vitviz.recording.recorder import Recorder
+from vitviz.errors import ModelError, Phrase
 from vitviz.recording.recording import Recording
 
 __all__ = ["NormSteps", "Stream", "logit_lens", "norm_steps", "residual_stream", "token_lens"]
 
+TITLE = Phrase("residual_stream", "the residual stream")
 TOLERANCE = 1e-3  # of the largest number: a sum of three rounded numbers
 
 
@@ -59,10 +59,11 @@ def residual_stream(rec: Recording) -> Stream:
 
     Raises:
         ModelError: if the model's blocks are not of that kind.
+        MethodError: if tokens were patched.
     """
     anatomy, names = rec.vit.anatomy, rec.vit.anatomy.blocks
     parts = [f"{name}.{part}" for name in names for part in ("attn", "mlp")]
-    with Recorder(rec.vit.module, watch=[*names, *parts]) as recorder:
+    with rec.recorder([*names, *parts]) as recorder:
         rec.vit.run(rec.pixels[None].to(anatomy.float_type))
     refused = ModelError(
         "blocks_not_sequential",
@@ -83,6 +84,7 @@ def residual_stream(rec: Recording) -> Stream:
     stream = Stream(*(torch.cat(found).float() for found in (states, attention, mlp)))
     added = stream.states[:-1] + stream.attention + stream.mlp
     if not torch.allclose(added, stream.states[1:], atol=TOLERANCE * float(added.abs().max())):
+        rec.require_unedited(TITLE)  # patched tokens are no sum of what was added
         raise refused
     return stream
 

@@ -84,7 +84,7 @@ def without_positions(rec: Recording) -> Recording:
     assert learned is not None
     learned.requires_grad_(False)
     learned[:, rec.num_prefix_tokens if anatomy.positions_hold_prefix else 0 :] = 0
-    return record_pixels(bare, rec.pixels, rec.box)
+    return record_pixels(bare, rec.pixels, rec.box, rec.edited)
 
 
 def permute_patches(rec: Recording, order: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ def permute_patches(rec: Recording, order: Tensor) -> Tensor:
 
 def with_patches(rec: Recording, order: Tensor) -> Recording:
     """The same model on the input whose patches are in another order; see `permute_patches`."""
-    return record_pixels(rec.vit, permute_patches(rec, order), rec.box)
+    return record_pixels(rec.vit, permute_patches(rec, order), rec.box, rec.edited)
 
 
 def swapped(rec: Recording, one: tuple[int, int], other: tuple[int, int]) -> Tensor:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from vitviz.errors import ModelError
+from vitviz.errors import ModelError, Phrase
 from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
 
 __all__ = ["run_blocks"]
 
+TITLE = Phrase("other_blocks", "a pass through changed blocks")
 TOLERANCE = 1e-3  # of a logit
 
 
@@ -30,6 +31,7 @@ def run_blocks(rec: Recording, block: Callable[[int, Tensor], Tensor]) -> Tensor
 
     Raises:
         ModelError: if the model's blocks do not add attention and MLP one after the other.
+        MethodError: if the recording has edits.
 
     Examples:
         >>> anatomy = rec.vit.anatomy
@@ -38,6 +40,7 @@ def run_blocks(rec: Recording, block: Callable[[int, Tensor], Tensor]) -> Tensor
         >>> bool((run_blocks(rec, plain) - rec.logits).abs().max() < 1e-3)
         True
     """
+    rec.require_unedited(TITLE)
     anatomy = rec.vit.anatomy
     tokens = rec.derived.get(None, lambda: _first_tokens(rec), "first tokens", 1)
     for layer in range(len(anatomy.blocks)):

@@ -66,4 +66,4 @@ def read_masked(
     """
     parts = batches(len(hidden), rec.num_tokens, progress or (lambda _: None))
     masked = (mask_patches(rec, hidden[part], filling) for part in parts)
-    return torch.cat([read(rec.vit.run(pixels)) for pixels in masked])
+    return torch.cat([read(rec.run(pixels)) for pixels in masked])

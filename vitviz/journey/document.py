@@ -101,7 +101,7 @@ def cls_document(rec: Recording) -> Document:
         return Document(header, arrays | _gaze(rec, "cls"), missing)
     try:
         stream = residual_stream(rec)
-    except ModelError as error:
+    except (MethodError, ModelError) as error:
         missing["stream"] = error
         return Document(header, arrays | _gaze(rec, "cls"), missing)
     try:

@@ -86,7 +86,7 @@ def page(rec: Recording, heats: Sequence[Heatmap] = (), *, language: Language = 
     if not layers:
         missing.append("layers")
     header |= {
-        "missing": {name: texts["missing"][name] for name in missing},
+        "missing": {name: texts["missing"][_reason(rec, name)] for name in missing},
         "layers": [  # those that are sent as maps without what queries and keys need
             {"heads": about["heads"]} if f"map {layer}" in layers else about
             for layer, about in enumerate(header["layers"])
@@ -97,12 +97,18 @@ def page(rec: Recording, heats: Sequence[Heatmap] = (), *, language: Language = 
         language=language,
         words=texts,
         model=rec.vit.name,
+        edits=list(map(str, rec.edits)),
         spoken=json.dumps(spoken, ensure_ascii=False).replace("<", "\\u003c"),
         arrays=arrays | layers,
         maps=maps,
         css=stylesheet(),
         script=bundle(),
     )
+
+
+def _reason(rec: Recording, missing: str) -> str:
+    """The text that says why something is missing; a stream of an edited model was patched."""
+    return "patched" if missing == "stream" and rec.edits else missing
 
 
 def _layers(rec: Recording, most: int) -> dict[str, str]:

@@ -58,7 +58,7 @@ def answers(
         masked = mask_patches(
             rec, torch.stack([missing[key] for key in new[part]]), filling_of(rec, change)
         )
-        for key, logits in zip(new[part], rec.vit.run(masked), strict=True):
+        for key, logits in zip(new[part], rec.run(masked), strict=True):
             found[key] = rec.derived.keep(key, logits.clone(), "answers", most)
     if not new:
         report(1.0)

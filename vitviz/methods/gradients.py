@@ -123,7 +123,7 @@ def run_with_gradients(rec: Recording, watch: Sequence[str]) -> tuple[Recorder, 
     """The model run once more, where gradients are on: what it did, with the inputs and outputs of
     the modules to watch, and its logits, (1, classes)."""
     pixels = rec.pixels[None].clone().requires_grad_()
-    with Recorder(rec.vit.module, watch=watch) as recorder:
+    with rec.recorder(watch) as recorder:
         logits = rec.vit.run(pixels)
     return recorder, logits
 

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from vitviz.errors import MethodError, ModelError
+from vitviz.interventions.sources import blocks_of, first_of
 from vitviz.methods.gradients import Score, attention_gradient, gradient, run_with_gradients
 from vitviz.methods.method import Method
+from vitviz.recording.changes import OutputChange
 from vitviz.recording.query import ROWS_AT_ONCE
 from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
@@ -60,7 +62,7 @@ def _own_gradients(rec: Recording, score: Score) -> tuple[Tensor, ...] | None:
     Two forward passes, and less than one backward pass: only block l lies between s^l and O of
     layer l.
     """
-    if not (blocks := _blocks(rec)):
+    if not (blocks := blocks_of(rec)):
         return None
     with torch.inference_mode(False), torch.enable_grad():
         recorder, logits = run_with_gradients(rec, blocks)
@@ -80,34 +82,17 @@ def _scores_of_blocks(rec: Recording, recorder: Recorder, blocks: Sequence[str])
     blocks go on, as a batch. None where a block is given anything but the tokens of the one before,
     or what follows takes no such batch.
     """
-    states = [_state(recorder.outputs[block]) for block in blocks]
-    given = [_state(recorder.inputs[block]) for block in blocks[1:]]
+    states = [first_of(recorder.outputs[block]) for block in blocks]
+    given = [first_of(recorder.inputs[block]) for block in blocks[1:]]
     if not all(a is b for a, b in zip(states, given, strict=False)):
         return None
     tokens = torch.cat([state for state in states if state is not None])
     try:
-        with Recorder(rec.vit.module, instead={blocks[-1]: tokens}):
+        with rec.recorder(changes=[OutputChange(blocks[-1], lambda _: tokens)]):
             scores = rec.vit.run(rec.pixels[None])
     except ModelError:  # what follows takes no batch but the photo's own
         return None
     return scores if len(scores) == len(blocks) else None
-
-
-def _state(value: object) -> Tensor | None:
-    """The tokens among what a block was given or gives."""
-    first = value[0] if isinstance(value, tuple) and value else value
-    return first if isinstance(first, Tensor) else None
-
-
-def _blocks(rec: Recording) -> tuple[str, ...]:
-    """The modules around each layer's attention that follow one another: children of the innermost
-    that holds them all; none if one holds several layers."""
-    names = [call.module.split(".") for call in rec.layers]
-    shared = 0
-    while all(len(name) > shared + 1 for name in names) and len({n[shared] for n in names}) == 1:
-        shared += 1
-    blocks = tuple(dict.fromkeys(".".join(name[: shared + 1]) for name in names))
-    return blocks if len(blocks) == rec.num_layers else ()
 
 
 METHOD = Method(

@@ -14,7 +14,7 @@ from vitviz.recording.recording import Recording
 
 __all__ = ["made_from", "recording_of", "same_recording"]
 
-Source = tuple[str, str]  # the hashes of the weights and of the input
+Source = tuple[str, str, tuple[str, ...]]  # the hashes of weights and input, and the edits
 _recordings: WeakValueDictionary[Source, Recording] = WeakValueDictionary()
 
 
@@ -36,8 +36,8 @@ def made_from(
     """
     labels = {p.index: p.label for p in rec.predictions} if score else {}
     target, versus = (score.target, score.versus) if score else (None, None)
-    weights = cached_weights_hash(rec.vit.module)
-    _recordings[weights, rec.input_hash] = rec
+    weights, pixels, edits = source = _source(rec)
+    _recordings[source] = rec
     return MadeFrom(
         method,
         dict(options),
@@ -48,15 +48,20 @@ def made_from(
         None if versus is None else labels[versus],
         rec.vit.name,
         weights,
-        rec.input_hash,
+        pixels,
+        edits,
     )
 
 
 def recording_of(made: MadeFrom) -> Recording | None:
     """What a map was made from, as long as somebody holds it."""
-    return _recordings.get((made.weights, made.input))
+    return _recordings.get((made.weights, made.input, made.edits))
 
 
 def same_recording(rec: Recording, made: MadeFrom) -> bool:
-    """Whether a map was made from this model, as it is now, and this input."""
-    return (cached_weights_hash(rec.vit.module), rec.input_hash) == (made.weights, made.input)
+    """Whether a map was made from this model, as it is now, this input and the same edits."""
+    return _source(rec) == (made.weights, made.input, made.edits)
+
+
+def _source(rec: Recording) -> Source:
+    return cached_weights_hash(rec.vit.module), rec.input_hash, tuple(map(str, rec.edits))

@@ -12,7 +12,6 @@ from vitviz.methods.method import (
 )
 from vitviz.progress import Progress, batches
 from vitviz.recording.query import sum_rows
-from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
 
 __all__ = ["METHOD", "transition"]
@@ -65,7 +64,7 @@ def _integrated(rec: Recording, score: Score, rows: Tensor, progress: Progress) 
     for steps in batches(STEPS, rec.num_tokens, progress):
         with torch.inference_mode(False), torch.enable_grad():
             inputs = (scales[steps] * rec.pixels).requires_grad_()
-            with Recorder(rec.vit.module) as recorder:
+            with rec.recorder() as recorder:
                 scores = score.of(rec.vit.run(inputs))
             [attended] = gradient(rec, scores.sum(), [recorder.attended.get(last)])
         call = next(call for call in recorder.calls if call.module == last)

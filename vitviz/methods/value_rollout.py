@@ -59,7 +59,8 @@ def moved_norms(attention: Tensor, products: Tensor) -> Tensor:
 
 def value_products(rec: Recording, layer: int) -> Tensor:
     """Inner products of every token's values after W_O, between heads: (heads, heads, tokens)."""
-    value = rec.layers[layer].value[0].float()  # (key heads, tokens, dim)
+    call = rec.layers[layer]
+    value = rec.edited.factor(call.module) * call.value[0].float()  # (key heads, tokens, dim)
     heads, dim = rec.num_heads(layer), value.shape[-1]
     value = value.repeat_interleave(heads // value.shape[0], dim=0)
     weight = as_floats(_output_projection(rec, layer, heads * dim).weight)  # (width, heads·dim)

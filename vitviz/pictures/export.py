@@ -27,7 +27,8 @@ target, target_label: the class that it explains, by index and name.
 versus, versus_label: the class that it is explained against.
 model: its name.
 weights: SHA-256 of the model's weights.
-input: SHA-256 of what the model was given, the photo as its transform made it."""
+input: SHA-256 of what the model was given, the photo as its transform made it.
+edits: what was done to the model, one text for each edit, in order."""
 
 ATTENTION_AXES = """attention_<layer>: attention after the softmax, float32 (heads, queries, keys).
     Rows sum to 1. Queries and keys are the tokens: first num_prefix_tokens that are no patches
@@ -37,7 +38,8 @@ num_prefix_tokens: how many tokens come before the patches.
 box: (left, top, right, bottom) of the photo, in its pixels, that the grid covers.
 outputs: what the model's numbers mean: softmax, sigmoid, score or embedding.
 labels, probabilities: the predictions, most probable first; of scores: labels, scores.
-model: its name."""
+model: its name.
+edits: what was done to the model, one text for each edit, in order; left out without any."""
 
 
 def as_jpeg(picture: Image.Image) -> bytes:
@@ -66,6 +68,7 @@ def _made_from(heat: Heatmap) -> dict[str, Any]:
     query = made.query if isinstance(made.query, str | None) else ",".join(map(str, made.query))
     options = json.dumps(made.options)
     entries = {**asdict(made), "options": options, "layer": made.layer, "query": query}
+    entries["edits"] = made.edits or None
     return {name: value for name, value in entries.items() if value is not None}
 
 
@@ -86,4 +89,6 @@ def write_attention(rec: Recording, file: Path | BinaryIO) -> None:
         "model": rec.vit.name,
         "readme": ATTENTION_AXES,
     }
+    if rec.edits:
+        arrays["edits"] = [str(edit) for edit in rec.edits]
     np.savez(file, **arrays)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ["AttentionCall", "SoftmaxCall"]
@@ -60,6 +61,18 @@ class AttentionCall:
             weights = weights.masked_fill(nowhere, 0.0)  # instead of NaN
         return weights
 
+    def result(self) -> Tensor:
+        """attention @ values, (batch, heads, queries, dim), as the primitive gives it."""
+        return F.scaled_dot_product_attention(
+            self.query,
+            self.key,
+            self.value,
+            self.mask,
+            is_causal=self.is_causal,
+            scale=self.scale,
+            enable_gqa=self.key.shape[1] != self.query.shape[1],
+        )
+
     def of(self, batch: int) -> AttentionCall:
         """One item of the batch, such as one window, as a call of its own."""
         one = slice(batch, batch + 1)
@@ -95,6 +108,10 @@ class SoftmaxCall:
     def rows(self, rows: slice) -> Tensor:
         """Attention after the softmax for these queries, float32 (batch, heads, rows, keys)."""
         return self.weights[:, :, rows].float()
+
+    def result(self) -> Tensor:
+        """attention @ values, (batch, heads, queries, dim)."""
+        return self.weights.to(self.value.dtype) @ self.value
 
     def of(self, batch: int) -> SoftmaxCall:
         """One item of the batch, such as one window, as a call of its own."""

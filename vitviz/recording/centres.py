@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vitviz.models.anatomy import Anatomy
 from vitviz.models.core import channels_of, float_type
 from vitviz.models.libraries import Grid
+from vitviz.recording.changes import without_result
 from vitviz.recording.layout import Call, Layout
 from vitviz.recording.noise import noise
 from vitviz.recording.recorder import ModuleTensor, Recorder
@@ -68,9 +69,10 @@ def are_centred(module: nn.Module, size: Grid, layouts: Sequence[Layout | None])
     grid = max(layout.grid for layout in asked.values())
     finest = [n for n, layout in asked.items() if layout.grid == grid]
     patch = Anatomy(module).patch_size(size, grid)
-    off = dict.fromkeys(range(len(layouts)), torch.zeros(()))
+    off = [without_result()]
     pixels = noise(1, channels_of(module), *size).to(float_type(module)).requires_grad_()
-    with torch.autocast("cpu", enabled=False), Recorder(module, gates=off, trace=True) as recorder:
+    as_it_is = torch.autocast("cpu", enabled=False)
+    with as_it_is, Recorder(module, trace=True, changes=off) as recorder:
         module(pixels)
     for number in sorted({finest[0], finest[-1]}):
         for vectors in _vectors(recorder.calls[number], recorder.sources[number], asked[number]):

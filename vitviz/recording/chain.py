@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from vitviz.models.core import channels_of, float_type
+from vitviz.recording.changes import without_result
 from vitviz.recording.noise import noise
 from vitviz.recording.recorder import Recorder
 
@@ -45,8 +46,8 @@ def is_chain(module: nn.Module, size: tuple[int, int], layers: Sequence[str]) ->
             )
             if gradient is not None and gradient.any():
                 return True
-        off = {calls[before]: torch.zeros((), dtype=pixels.dtype)}
-        with torch.no_grad(), as_it_is, Recorder(module, gates=off) as without:
+        off = [without_result(before)]
+        with torch.no_grad(), as_it_is, Recorder(module, changes=off) as without:
             module(pixels)
         return not torch.equal(without.calls[calls[after]].value, read)
 

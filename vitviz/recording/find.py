@@ -52,7 +52,7 @@ def find_layouts(module: nn.Module, size: Grid, prefixes: Sequence[int]) -> list
             module(noise(1, channels_of(module), *size).requires_grad_())
         calls = recorder.calls
         known = is_timms(module)  # the coverage run has checked its family's places
-        of_photo = [None] * len(calls) if known else photo_tokens(module, size, len(calls))
+        of_photo = [None] * len(calls) if known else photo_tokens(module, size)
         found = [
             None if _are_no_places(tokens) else _layout(module, call, sources, tried, size)
             for call, sources, tokens in zip(calls, recorder.sources, of_photo, strict=True)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vitviz.models.core import channels_of, float_type
 from vitviz.models.libraries import Grid
 from vitviz.recording.centres import are_centred
+from vitviz.recording.changes import without_result
 from vitviz.recording.layout import Call, Layout
 from vitviz.recording.noise import noise
 from vitviz.recording.recorder import Recorder
@@ -46,17 +47,16 @@ class PhotoTokens:
 
 
 @torch.no_grad()
-def photo_tokens(module: nn.Module, size: Grid, calls: int) -> list[PhotoTokens]:
+def photo_tokens(module: nn.Module, size: Grid) -> list[PhotoTokens]:
     """Which tokens of each attention call differ between two photos of noise; attention is switched
     off, so that it carries nothing to class tokens and the like.
 
     Args:
         module: the model.
         size: (height, width) of its input.
-        calls: how many attention calls it makes.
     """
     shape = 1, channels_of(module), *size
-    one, other = (_switched_off(module, noise(*shape, seed=seed), calls) for seed in (0, 1))
+    one, other = (_switched_off(module, noise(*shape, seed=seed)) for seed in (0, 1))
     return [
         PhotoTokens(_differ(a.query, b.query), _differ(a.value, b.value))
         for a, b in zip(one, other, strict=True)
@@ -71,10 +71,9 @@ def _differ(before: Tensor | None, after: Tensor | None) -> Tensor:
     return change > 1e-5 * change.max()
 
 
-def _switched_off(module: nn.Module, pixels: Tensor, calls: int) -> list[Call]:
+def _switched_off(module: nn.Module, pixels: Tensor) -> list[Call]:
     """The model's attention calls where none of them has a result."""
-    off = dict.fromkeys(range(calls), torch.zeros(()))
-    with Recorder(module, gates=off, trace=True) as recorder:
+    with Recorder(module, trace=True, changes=[without_result()]) as recorder:
         module(pixels.to(float_type(module)))
     return recorder.calls
 
@@ -97,7 +96,7 @@ def in_place(module: nn.Module, size: Grid, layouts: Sequence[Layout | None]) ->
     """
 
     def values(pixels: Tensor) -> list[Tensor]:
-        return [call.value.float() for call in _switched_off(module, pixels, len(layouts))]
+        return [call.value.float() for call in _switched_off(module, pixels)]
 
     pixels = noise(1, channels_of(module), *size)
     before, again = values(pixels), values(pixels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -18,13 +19,15 @@ from vitviz.photos.given import PhotoLike, as_photo
 from vitviz.recording.layers import Layers, sort_calls
 from vitviz.recording.predictions import read_outputs
 from vitviz.recording.recorder import Recorder
-from vitviz.recording.recording import Recording
+from vitviz.recording.recording import AS_IT_IS, Edit, Edited, Recording
 
-__all__ = ["record", "record_pixels"]
+__all__ = ["edited", "record", "record_pixels"]
 
 
 @checked
-def record(vit: Vit, photo: PhotoLike | Tensor, *, whole: bool = False) -> Recording:
+def record(
+    vit: Vit, photo: PhotoLike | Tensor, *, whole: bool = False, edits: Sequence[Edit] = ()
+) -> Recording:
     """Run the model once on a photo and keep what its attention was given.
 
     The model is shared between threads and left as it was, also after an error. It may be of any
@@ -37,6 +40,9 @@ def record(vit: Vit, photo: PhotoLike | Tensor, *, whole: bool = False) -> Recor
             (channels, height, width) or (1, channels, height, width): the photo is then this input.
         whole: show the model all of the photo in its own proportions instead of the square that its
             transform cuts out. The model interpolates its position embeddings as timm does.
+        edits: what is done to the model in this forward pass, one after the other, such as
+            `ablate_heads([(3, 1)])`; every method then explains the edited model. They are fitted
+            to the model as it is, which takes one more forward pass.
 
     Raises:
         ModelError: if none of the model's attention can be shown on the photo, or not that of its
@@ -44,7 +50,7 @@ def record(vit: Vit, photo: PhotoLike | Tensor, *, whole: bool = False) -> Recor
             gives numbers that are not finite; if there is not one label for each of them; if
             `whole` is asked of a model that takes one size only.
         ImageError: if the photo is not readable, or the tensor no input of the model.
-        VitvizError: for an argument of another kind.
+        VitvizError: for an argument of another kind, or an edit that does not apply to the model.
 
     Examples:
         >>> rec = record(vit, photo)
@@ -54,7 +60,7 @@ def record(vit: Vit, photo: PhotoLike | Tensor, *, whole: bool = False) -> Recor
     if isinstance(photo, Tensor):
         pixels = _as_input(vit, photo)
         rec = record_pixels(vit, pixels, (0.0, 0.0, pixels.shape[2], pixels.shape[1]))
-        return replace(rec, box=_covered(rec))
+        return edited(replace(rec, box=_covered(rec)), edits)
     photo = as_photo(photo, mode_of(vit.transform))
     transform = vit.transform
     if whole:
@@ -68,7 +74,23 @@ def record(vit: Vit, photo: PhotoLike | Tensor, *, whole: bool = False) -> Recor
         transform = whole_photo(transform, photo.size, patch)
     pixels, box = transformed(transform, photo), input_box(transform, photo.size)
     rec = record_pixels(vit, pixels, box)
-    return replace(rec, box=_covered(rec), photo=Fingerprint.of(as_photo(photo)))
+    rec = replace(rec, box=_covered(rec), photo=Fingerprint.of(as_photo(photo)))
+    return edited(rec, edits)
+
+
+def edited(rec: Recording, edits: Sequence[Edit]) -> Recording:
+    """A recording of the same input with edits after those that it has; the same one without any.
+
+    Raises:
+        VitvizError: if an edit does not apply to the model.
+        ModelError: as `record`.
+    """
+    if not edits:
+        return rec
+    with torch.inference_mode(False), torch.no_grad():  # gradients lead through what is made here
+        found = [change for edit in edits for change in edit.changes(rec)]
+    done = Edited((*rec.edits, *edits), (*rec.edited.changes, *found))
+    return replace(record_pixels(rec.vit, rec.pixels, rec.box, done), photo=rec.photo)
 
 
 def _as_input(vit: Vit, given: Tensor) -> Tensor:
@@ -93,20 +115,22 @@ def _as_input(vit: Vit, given: Tensor) -> Tensor:
     return pixels.detach().cpu()
 
 
-def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
+def record_pixels(vit: Vit, pixels: Tensor, box: Box, done: Edited = AS_IT_IS) -> Recording:
     """The same for an input of the model, (channels, height, width), that is normalised already.
 
     Args:
         vit: the model.
         pixels: such as another recording's, changed.
         box: the part of the photo that their patches show.
+        done: what is done to the model.
 
     Raises:
         ModelError: as `record`.
     """
     pixels = pixels.float()  # some transforms give float64, and methods run the model again on this
     last_block, core = vit.anatomy.blocks[-1:], vit.anatomy.core_name
-    with torch.no_grad(), Recorder(vit.module, watch=(*last_block, core)) as recorder:
+    watch = (*last_block, core)
+    with torch.no_grad(), Recorder(vit.module, watch, changes=done.changes) as recorder:
         start = time.perf_counter()
         numbers = vit.run(pixels[None].to(vit.anatomy.float_type))
         seconds = time.perf_counter() - start
@@ -130,6 +154,7 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box) -> Recording:
         found.left_out,
         found.is_chain,
         reading=reading,
+        edited=done,
     )
 
 
@@ -141,7 +166,7 @@ def without_layers(rec: Recording) -> Recording:
 
 def with_layers(rec: Recording) -> Recording:
     """The recording that `rec` was: its model runs again on the same input."""
-    again = record_pixels(rec.vit, rec.pixels, rec.box)
+    again = record_pixels(rec.vit, rec.pixels, rec.box, rec.edited)
     return _sharing(rec, replace(rec, layers=again.layers, pool=again.pool))
 
 

@@ -9,7 +9,7 @@ thread knows: other threads may run the same model at the same time.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import Token
 from typing import Any
 
@@ -23,6 +23,7 @@ from vitviz.models.libraries import heads_of, holds_weights
 from vitviz.models.outputs import rows_sum_to_one
 from vitviz.models.torch_private import multi_head_attention, num_heads
 from vitviz.recording.calls import AttentionCall, SoftmaxCall
+from vitviz.recording.changes import CallChange, Change
 
 __all__ = ["Recorder"]
 
@@ -43,16 +44,14 @@ class Recorder(TorchFunctionMode):
     Attention is either `scaled_dot_product_attention` or a softmax over the last dimension whose
     result is the left operand of the next matrix product. If a module changes the result first,
     what it multiplies with values counts, as long as it is a map: rows that sum to 1. Nothing the
-    model computes is changed but by `gates` and `instead`, and what is kept is part of the autograd
-    graph wherever one is being built.
+    model computes is changed but by `changes`, after which it is kept. What is kept is part of the
+    autograd graph wherever one is being built.
 
     Args:
         module: the model.
         watch: names of submodules whose inputs and outputs are kept.
-        gates: by the number of an attention call, what its result (batch, heads, queries, dim) is
-            multiplied with; a head whose gate is 0 is switched off.
         trace: whether to keep what each call may have been made from, see `sources`.
-        instead: what goes on in the place of the tensor that a submodule gives, by its name.
+        changes: what is done otherwise than the model does it, in this order.
 
     Attributes:
         calls: the attention calls, in order.
@@ -72,9 +71,8 @@ class Recorder(TorchFunctionMode):
         self,
         module: nn.Module,
         watch: Collection[str] = (),
-        gates: Mapping[int, Tensor] | None = None,
         trace: bool = False,
-        instead: Mapping[str, Tensor] | None = None,
+        changes: Sequence[Change] = (),
     ) -> None:
         super().__init__()
         self.calls: list[AttentionCall | SoftmaxCall] = []
@@ -88,9 +86,9 @@ class Recorder(TorchFunctionMode):
         self.outputs: dict[str, Any] = {}
         self.sources: list[list[ModuleTensor]] = []
         self._watch = watch
-        self._gates = gates or {}
         self._trace = trace
-        self._instead = instead or {}
+        self._call_changes = [one for one in changes if isinstance(one, CallChange)]
+        self._output_changes = [one for one in changes if not isinstance(one, CallChange)]
         self._module = module
         self._running: list[str] = []
         self._recent: deque[ModuleTensor] = deque(maxlen=SOURCES)
@@ -133,13 +131,20 @@ class Recorder(TorchFunctionMode):
             self.last = module
         if (name := self._names.get(id(module))) is not None:
             self._running.pop()
+            given, output = output, self._changed(name, output)
             self._see(name, output)
             if name in self._watch:
                 self.outputs[name] = output
-            if name in self._instead and output is not None:
-                rest = output[1:] if isinstance(output, tuple) else None
-                return self._instead[name] if rest is None else (self._instead[name], *rest)
+            return None if output is given else output
         return None
+
+    def _changed(self, name: str, output: Any) -> Any:
+        """What goes on in the place of what a module gives."""
+        for one in self._output_changes:
+            if one.module == name and output is not None:
+                several = isinstance(output, tuple)
+                output = (one.change(output[0]), *output[1:]) if several else one.change(output)
+        return output
 
     def _see(self, name: str, tensor: Any) -> None:
         if (
@@ -197,12 +202,14 @@ class Recorder(TorchFunctionMode):
             self._folded = outer
 
     def _attended(self, number: int, result: Tensor) -> Tensor:
-        """The result of a call, gated, and kept in the form (batch, heads, queries, dim)."""
-        apart = self._heads_apart(result)
-        if number in self._gates:
-            apart = apart * self._gates[number]
+        """The result of a call, changed, and kept in the form (batch, heads, queries, dim)."""
+        call, apart = self.calls[number], self._heads_apart(result)
+        for one in self._call_changes:
+            if one.module in (None, call.module):
+                call, apart = one.change(call, apart)
+        self.calls[number] = call
         if result.requires_grad:
-            self.attended[self.calls[number].module] = apart
+            self.attended[call.module] = apart
         if result.ndim == 5 and result.shape[2] != apart.shape[1]:  # it was (batch, heads, windows)
             return apart.unflatten(0, (len(result), -1)).transpose(1, 2)
         return apart.reshape(result.shape)

@@ -6,9 +6,11 @@ row by row, so a clicked patch costs one row and nothing ever holds all layers Ã
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -20,6 +22,7 @@ from vitviz.memo import Memo
 from vitviz.models.outputs import Meaning, Outputs
 from vitviz.models.vit import Vit
 from vitviz.models.weights import tensor_hash
+from vitviz.recording.changes import Change, Scaling
 from vitviz.recording.layout import Call, Kind, Layout
 from vitviz.recording.predictions import Prediction, rank_classes
 from vitviz.recording.query import (
@@ -33,9 +36,41 @@ from vitviz.recording.query import (
 )
 from vitviz.recording.recorder import Recorder
 
-__all__ = ["Recording"]
+__all__ = ["AS_IT_IS", "Edit", "Edited", "Recording"]
 
 CLASSES = Outputs("softmax")
+
+
+@runtime_checkable
+class Edit(Protocol):
+    """Something that is done to the model in one forward pass, such as `ablate_heads([(3, 1)])`;
+    as text it says what."""
+
+    def changes(self, rec: Recording) -> Sequence[Change]:
+        """What it does in the model of a recording.
+
+        Args:
+            rec: of the same input, without this edit.
+
+        Raises:
+            VitvizError: if it does not apply there.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """What was done to the model, in this order, and what that is in this model."""
+
+    edits: tuple[Edit, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+    def factor(self, module: str) -> float:
+        """How many times what a submodule gives is counted."""
+        of_module = (one for one in self.changes if isinstance(one, Scaling))
+        return math.prod(one.factor for one in of_module if one.module == module)
+
+
+AS_IT_IS = Edited()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +101,7 @@ class Recording:
             numbers are added, do not.
         photo: what the photo looks like; None where the input was no photo.
         reading: how its numbers are read, see `outputs` and `values`.
+        edited: what was done to the model, see `edits`.
         derived: what was computed from this recording and may be asked for again.
 
     Examples:
@@ -92,7 +128,46 @@ class Recording:
     is_chain: bool = True
     photo: Fingerprint | None = None
     reading: Outputs = CLASSES
+    edited: Edited = AS_IT_IS
     derived: Memo = field(default_factory=Memo, init=False, repr=False)
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """What was done to the model, in this order; empty for the model as it is."""
+        return self.edited.edits
+
+    def recorder(self, watch: Collection[str] = (), changes: Sequence[Change] = ()) -> Recorder:
+        """Who watches the model run once more, with this recording's edits.
+
+        Args:
+            watch: names of submodules whose inputs and outputs are kept.
+            changes: what is done after the edits.
+
+        Examples:
+            >>> with torch.no_grad(), rec.recorder() as recorder:
+            ...     logits = rec.vit.run(rec.pixels[None])
+            >>> len(recorder.calls)
+            12
+        """
+        return Recorder(self.vit.module, watch, changes=(*self.edited.changes, *changes))
+
+    def run(self, pixels: Tensor) -> Tensor:
+        """What the model gives for other inputs, with this recording's edits: pixels (batch,
+        channels, height, width) â†’ (batch, classes).
+
+        Raises:
+            ModelError: if the model fails on such an input.
+
+        Examples:
+            >>> with torch.no_grad():
+            ...     again = rec.run(rec.pixels[None])[0]
+            >>> bool(torch.equal(again, rec.logits))
+            True
+        """
+        if not self.edits:  # keep nothing of it
+            return self.vit.run(pixels)
+        with self.recorder():
+            return self.vit.run(pixels)
 
     @property
     def patch_size(self) -> tuple[int, int]:
@@ -438,6 +513,26 @@ class Recording:
                 count=count,
             )
         return tokens[..., prefix:].unflatten(-1, grid)
+
+    def require_unedited(self, title: str | Phrase) -> None:
+        """Nothing, if nothing was done to the model.
+
+        Args:
+            title: what needs that, for the sentence.
+
+        Raises:
+            MethodError: if the recording has edits.
+
+        Examples:
+            >>> rec.require_unedited("my own method")
+        """
+        if self.edits:
+            raise MethodError(
+                "recording_edited",
+                "The recording has edits, and {title} computes with the parts of the model as they "
+                "are; record the photo without edits.",
+                title=title,
+            )
 
     def require_plain(self, title: str | Phrase) -> None:
         """Nothing, if each layer has one map over all tokens and the layers follow each other.

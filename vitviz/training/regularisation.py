@@ -7,9 +7,12 @@ arXiv 1711.05101.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from vitviz.recording.changes import OutputChange
 from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
 
@@ -25,9 +28,16 @@ def without_each_block(rec: Recording) -> Tensor:
         rec.vit.run(pixels)
     found = []
     for name in names:
-        with Recorder(rec.vit.module, instead={name: whole.inputs[name]}):
+        without = OutputChange(name, partial(_passed, whole.inputs[name]))
+        with Recorder(rec.vit.module, changes=[without]):
             found.append(rec.vit.run(pixels)[0].float())
     return torch.stack(found)
+
+
+def _passed(given: Tensor, output: Tensor) -> Tensor:
+    """What a block was given, in the place of what it gives."""
+    del output
+    return given
 
 
 def drop_attention(weights: Tensor, probability: float, seed: int) -> Tensor:
