@@ -36,14 +36,17 @@ from vitviz.models.libraries import Tokens
 from vitviz.photos.load import load_image
 from vitviz.photos.samples import samples
 from vitviz.pictures.overlay import overlay
+from vitviz.recording.many import record_many
 from vitviz.recording.predictions import Prediction, predict
 from vitviz.recording.record import record
 from vitviz.recording.recording import Recording
+from vitviz.recording.saved import load_recording, save_recording
 from vitviz.text.model import TextModel, load_text_model
 from vitviz.text.record import TextRecording, record_text
 from vitviz.zoo.load import Vit, bundled_models, from_module, load_model
 
-# Asked by notebooks; a recording itself knows no pages, and a heatmap no pictures.
+# A recording itself knows no files and no pages, and a heatmap no pictures.
+Recording.save = save_recording  # type: ignore[attr-defined]
 Recording._repr_html_ = as_html  # type: ignore[attr-defined]
 Heatmap._repr_png_ = as_png  # type: ignore[attr-defined]
 
@@ -82,12 +85,14 @@ __all__ = [
     "knock_out",
     "load_image",
     "load_model",
+    "load_recording",
     "load_text_model",
     "overlay",
     "patch_heads",
     "patch_tokens",
     "predict",
     "record",
+    "record_many",
     "record_text",
     "samples",
     "scale_layer",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from vitviz.recording.predictions import read_outputs
 from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import AS_IT_IS, Edit, Edited, Recording
 
-__all__ = ["edited", "record", "record_pixels"]
+__all__ = ["Given", "edited", "given_to", "of_photo", "record", "record_batch", "record_pixels"]
 
 
 @checked
@@ -57,10 +57,30 @@ def record(
         >>> rec.grid, rec.num_layers, rec.predictions[0].label
         ((16, 16), 12, 'Egyptian cat')
     """
+    given = given_to(vit, photo, whole=whole)
+    return edited(of_photo(record_pixels(vit, given.pixels, given.box), given), edits)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a model is given of a photo.
+
+    Attributes:
+        pixels: its input, (channels, height, width), normalised.
+        box: the part of the photo that this shows.
+        photo: what the photo looks like; None where there is none.
+    """
+
+    pixels: Tensor
+    box: Box
+    photo: Fingerprint | None = None
+
+
+def given_to(vit: Vit, photo: PhotoLike | Tensor, *, whole: bool = False) -> Given:
+    """What the model is given of a photo; arguments and errors as of `record`."""
     if isinstance(photo, Tensor):
         pixels = _as_input(vit, photo)
-        rec = record_pixels(vit, pixels, (0.0, 0.0, pixels.shape[2], pixels.shape[1]))
-        return edited(replace(rec, box=_covered(rec)), edits)
+        return Given(pixels, (0.0, 0.0, pixels.shape[2], pixels.shape[1]))
     photo = as_photo(photo, mode_of(vit.transform))
     transform = vit.transform
     if whole:
@@ -73,9 +93,12 @@ def record(
             )
         transform = whole_photo(transform, photo.size, patch)
     pixels, box = transformed(transform, photo), input_box(transform, photo.size)
-    rec = record_pixels(vit, pixels, box)
-    rec = replace(rec, box=_covered(rec), photo=Fingerprint.of(as_photo(photo)))
-    return edited(rec, edits)
+    return Given(pixels, box, Fingerprint.of(as_photo(photo)))
+
+
+def of_photo(rec: Recording, given: Given) -> Recording:
+    """A recording of an input as that of the photo."""
+    return replace(rec, box=_covered(rec), photo=given.photo)
 
 
 def edited(rec: Recording, edits: Sequence[Edit]) -> Recording:
@@ -127,27 +150,59 @@ def record_pixels(vit: Vit, pixels: Tensor, box: Box, done: Edited = AS_IT_IS) -
     Raises:
         ModelError: as `record`.
     """
-    pixels = pixels.float()  # some transforms give float64, and methods run the model again on this
-    last_block, core = vit.anatomy.blocks[-1:], vit.anatomy.core_name
-    watch = (*last_block, core)
-    with torch.no_grad(), Recorder(vit.module, watch, changes=done.changes) as recorder:
+    return record_batch(vit, [Given(pixels, box)], done)[0]
+
+
+def record_batch(vit: Vit, given: Sequence[Given], done: Edited = AS_IT_IS) -> list[Recording]:
+    """The same for inputs of one size, in one forward pass.
+
+    Raises:
+        ModelError: as `record`; also if an attention call of several inputs does not keep each as
+            one item of its batch, so that they cannot be told apart.
+    """
+    # Some transforms give float64, and methods run the model again on this.
+    pixels = torch.stack([each.pixels.float() for each in given])
+    with torch.no_grad(), _watching(vit, done) as recorder:
         start = time.perf_counter()
-        numbers = vit.run(pixels[None].to(vit.anatomy.float_type))
-        seconds = time.perf_counter() - start
+        numbers = vit.run(pixels.to(vit.anatomy.float_type))
+        seconds = (time.perf_counter() - start) / len(given)
+    if len(given) == 1:
+        return [_recording(vit, given[0], recorder, numbers, seconds, done)]
+    if recorder.batch != len(given) or len(numbers) != len(given):
+        raise ModelError(
+            "no_batches",
+            "{model} mixes the photos of a batch in its attention; record one at a time.",
+            model=vit.name,
+        )
+    return [
+        _recording(vit, each, recorder.of(i), numbers[i : i + 1], seconds, done)
+        for i, each in enumerate(given)
+    ]
+
+
+def _watching(vit: Vit, done: Edited) -> Recorder:
+    watch = (*vit.anatomy.blocks[-1:], vit.anatomy.core_name)
+    return Recorder(vit.module, watch, changes=done.changes)
+
+
+def _recording(
+    vit: Vit, given: Given, recorder: Recorder, numbers: Tensor, seconds: float, done: Edited
+) -> Recording:
+    """What was seen of one photo, put in order."""
     _require_sound(vit, numbers, recorder)
-    found = sort_calls(vit, recorder, (pixels.shape[-2], pixels.shape[-1]))
+    found = sort_calls(vit, recorder, (given.pixels.shape[-2], given.pixels.shape[-1]))
     logits, reading = read_outputs(vit, numbers, recorder)
-    norms = _norms(recorder.outputs.get("".join(last_block)), found)
+    norms = _norms(recorder.outputs.get("".join(vit.anatomy.blocks[-1:])), found)
     return Recording(
         vit,
-        pixels,
+        given.pixels.float(),
         logits,
         found.layers,
         found.pool,
         found.grid,
         found.num_prefix_tokens,
         found.has_class_token,
-        box,
+        given.box,
         seconds,
         norms,
         found.layouts,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from contextvars import Token
+from copy import copy
 from typing import Any
 
 import torch
@@ -114,6 +115,29 @@ class Recorder(TorchFunctionMode):
         super().__exit__(*error)
         WATCHER.reset(self._outer)
         self._forget_softmax()
+
+    @property
+    def batch(self) -> int | None:
+        """How many photos every call was about, one item of its batch each; None if a call has
+        another number of items, such as windows."""
+        counts = {call.shape[0] for call in self.calls}
+        return counts.pop() if len(counts) == 1 and not self.altered else None
+
+    def of(self, photo: int) -> Recorder:
+        """What was seen of one photo of a `batch`, as if it had run alone."""
+        one, count = copy(self), self.batch
+
+        def alone(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(alone, value))
+            own = isinstance(value, Tensor) and value.ndim > 0 and len(value) == count
+            return value[photo : photo + 1] if own else value
+
+        one.calls = [call.of(photo) for call in self.calls]
+        one.inputs = {name: alone(value) for name, value in self.inputs.items()}
+        one.outputs = {name: alone(value) for name, value in self.outputs.items()}
+        one.sigmoid = alone(self.sigmoid)
+        return one
 
     def enter(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """A module begins; `args` are all that it is given, with a name or without."""
