@@ -27,12 +27,18 @@ def add_model_argument(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--architecture", help="of a file of weights: timm name or torchvision/vit_b_16"
     )
+    command.add_argument(
+        "--device",
+        default="cpu",
+        help="where it runs: cpu, cuda, mps … or auto, the best of this machine (default cpu)",
+    )
+    command.add_argument("--dtype", help="what it runs in: float32, bfloat16 or float16")
 
 
 def chosen_model(args: argparse.Namespace) -> Vit:
     """The chosen model; weights that are not here are fetched, after their licence was shown."""
     with fetching(args.model) as progress:
-        return load_model(args.model, args.architecture, progress)
+        return load_model(args.model, args.architecture, progress, args.device, args.dtype)
 
 
 @contextmanager

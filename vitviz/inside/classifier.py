@@ -81,7 +81,7 @@ def image_features(rec: Recording) -> Tensor:
     if not isinstance(head, nn.Linear) or len(rec.logits) == 0:
         raise refused
     with rec.recorder():
-        tokens = anatomy.last_tokens(rec.core_pixels)
+        tokens = rec.vit.last_tokens(rec.core_pixels)
     if tokens is None:
         raise refused
     found = anatomy.pooled(tokens)

@@ -89,7 +89,7 @@ def effective_field(
     """
     with torch.inference_mode(False), torch.enable_grad():
         seen = pixels[None].to(vit.anatomy.float_type, copy=True).requires_grad_()
-        with Recorder(vit.module, watch=[part], trace=True) as recorder:
+        with Recorder(vit.running, watch=[part], trace=True) as recorder:
             vit.run(seen)
         (gradient,) = torch.autograd.grad(place(recorder.outputs[part]).sum(), seen)
     return gradient[0].abs().mean(dim=0).float()

@@ -36,9 +36,8 @@ def patch_features(rec: Recording) -> Tensor:
     Raises:
         ModelError: if the model does not give its tokens.
     """
-    anatomy = rec.vit.anatomy
     with rec.recorder():
-        tokens = anatomy.last_tokens(rec.core_pixels)
+        tokens = rec.vit.last_tokens(rec.core_pixels)
     if not isinstance(tokens, Tensor) or tokens.ndim != 3 or tokens.shape[1] != rec.num_tokens:
         raise ModelError(
             "no_last_tokens",

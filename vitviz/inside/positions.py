@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitviz.errors import ModelError, VitvizError
-from vitviz.models.vit import shared_copy
+from vitviz.models.vit import on_device, shared_copy
 from vitviz.recording.record import record_pixels
 from vitviz.recording.recording import Recording
 
@@ -79,11 +79,13 @@ def without_positions(rec: Recording) -> Recording:
         ModelError: as `position_embedding`.
     """
     shared = _own_positions(rec)
-    bare = replace(rec.vit, module=shared_copy(rec.vit.module, own=[shared]))
+    module = shared_copy(rec.vit.module, own=[shared])
+    bare = replace(rec.vit, module=module, elsewhere=None)
     learned, anatomy = bare.anatomy.learned_positions, bare.anatomy
     assert learned is not None
     learned.requires_grad_(False)
     learned[:, rec.num_prefix_tokens if anatomy.positions_hold_prefix else 0 :] = 0
+    bare = on_device(bare, rec.vit.device)
     return record_pixels(bare, rec.pixels, rec.box, rec.edited)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vitviz.errors import MethodError
 from vitviz.methods.gradients import Score, gradient, run_with_gradients
+from vitviz.models.anatomy import Anatomy
 from vitviz.recording.recording import Recording
 
 __all__ = ["projection_gradient", "projection_gradients"]
@@ -39,7 +40,8 @@ def projection_gradients(rec: Recording, score: Score) -> Tensor:
 
 
 def _gradients(rec: Recording, score: Score, layers: range | list[int]) -> list[Tensor]:
-    projections = [rec.vit.anatomy.query_key_value(rec.layers[layer].module) for layer in layers]
+    anatomy = Anatomy(rec.vit.running)
+    projections = [anatomy.query_key_value(rec.layers[layer].module) for layer in layers]
     weights = [each.weight for each in projections if isinstance(each, nn.Linear)]
     if len(weights) < len(projections):
         raise MethodError(

@@ -56,7 +56,7 @@ def _classified(rec: Recording, tokens: Tensor) -> Tensor:
 def _first_tokens(rec: Recording) -> Tensor:
     """What the first block is given, (1, tokens, width), where the blocks are plain ones."""
     anatomy, names = rec.vit.anatomy, rec.vit.anatomy.blocks
-    with Recorder(rec.vit.module, watch=names[:1]) as recorder:
+    with Recorder(rec.vit.running, watch=names[:1]) as recorder:
         rec.vit.run(rec.pixels[None].to(anatomy.float_type))
     first = recorder.inputs.get("".join(names[:1]))
     if not isinstance(first, Tensor) or not _are_plain(rec, first):

@@ -19,7 +19,7 @@ __all__ = ["grey", "mask_patches", "read_masked"]
 def grey(rec: Recording) -> Tensor:
     """The model's mean colour, (channels, 1, 1): 0 after its normalisation, be that in its
     transform or in the model itself, in front of the part that is a Vision Transformer."""
-    module, core = rec.vit.module, rec.vit.anatomy.core_name
+    module, core = rec.vit.running, rec.vit.anatomy.core_name
 
     def seen(colour: float) -> Tensor | None:
         with Recorder(module, watch=[core]) as recorder:

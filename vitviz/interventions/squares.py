@@ -92,7 +92,7 @@ def predict_square(vit: Vit, square: Tensor) -> list[Prediction]:
         square: (3, side, side), colours from 0 to 1.
     """
     pixels = (square - _mean(vit)) / _std(vit)
-    with Recorder(vit.module) as recorder:
+    with Recorder(vit.running) as recorder:
         found = vit.run(pixels[None].to(vit.anatomy.float_type))
     numbers, outputs = read_outputs(vit, found, recorder)
     return rank_classes(vit, outputs, numbers)

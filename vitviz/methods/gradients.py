@@ -104,7 +104,7 @@ def _differentiate(rec: Recording, score: Scored) -> Gradients:
     return Gradients(
         float(chosen.detach()),
         tuple(found[0] for found in maps),
-        _as_tokens(rec, recorder.inputs[last_input][0].detach()),
+        _as_tokens(rec, recorder.inputs[last_input][0].detach().cpu()),
         _as_tokens(rec, last_input_gradient[0]),
     )
 
@@ -129,12 +129,12 @@ def run_with_gradients(rec: Recording, watch: Sequence[str]) -> tuple[Recorder, 
 
 
 def gradient(rec: Recording, score: Tensor, wanted: Sequence[Tensor | None]) -> Sequence[Tensor]:
-    """∂score/∂wanted; MethodError where no graph leads there."""
+    """∂score/∂wanted, on the processor; MethodError where no graph leads there."""
     known = [tensor for tensor in wanted if tensor is not None and tensor.requires_grad]
     if len(known) == len(wanted) and score.requires_grad:
         found = torch.autograd.grad(score, known, retain_graph=True, allow_unused=True)
         if all(each is not None for each in found):
-            return found
+            return [each.cpu() for each in found]
     raise MethodError(
         "no_gradient",
         "{model} has no gradients from its classes to its attention, as this method needs them "

@@ -7,13 +7,18 @@ from torch import nn
 
 from vitviz.models.libraries import BLOCK_LISTS, pretrained_config, says_origin, tokens_of
 
-__all__ = ["channels_of", "core_of", "float_type"]
+__all__ = ["channels_of", "core_of", "device_of", "float_type"]
 
 
 def float_type(module: nn.Module) -> torch.dtype:
     """The float type of a module's weights."""
     types = (p.dtype for p in module.parameters() if p.is_floating_point())
     return next(types, torch.float32)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's weights are; the processor if it has none."""
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
 
 
 def channels_of(module: nn.Module) -> int:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import timm
+import torch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -20,7 +21,8 @@ from vitviz.errors import ModelError
 from vitviz.memo import Memo
 from vitviz.models.anatomy import Anatomy
 from vitviz.models.asked import Transform
-from vitviz.models.core import channels_of, float_type
+from vitviz.models.core import channels_of, device_of, float_type
+from vitviz.models.devices import Device, FloatType, as_device, as_float_type
 from vitviz.models.hooks import register
 from vitviz.models.labels import Labels, check_number, label_names
 from vitviz.models.libraries import (
@@ -35,8 +37,11 @@ from vitviz.models.outputs import Meaning, check_meaning
 from vitviz.models.pretrained import is_projection, own_labels, own_transform
 from vitviz.models.returned import adapted, run_module
 from vitviz.models.transform import readable
+from vitviz.models.weights import follow
 
-__all__ = ["Transform", "Vit", "create_pretrained", "from_module", "shared_copy"]
+__all__ = ["Transform", "Vit", "create_pretrained", "from_module", "on_device", "shared_copy"]
+
+PROCESSOR = torch.device("cpu")
 
 SAME_IN_BOTH_MODES = (nn.Linear, nn.Conv2d, nn.LayerNorm, nn.GELU, nn.Identity, nn.Sequential)
 """Parts that may have been put in after the model was set to eval mode."""
@@ -47,12 +52,14 @@ class Vit:
     """A Vision Transformer ready to be recorded.
 
     Attributes:
-        module: in eval mode, on the processor.
+        module: in eval mode, on the processor: what is asked for weights and parts.
         name: what to call it on screen.
         labels: class names by index; empty when they are not known.
         transform: PIL RGB image → normalised tensor (channels, height, width).
         tokens: which of its tokens are patches; None where the module itself says so.
         outputs: what its numbers mean; None where they have to be looked at.
+        elsewhere: the same model on another device, which then runs in its place; None where it
+            runs on the processor. If its weights change, those of `module` follow.
         anatomy: where it keeps what it is made of.
         layouts: where its queries and keys lie, by the size of the input, once found.
 
@@ -69,29 +76,50 @@ class Vit:
     transform: Transform
     tokens: Tokens | None = None
     outputs: Meaning | None = None
+    elsewhere: nn.Module | None = field(default=None, repr=False)
     anatomy: Anatomy = field(init=False, repr=False)
     layouts: Memo = field(default_factory=Memo, init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "anatomy", Anatomy(self.module, self.tokens))
-        register(self.module)
+        register(self.running)
+
+    @property
+    def running(self) -> nn.Module:
+        """The module that runs: on the device that was chosen."""
+        return self.module if self.elsewhere is None else self.elsewhere
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs. What is recorded of it lies on the processor."""
+        return device_of(self.running)
 
     def run(self, pixels: Tensor) -> Tensor:
-        """What the model gives: pixels (batch, 3, height, width) → (batch, classes).
+        """What the model gives: pixels (batch, 3, height, width) → (batch, classes), both on the
+        processor, wherever it runs.
 
         Raises:
             ModelError: as `require_ready`, or if it fails on such an input.
         """
         self.require_ready()
-        output: Tensor = run_module(self.module, pixels, self.name)
-        return output
+        output: Tensor = run_module(self.running, pixels.to(self.device), self.name)
+        return output.cpu()
+
+    def last_tokens(self, pixels: Tensor) -> Tensor | None:
+        """The tokens after the last block and the final norm of the model that runs, for what its
+        part that is a Vision Transformer is given; None where they are not told."""
+        anatomy = self.anatomy if self.elsewhere is None else Anatomy(self.elsewhere, self.tokens)
+        found = anatomy.last_tokens(pixels.to(self.device))
+        return found if found is None else found.cpu()
 
     def require_ready(self) -> None:
-        """ModelError if the model is on another device, or a part of it is in training mode, in
-        which it gives other numbers each time. It is not switched here: another thread may be using
-        or training it."""
-        _require_processor(self.module, self.name)
-        for name, part in self.module.named_modules():
+        """ModelError if the model has no numbers, or a part of it is in training mode, in which it
+        gives other numbers each time. It is not switched here: another thread may be using or
+        training it."""
+        _require_weights(self.running, self.name)
+        if self.elsewhere is not None:
+            follow(self.module, self.elsewhere)
+        for name, part in self.running.named_modules():
             if part.training and not (name and isinstance(part, SAME_IN_BOTH_MODES)):
                 raise ModelError(
                     "in_training_mode",
@@ -109,8 +137,13 @@ def from_module(
     name: str | None = None,
     tokens: Tokens | None = None,
     outputs: Meaning | None = None,
+    device: Device | None = None,
+    dtype: FloatType | None = None,
 ) -> Vit:
     """Use a model you already hold; it is put in eval mode and gets hooks that cost nothing.
+
+    It runs on the device where it is. Its maps are computed on the processor, from what it was
+    recorded there; a copy of its weights is kept on the processor, and follows when they change.
 
     Models of timm, torchvision, transformers and open_clip say which of their tokens are patches,
     also where something is wrapped around them, such as a normalisation or a head of your own; for
@@ -134,12 +167,15 @@ def from_module(
             `problem_type` of transformers, a missing head), or what its numbers look like: one
             alone is a score, and a softmax or sigmoid that the model applies itself is not applied
             again.
+        device: run a copy of it on another device, see `as_device`.
+        dtype: run a copy of it in another float type, see `as_float_type`; what changes in the
+            module later is then not seen.
 
     Raises:
-        ModelError: if it is no module, or one that is on another device than the processor or has
-            no eval mode; no transform is given and the module does not say how it was trained; the
-            transform makes no input of a photo, the module fails on it or returns no numbers of
-            classes; there is not one label for each class, or there are no such outputs.
+        ModelError: if it is no module, or one that has no weights yet or no eval mode; there is no
+            such device or float type; no transform is given and the module does not say how it was
+            trained; the transform makes no input of a photo, the module fails on it or returns no
+            numbers of classes; there is not one label for each class, or there are no such outputs.
         VitvizError: for a name or tokens of another kind.
 
     Examples:
@@ -155,7 +191,8 @@ def from_module(
         transform = own_transform(module, channels)
     transform = readable(transform, channels)
     name = name or str(pretrained_config(module).get("architecture", type(module).__name__))
-    _require_processor(module, name)
+    _require_weights(module, name)
+    module, elsewhere = _placed(module, device, dtype)
     names = own_labels(module) if labels is None else label_names(labels)
     model, given = module, None
     if not is_timms(module):
@@ -163,6 +200,9 @@ def from_module(
         pixels = pixels[None].to(float_type(module))
         model, given = adapted(module, pixels, name, len(names))
         model.eval()
+        if elsewhere is not None:
+            there = pixels.to(device_of(elsewhere))
+            elsewhere = adapted(elsewhere, there, name, len(names))[0].eval()
     anatomy = Anatomy(model)
     classes = anatomy.num_classes
     meaning = check_meaning(outputs)
@@ -173,7 +213,21 @@ def from_module(
             check_number(names, expected, name)
     elif meaning == "embedding" or classes not in (None, len(names)):
         names = ()  # of another head, which was replaced
-    return Vit(model, name, names, transform, tokens, meaning)
+    return Vit(model, name, names, transform, tokens, meaning, elsewhere)
+
+
+def on_device(vit: Vit, device: Device, dtype: FloatType | None = None) -> Vit:
+    """The same model where it runs on another device, or in another float type; itself if it does.
+
+    Raises:
+        ModelError: if there is no such device or float type.
+    """
+    module, elsewhere = _placed(vit.running, device, dtype)
+    if module is vit.module and elsewhere is vit.elsewhere:
+        return vit
+    if elsewhere is not None and float_type(elsewhere) == float_type(vit.module):
+        module = vit.module
+    return replace(vit, module=module, elsewhere=elsewhere)
 
 
 def _declared(anatomy: Anatomy, module: nn.Module, *, is_named: bool) -> Meaning | None:
@@ -212,17 +266,36 @@ def _ready(module: nn.Module) -> nn.Module:
         ) from error
 
 
-def _require_processor(module: nn.Module, name: str) -> None:
-    """ModelError if weights are on another device; photos and what is kept of them are here."""
-    for weight in module.parameters():
-        if weight.device.type != "cpu":
-            raise ModelError(
-                "not_on_processor",
-                "{model} is on the device {device}, and models are recorded on the processor; call "
-                "module.cpu() first, or load its weights if it has none.",
-                model=name,
-                device=weight.device,
-            )
+def _placed(
+    module: nn.Module, device: Device | None, dtype: FloatType | None
+) -> tuple[nn.Module, nn.Module | None]:
+    """The module on the processor, and the one that runs on another device, if one does."""
+    wanted = device_of(module) if device is None else as_device(device)
+    kind = float_type(module) if dtype is None else as_float_type(dtype)
+    if kind != float_type(module):
+        module = deepcopy(module).to(kind)
+    here = module if device_of(module) == PROCESSOR else deepcopy(module).to(PROCESSOR)
+    if wanted == PROCESSOR:
+        return here, None
+    return here, module if device_of(module) == wanted else deepcopy(module).to(wanted)
+
+
+def _require_weights(module: nn.Module, name: str) -> None:
+    """ModelError if weights have no numbers yet, or lie on several devices."""
+    devices = {weight.device for weight in module.parameters()}
+    if torch.device("meta") in devices:
+        raise ModelError(
+            "no_numbers",
+            "{model} was made without numbers (on the device meta); load its weights first.",
+            model=name,
+        )
+    if len(devices) > 1:
+        raise ModelError(
+            "on_several_devices",
+            "{model} lies on several devices ({devices}); move it to one with module.to first.",
+            model=name,
+            devices=", ".join(sorted(map(str, devices))),
+        )
 
 
 def shared_copy(module: nn.Module, own: Collection[nn.Parameter] = ()) -> nn.Module:

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from vitviz.models.torch_private import changes_in_place, parts_of
 
-__all__ = ["as_floats", "cached_weights_hash", "tensor_hash", "weights_hash"]
+__all__ = ["as_floats", "cached_weights_hash", "follow", "tensor_hash", "weights_hash"]
 
 Changes = list[tuple[int, int]]
 
+_followed: WeakKeyDictionary[nn.Module, Changes] = WeakKeyDictionary()
 _known: WeakKeyDictionary[nn.Module, tuple[Changes, str]] = WeakKeyDictionary()
 
 
@@ -33,11 +34,20 @@ def cached_weights_hash(module: nn.Module) -> str:
 
     Changes through `Tensor.data`, which PyTorch itself does not count, go unnoticed here.
     """
-    changes = [(t.data_ptr(), changes_in_place(t)) for _, t in _tensors(module)]
+    changes = _changes(module)
     known = _known.get(module)
     if known is None or known[0] != changes:
         known = _known[module] = changes, weights_hash(module)
     return known[1]
+
+
+def follow(copied: nn.Module, module: nn.Module) -> None:
+    """Give a copy of a module its weights again if they were changed since, as far as
+    `cached_weights_hash` notices it; the first time they are taken to be the same."""
+    changes = _changes(module)
+    if _followed.setdefault(copied, changes) != changes:
+        copied.load_state_dict(module.state_dict())
+        _followed[copied] = changes
 
 
 def as_floats(weight: Tensor) -> Tensor:
@@ -53,6 +63,11 @@ def tensor_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
         # NumPy has no bfloat16, but its bytes.
         found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return found.hexdigest()
+
+
+def _changes(module: nn.Module) -> Changes:
+    """Where each tensor lies, and how often it was changed."""
+    return [(t.data_ptr(), changes_in_place(t)) for _, t in _tensors(module)]
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -106,7 +106,7 @@ def predict(vit: Vit, photo: PhotoLike) -> list[Prediction]:
     """
     photo = as_photo(photo, mode_of(vit.transform))
     pixels = transformed(vit.transform, photo)[None].to(vit.anatomy.float_type)
-    with Recorder(vit.module) as recorder:
+    with Recorder(vit.running) as recorder:
         found = vit.run(pixels)
     numbers, outputs = read_outputs(vit, found, recorder)
     return rank_classes(vit, outputs, numbers)

@@ -182,7 +182,7 @@ def record_batch(vit: Vit, given: Sequence[Given], done: Edited = AS_IT_IS) -> l
 
 def _watching(vit: Vit, done: Edited) -> Recorder:
     watch = (*vit.anatomy.blocks[-1:], vit.anatomy.core_name)
-    return Recorder(vit.module, watch, changes=done.changes)
+    return Recorder(vit.running, watch, changes=done.changes)
 
 
 def _recording(

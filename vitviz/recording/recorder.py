@@ -48,6 +48,9 @@ class Recorder(TorchFunctionMode):
     model computes is changed but by `changes`, after which it is kept. What is kept is part of the
     autograd graph wherever one is being built.
 
+    Calls lie on the processor, and so does all else where no graph is being built, whatever device
+    the model runs on; changes are given and give tensors there.
+
     Args:
         module: the model.
         watch: names of submodules whose inputs and outputs are kept.
@@ -96,6 +99,7 @@ class Recorder(TorchFunctionMode):
         self._names: dict[int, str] = {}
         self._outer: Token[Watcher | None]
         self._softmax: Tensor | None = None  # the last result, not yet multiplied with values
+        self._moved: dict[int, tuple[Tensor, Tensor]] = {}  # what lay elsewhere, and its copy here
         self._products: deque[tuple[Tensor, torch.Size]] = deque(maxlen=PRODUCTS)
         self._query: Tensor | None = None  # of the softmax
         self._folded = 0  # heads that are folded into the batch, inside multi-head attention
@@ -147,7 +151,7 @@ class Recorder(TorchFunctionMode):
             given = next((value for value in args if value is not None), None)
             self._see(name, given)
             if name in self._watch:
-                self.inputs[name] = given
+                self.inputs[name] = self._here(given)
 
     def leave(self, module: nn.Module, output: Any) -> Any:
         """It ends; `output` is None after an error."""
@@ -158,16 +162,27 @@ class Recorder(TorchFunctionMode):
             given, output = output, self._changed(name, output)
             self._see(name, output)
             if name in self._watch:
-                self.outputs[name] = output
+                self.outputs[name] = self._here(output)
             return None if output is given else output
         return None
+
+    def _here(self, value: Any) -> Any:
+        """On the processor, unless a graph is being built that it may be asked about. What one
+        module gives and the next is given stays one tensor."""
+        if isinstance(value, tuple):
+            return tuple(map(self._here, value))
+        if not isinstance(value, Tensor) or torch.is_grad_enabled() or value.device.type == "cpu":
+            return value
+        _, moved = self._moved.setdefault(id(value), (value, value.cpu()))
+        return moved
 
     def _changed(self, name: str, output: Any) -> Any:
         """What goes on in the place of what a module gives."""
         for one in self._output_changes:
             if one.module == name and output is not None:
-                several = isinstance(output, tuple)
-                output = (one.change(output[0]), *output[1:]) if several else one.change(output)
+                first, *rest = output if isinstance(output, tuple) else (output,)
+                first = one.change(first.cpu()).to(first.device)
+                output = (first, *rest) if isinstance(output, tuple) else first
         return output
 
     def _see(self, name: str, tensor: Any) -> None:
@@ -203,7 +218,7 @@ class Recorder(TorchFunctionMode):
             self.sources.append(list(reversed(self._recent)))
             result = self._attended(calls, result)
         if func in SIGMOID:
-            self.sigmoid = result
+            self.sigmoid = result.cpu()
         if func in SOFTMAX:
             self._forget_softmax()
             self._softmax, self._query = result, self._query_of(result)
@@ -230,7 +245,8 @@ class Recorder(TorchFunctionMode):
         call, apart = self.calls[number], self._heads_apart(result)
         for one in self._call_changes:
             if one.module in (None, call.module):
-                call, apart = one.change(call, apart)
+                call, changed = one.change(call, apart.cpu())
+                apart = changed.to(result.device)
         self.calls[number] = call
         if result.requires_grad:
             self.attended[call.module] = apart
@@ -279,7 +295,8 @@ class Recorder(TorchFunctionMode):
         if weights.ndim in (3, 4):
             weights, value = self._heads_apart(weights), self._heads_apart(value)
             query = None if query is None else self._heads_apart(query)
-            self.calls.append(SoftmaxCall(self._running[-1], weights, value, query))
+            query = None if query is None else query.cpu()
+            self.calls.append(SoftmaxCall(self._running[-1], weights.cpu(), value.cpu(), query))
         else:
             self.altered.append((self._running[-1], tuple(weights.shape)))
 
@@ -298,8 +315,9 @@ class Recorder(TorchFunctionMode):
         if dropout_p:  # some pass it in eval mode too
             self.dropping.append(self._running[-1])
         scale = query.shape[-1] ** -0.5 if scale is None else scale
-        query, key, value = (self._heads_apart(x) for x in (query, key, value))
-        if attn_mask is not None and attn_mask.ndim == 3 and len(attn_mask) > 1:
-            attn_mask = self._heads_apart(attn_mask)
+        query, key, value = (self._heads_apart(x).cpu() for x in (query, key, value))
+        if attn_mask is not None:
+            folded = attn_mask.ndim == 3 and len(attn_mask) > 1
+            attn_mask = (self._heads_apart(attn_mask) if folded else attn_mask).cpu()
         name = self._running[-1]
         self.calls.append(AttentionCall(name, query, key, value, attn_mask, scale, is_causal))

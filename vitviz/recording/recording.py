@@ -149,7 +149,7 @@ class Recording:
             >>> len(recorder.calls)
             12
         """
-        return Recorder(self.vit.module, watch, changes=(*self.edited.changes, *changes))
+        return Recorder(self.vit.running, watch, changes=(*self.edited.changes, *changes))
 
     def run(self, pixels: Tensor) -> Tensor:
         """What the model gives for other inputs, with this recording's edits: pixels (batch,
@@ -272,7 +272,7 @@ class Recording:
         pixels = self.pixels[None].to(self.vit.anatomy.float_type)
         if not (core := self.vit.anatomy.core_name):
             return pixels
-        with torch.no_grad(), Recorder(self.vit.module, watch=[core]) as recorder:
+        with torch.no_grad(), Recorder(self.vit.running, watch=[core]) as recorder:
             self.vit.run(pixels)
         given = recorder.inputs.get(core)
         return given if isinstance(given, Tensor) else pixels

@@ -24,12 +24,12 @@ def without_each_block(rec: Recording) -> Tensor:
     """Logits of the model with one block left out, so that its tokens pass unchanged:
     (blocks, classes). Drop path does so at random in training."""
     names, pixels = rec.vit.anatomy.blocks, rec.pixels[None].to(rec.vit.anatomy.float_type)
-    with Recorder(rec.vit.module, watch=names) as whole:
+    with Recorder(rec.vit.running, watch=names) as whole:
         rec.vit.run(pixels)
     found = []
     for name in names:
         without = OutputChange(name, partial(_passed, whole.inputs[name]))
-        with Recorder(rec.vit.module, changes=[without]):
+        with Recorder(rec.vit.running, changes=[without]):
             found.append(rec.vit.run(pixels)[0].float())
     return torch.stack(found)
 

@@ -75,7 +75,7 @@ def private_copy(vit: Vit, labels: Sequence[str], blocks: int | None = 0) -> Vit
     own = [p for part in _last_parts(vit, blocks) for p in part.parameters()]
     module = shared_copy(vit.module, own).eval()
     Anatomy(module).reset_classifier(len(labels))
-    return replace(vit, module=module, labels=tuple(labels))
+    return replace(vit, module=module, labels=tuple(labels), elsewhere=None)
 
 
 def initialise(head: nn.Linear, *, zero: bool, seed: int) -> None:

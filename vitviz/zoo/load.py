@@ -12,7 +12,8 @@ from timm.models import save_for_hf
 from vitviz.arguments import checked
 from vitviz.errors import ModelError, ModelUnavailable
 from vitviz.files import not_written
-from vitviz.models.vit import Vit, create_pretrained, from_module
+from vitviz.models.devices import Device, FloatType, as_device, as_float_type
+from vitviz.models.vit import Vit, create_pretrained, from_module, on_device
 from vitviz.progress import Progress
 from vitviz.zoo.catalogue import BUNDLED, MODELS_DIR, Offer, bundled_models, model_folders, offer
 from vitviz.zoo.checkpoint import is_model, load_file, load_folder
@@ -39,6 +40,8 @@ def load_model(
     name: str | Path | None = None,
     architecture: str | None = None,
     progress: Progress | None = None,
+    device: Device = "cpu",
+    dtype: FloatType | None = None,
 ) -> Vit:
     """Load a model with its weights.
 
@@ -48,9 +51,13 @@ def load_model(
             timm model name, whose pretrained weights are fetched if they are not on this machine.
         architecture: of a file of weights: a timm name, or torchvision/vit_b_16.
         progress: called while weights are fetched; whatever it raises stops that.
+        device: where it runs, see `as_device`: “auto” takes the best that this machine has.
+        dtype: the float type that it runs in: float32, bfloat16 or float16; that of its weights if
+            None.
 
     Raises:
-        ModelError: if the name is not known or a file or folder does not hold a usable model.
+        ModelError: if the name is not known, a file or folder does not hold a usable model, or
+            there is no such device or float type.
         ModelUnavailable: if the weights are not here and the model hub does not give them; within
             ten seconds if it does not answer.
 
@@ -59,7 +66,14 @@ def load_model(
         >>> vit.name, len(vit.labels)
         ('vit_small_patch14_in1k', 1000)
     """
-    name = BUNDLED if name is None else name
+    as_device(device)  # before anything is fetched
+    if dtype is not None:
+        as_float_type(dtype)
+    vit = _loaded(BUNDLED if name is None else name, architecture, progress)
+    return on_device(vit, device, dtype)
+
+
+def _loaded(name: str | Path, architecture: str | None, progress: Progress | None) -> Vit:
     if str(name) not in model_folders():
         path = Path(name)
         try:
@@ -76,7 +90,7 @@ def load_model(
 
 
 def load_offer(offered: Offer, progress: Progress | None = None) -> Vit:
-    """Load a model that is offered; see `load_model`."""
+    """Load a model that is offered, to run on the processor; see `load_model`."""
     if offered.folder:
         return load_folder(offered.folder)
     weights = cached_weights(timm.get_pretrained_cfg(offered.name).hf_hub_id)

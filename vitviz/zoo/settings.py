@@ -5,9 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vitviz.errors import VitvizError
+import torch
 
-__all__ = ["allow_downloads", "max_parameters", "max_visitors", "models_in_memory", "own_models"]
+from vitviz.errors import VitvizError
+from vitviz.models.devices import as_device
+
+__all__ = [
+    "allow_downloads",
+    "device",
+    "max_parameters",
+    "max_visitors",
+    "models_in_memory",
+    "own_models",
+]
 
 MAX_PARAMETERS = 350_000_000  # up to ViT-L: 1.4 GB in memory
 MODELS_IN_MEMORY = 3
@@ -24,6 +34,11 @@ def allow_downloads() -> bool:
             value=text,
         )
     return text == "1"
+
+
+def device() -> torch.device:
+    """VITVIZ_DEVICE: where models run, such as cuda:1, or auto; default the processor."""
+    return as_device(os.environ.get("VITVIZ_DEVICE") or "cpu")
 
 
 def max_parameters() -> int:

@@ -7,9 +7,10 @@ import threading
 from weakref import WeakValueDictionary
 
 from vitviz.errors import ModelError
+from vitviz.models.vit import on_device
 from vitviz.zoo.catalogue import BUNDLED, Offer, count, offer
 from vitviz.zoo.load import Vit, load_offer
-from vitviz.zoo.settings import max_parameters, models_in_memory
+from vitviz.zoo.settings import device, max_parameters, models_in_memory
 
 ModelVersion = tuple[str, str]  # name and version
 
@@ -44,7 +45,7 @@ class Shelf:
         check_allowed(offered)
         if offered.name != BUNDLED:
             self._make_room()
-        vit = load_offer(offered)
+        vit = on_device(load_offer(offered), device())
         return self._alive.setdefault(key, vit)
 
     def _make_room(self) -> None:
