@@ -73,7 +73,7 @@ class CausalTrace:
         highest = max(float(self.values.max()), float(np.finfo(np.float32).tiny))
         with warnings.catch_warnings():
             # Behind the last block the patches of most models decide nothing, and that is shown.
-            warnings.filterwarnings("ignore", "This map is", VitvizWarning)
+            warnings.filterwarnings("ignore", "This map ", VitvizWarning)
             return grid_figure(
                 as_photo(photo), [self.heats], [self.target_label], titles, scale=(0.0, highest)
             )
