@@ -6,6 +6,7 @@ import re
 import runpy
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,3 +73,12 @@ def test_the_snippets_on_ones_own_model_run() -> None:
     whole = [snippet for snippet in snippets if snippet.startswith("import")]
     assert len(whole) == 2
     exec("\n".join(whole), {})
+
+
+def test_the_snippets_on_interventions_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "interventions.md").read_text(encoding="utf-8")
+    known: dict[str, Any] = {}
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.S)), known)
+    assert known["both"].edits == tuple(known["edits"])
+    assert (tmp_path / "trace.png").stat().st_size > 0

@@ -30,6 +30,7 @@ from vitviz.recording.recording import Recording
 __all__ = ["CausalTrace", "causal_trace"]
 
 TITLE = Phrase("causal_trace", "causal tracing")
+TITLES = 0.4  # inches above a single row of maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +74,12 @@ class CausalTrace:
         highest = max(float(self.values.max()), float(np.finfo(np.float32).tiny))
         with warnings.catch_warnings():
             # Behind the last block the patches of most models decide nothing, and that is shown.
-            warnings.filterwarnings("ignore", "This map is", VitvizWarning)
-            return grid_figure(
+            warnings.filterwarnings("ignore", "This map ", VitvizWarning)
+            figure = grid_figure(
                 as_photo(photo), [self.heats], [self.target_label], titles, scale=(0.0, highest)
             )
+        figure.set_figheight(figure.get_figheight() + TITLES)
+        return figure
 
 
 @checked
@@ -96,7 +99,7 @@ def causal_trace(
     that decides and has not yet passed it on.
 
     Layers × tokens runs, and in each only the blocks behind the one that is patched: about as long
-    as 0.6 · layers · tokens forward passes, which is 1,900 for a ViT with 12 layers and 257 tokens.
+    as 0.6 · layers · tokens forward passes, which is 1,850 for a ViT with 12 layers and 257 tokens.
     They run a few at a time.
 
     Args:

@@ -1,1 +1,1 @@
-"""The model run again on something changed."""
+"""The model run again on something changed, or doing something else."""

@@ -67,11 +67,10 @@ def set_attention(
     Args:
         layer: from 0; negative ones count from the last.
         attention: “uniform”, every token looks at all alike; “identity”, each at itself; a
-            recording of another photo, whose heads' maps in this layer are taken; a map (tokens,
-            tokens) for every head, or (heads, tokens, tokens) for all heads of the layer, finite
-            and not negative, whose rows look; or a function from the model's own, float32 (heads,
-            tokens, tokens), to another one. A function is known by its name in
-            `Heatmap.made_from`.
+            recording of another photo, whose heads' maps in this layer are taken; a map, (tokens,
+            tokens) for every head or (heads, tokens, tokens), finite and not negative, whose rows
+            are the tokens that look; or a function from the model's own map, float32 (heads,
+            tokens, tokens), to another one, which `Heatmap.made_from` calls by its name.
         heads: which heads; None for all.
 
     Raises:
@@ -104,7 +103,9 @@ def _map_of(
     """The map, (photos | 1, heads, tokens, tokens), that takes the place of a call's own."""
     if callable(attention):
         given = attention
-        return lambda call: torch.stack([_checked(given(own), shape) for own in _maps(call)])
+        return lambda call: torch.stack(
+            [_checked(given(own), shape) for own in call.rows(slice(None))]
+        )
     if isinstance(attention, Recording):
         fits(rec, attention)
         whole_map(attention, layer, TITLE)
@@ -116,10 +117,6 @@ def _map_of(
         found = torch.as_tensor(attention).detach().to(torch.float32)
     fixed = _checked(found.expand(shape) if found.shape == shape[1:] else found, shape)[None]
     return lambda _: fixed
-
-
-def _maps(call: Call) -> Tensor:
-    return call.rows(slice(None))
 
 
 def _checked(found: object, shape: tuple[int, int, int]) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vitviz.recording.calls import SoftmaxCall
+from vitviz.recording.calls import SoftmaxCall, for_each_head
 from vitviz.recording.layout import Call
 
 __all__ = ["values_of", "with_map"]
@@ -13,7 +13,7 @@ __all__ = ["values_of", "with_map"]
 
 def values_of(call: Call) -> Tensor:
     """The values of every head, (batch, heads, keys, dim); grouped queries share some."""
-    return call.value.repeat_interleave(call.shape[1] // call.value.shape[1], dim=1)
+    return for_each_head(call.value, call.shape[1])
 
 
 def with_map(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vitviz.errors import MethodError
-from vitviz.recording.calls import AttentionCall, SoftmaxCall
+from vitviz.recording.calls import AttentionCall, SoftmaxCall, for_each_head
 from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
 
@@ -88,9 +88,7 @@ def attention_gradient(rec: Recording, attended: Tensor, layer: int, rows: slice
 
 def map_gradient(call: AttentionCall | SoftmaxCall, attended: Tensor) -> Tensor:
     """∂s/∂A = (∂s/∂O) Vᵀ: (batch, heads, rows, dim) → (batch, heads, rows, keys)."""
-    value = call.value.float()
-    if value.shape[1] != attended.shape[1]:  # grouped queries share a value head
-        value = value.repeat_interleave(attended.shape[1] // value.shape[1], dim=1)
+    value = for_each_head(call.value.float(), attended.shape[1])
     return attended @ value.transpose(-2, -1)
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["AttentionCall", "SoftmaxCall"]
+__all__ = ["AttentionCall", "SoftmaxCall", "for_each_head"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +44,7 @@ class AttentionCall:
         A row whose keys are all masked is 0, as in the primitive.
         """
         query = self.query[:, :, rows].float()
-        key = self.key.float()
-        if key.shape[1] != query.shape[1]:  # grouped queries share a key head
-            key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+        key = for_each_head(self.key.float(), query.shape[1])
         with torch.autocast(query.device.type, enabled=False):
             scores = (query * self.scale) @ key.transpose(-2, -1)
         if self.mask is not None:
@@ -63,14 +61,9 @@ class AttentionCall:
 
     def result(self) -> Tensor:
         """attention @ values, (batch, heads, queries, dim), as the primitive gives it."""
+        key, value = (for_each_head(x, self.query.shape[1]) for x in (self.key, self.value))
         return F.scaled_dot_product_attention(
-            self.query,
-            self.key,
-            self.value,
-            self.mask,
-            is_causal=self.is_causal,
-            scale=self.scale,
-            enable_gqa=self.key.shape[1] != self.query.shape[1],
+            self.query, key, value, self.mask, is_causal=self.is_causal, scale=self.scale
         )
 
     def of(self, batch: int) -> AttentionCall:
@@ -117,6 +110,13 @@ class SoftmaxCall:
         """One item of the batch, such as one window, as a call of its own."""
         one = slice(batch, batch + 1)
         return replace(self, weights=self.weights[one], value=self.value[one], query=None)
+
+
+def for_each_head(shared: Tensor, heads: int) -> Tensor:
+    """Keys or values (batch, key heads, keys, dim), of which grouped queries share a head, as
+    (batch, heads, keys, dim)."""
+    groups = shared.shape[1]
+    return shared if groups == heads else shared.repeat_interleave(heads // groups, dim=1)
 
 
 def _take_rows(mask: Tensor, rows: slice) -> Tensor:

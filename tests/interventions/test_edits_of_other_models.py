@@ -1,7 +1,8 @@
-"""Edits that do not apply say so, and none is done by half."""
+"""Edits in models of other kinds: those that do not apply say so, and none is done by half."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import cache
 
@@ -11,6 +12,7 @@ import timm
 import torch
 import transformers
 from families import make_photo, random_classifier, random_module
+from journeys import grouped_module
 from torch import Tensor, nn
 from transformers_configs import small
 
@@ -216,3 +218,21 @@ def test_grouped_queries_each_get_their_own_values() -> None:
     assert torch.equal(changed[:, [0, 2, 3]], result[:, [0, 2, 3]])
     assert torch.equal(changed[:, 1], shared[:, 1])
     assert torch.equal(found.rows(slice(None))[0, 1], torch.eye(6))
+
+
+def test_a_model_with_grouped_queries() -> None:
+    """One of two heads that share their values is switched off, and a token is knocked out."""
+    module = grouped_module()
+    rec = vitviz.record(vitviz.from_module(module), make_photo())
+    baked = copy.deepcopy(module)
+    with torch.no_grad():
+        baked.blocks[1].attn.proj.weight[:, 16:32] = 0
+    other = vitviz.record(vitviz.from_module(baked), make_photo())
+    out = vitviz.knock_out([(1, 1)])
+    found, wanted = edited(rec, [vitviz.ablate_heads([(1, 1)]), out]), edited(other, [out])
+    np.testing.assert_allclose(found.logits, wanted.logits, atol=1e-4)
+    for method in ("relevance", "value_rollout", "legrad"):
+        maps = [vitviz.explain(each, method).values for each in (found, wanted)]
+        np.testing.assert_allclose(*maps, rtol=1e-3, atol=1e-3 * float(maps[1].max()))
+    for edit in (vitviz.patch_heads(rec, [(1, 1)]), vitviz.set_attention(1, rec)):
+        assert torch.equal(edited(rec, [edit]).logits, rec.logits)
