@@ -19,12 +19,12 @@ from torchvision import transforms
 
 import vitviz
 from vitviz.commands.main import main
-from vitviz.measures import evaluation
+from vitviz.measures import measuring
 from vitviz.measures.annotations import read_boxes
 from vitviz.measures.evaluation import evaluate
 from vitviz.measures.faithfulness import deletion, saco, versus_random
+from vitviz.measures.intervals import bootstrap_interval
 from vitviz.measures.localisation import energy_in_box, segmentation
-from vitviz.measures.metrics import METRICS
 
 BOX = (4.0, 6.0, 30.0, 28.0)
 
@@ -99,8 +99,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     chosen = {"methods": ["rollout"], "metrics": ["deletion", "negative"]}
     expected = evaluate(vit, folder, **chosen, out=whole)
 
-    def stop(_: float) -> None:
-        raise KeyboardInterrupt
+    def stop(share: float) -> None:
+        if share >= 1 / 3:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         evaluate(vit, folder, **chosen, out=parts, progress=stop)
@@ -108,8 +109,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     parts.write_bytes(parts.read_bytes() + next_line[:-cut].encode())
     assert rows_of(parts) != rows_of(whole)
     recorded: list[object] = []
-    real = evaluation.record
-    monkeypatch.setattr(evaluation, "record", lambda *a: recorded.append(a) or real(*a))
+    real = measuring.record
+    monkeypatch.setattr(measuring, "record", lambda *a: recorded.append(a) or real(*a))
     assert evaluate(vit, folder, **chosen, out=parts) == expected
     assert len(recorded) == 2
     assert rows_of(parts) == rows_of(whole)
@@ -159,31 +160,30 @@ def test_another_transform_of_the_same_model_is_measured_anew(
     assert after == evaluate(other, folder, **CHOSEN) != before
 
 
-@pytest.mark.parametrize("change", ["option", "setting"])
-def test_other_defaults_are_measured_anew(
-    vit: vitviz.Vit,
-    folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    change: str,
+def test_other_default_options_are_measured_anew(
+    vit: vitviz.Vit, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "results.csv"
     before = evaluate(vit, folder, **CHOSEN, out=out)
-    if change == "option":
-        rollout = vitviz.METHODS["rollout"]
-        fusion = replace(rollout.options["fusion"], default="max")
-        options = {**rollout.options, "fusion": fusion}
-        monkeypatch.setitem(vitviz.METHODS, "rollout", replace(rollout, options=options))
-    else:
-        coarse = replace(
-            METRICS["deletion"],
-            measure=lambda rec, heat, _: deletion(rec, heat, steps=2).area,
-            settings={"steps": 2},
-        )
-        monkeypatch.setitem(METRICS, "deletion", coarse)
+    rollout = vitviz.METHODS["rollout"]
+    fusion = replace(rollout.options["fusion"], default="max")
+    options = {**rollout.options, "fusion": fusion}
+    monkeypatch.setitem(vitviz.METHODS, "rollout", replace(rollout, options=options))
     after = evaluate(vit, folder, **CHOSEN, out=out)
     assert after == evaluate(vit, folder, **CHOSEN)
     assert after != before
+
+
+@pytest.mark.parametrize("chosen", [{"steps": 2}, {"seeds": 2}])
+def test_other_settings_are_measured_anew(
+    vit: vitviz.Vit, folder: Path, tmp_path: Path, chosen: dict[str, int]
+) -> None:
+    out = tmp_path / "results.csv"
+    before = evaluate(vit, folder, **CHOSEN, out=out)
+    after = evaluate(vit, folder, **CHOSEN, **chosen, out=out)
+    assert after == evaluate(vit, folder, **CHOSEN, **chosen) != before
+    assert evaluate(vit, folder, **CHOSEN, out=out) == before
+    assert len(rows_of(out)) == 1 + 2 * 3 * 2  # both settings' rows are kept, each once
 
 
 def test_a_table_of_an_earlier_version_is_refused(
@@ -302,7 +302,7 @@ def test_boxes_that_are_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 2, 30, 500])
 def test_the_interval_is_the_percentile_bootstrap(count: int) -> None:
     values = np.random.default_rng(count).normal(3, 2, count)
-    low, high = evaluation._interval(values)
+    low, high = bootstrap_interval(values)
     if count == 1:
         assert low == high == values[0]
         return
