@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import socket
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -19,6 +20,8 @@ from vitviz.models.vit import Vit
 from vitviz.models.weights import weights_hash
 
 __all__ = ["measured_by_ray"]
+
+SECONDS = 5.0  # until a cluster that does not answer is none
 
 
 class Worker:
@@ -100,8 +103,11 @@ def _cluster() -> Iterator[ModuleType]:
         return
     address = os.environ.get("RAY_ADDRESS", "local")
     try:
+        host, _, port = address.rpartition(":")
+        if port.isdigit():  # Ray tries it for two minutes, and then ends this process
+            socket.create_connection((host, int(port)), SECONDS).close()
         ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
-    except (*FAILURES, ImportError) as error:
+    except (*FAILURES, SystemExit) as error:
         raise VitvizError(
             "no_cluster",
             "There is no Ray cluster at {address}: {reason}; check RAY_ADDRESS.",
