@@ -74,7 +74,7 @@ def together(
 
 def passes_table() -> str:
     """A row a choice: passes of one photo, and processor seconds of those of one measure."""
-    module = timm.create_model("vit_tiny_patch16_224", depth=1, num_classes=5)
+    module = timm.create_model("vit_tiny_patch16_224", depth=4, num_classes=5)
     small, bundled = vitviz.from_module(module), vitviz.load_model()
     photo = vitviz.samples()[0].path
     rows = ["| measured | passes alone | together | seconds alone | together |", "|---" * 5 + "|"]
