@@ -25,6 +25,7 @@ NEWEST := timm torch torchvision streamlit transformers huggingface-hub
 newest: browser
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
+	.venv-newest/bin/pip install --quiet --disable-pip-version-check --no-deps -r requirements-alone.txt
 	.venv-newest/bin/pip install --quiet --disable-pip-version-check --upgrade $(NEWEST)
 	.venv-newest/bin/pip freeze | grep -iE "^($(subst $() ,|,$(NEWEST)))=="
 	OMP_NUM_THREADS=1 .venv-newest/bin/pytest -n 2 --dist worksteal --tb=line
@@ -64,8 +65,9 @@ benchmark: .venv/dev.done browser
 	.ci/install -r requirements.txt
 	@touch $@
 
-.venv/dev.done: pyproject.toml constraints.txt requirements-dev.txt | .venv/bin/python
+.venv/dev.done: pyproject.toml constraints.txt requirements-dev.txt requirements-alone.txt | .venv/bin/python
 	.ci/install -r requirements-dev.txt
+	.ci/install --no-deps -r requirements-alone.txt
 	@touch $@ .venv/app.done
 
 # Read from the code's text: nothing of the app is needed.

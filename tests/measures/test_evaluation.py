@@ -19,12 +19,13 @@ from torchvision import transforms
 
 import vitviz
 from vitviz.commands.main import main
-from vitviz.measures import evaluation
+from vitviz.measures import measuring
 from vitviz.measures.annotations import read_boxes
 from vitviz.measures.evaluation import evaluate
 from vitviz.measures.faithfulness import deletion, saco, versus_random
+from vitviz.measures.intervals import bootstrap_interval
 from vitviz.measures.localisation import energy_in_box, segmentation
-from vitviz.measures.metrics import METRICS
+from vitviz.measures.results import Results
 
 BOX = (4.0, 6.0, 30.0, 28.0)
 
@@ -99,8 +100,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     chosen = {"methods": ["rollout"], "metrics": ["deletion", "negative"]}
     expected = evaluate(vit, folder, **chosen, out=whole)
 
-    def stop(_: float) -> None:
-        raise KeyboardInterrupt
+    def stop(share: float) -> None:
+        if share >= 1 / 3:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         evaluate(vit, folder, **chosen, out=parts, progress=stop)
@@ -108,8 +110,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     parts.write_bytes(parts.read_bytes() + next_line[:-cut].encode())
     assert rows_of(parts) != rows_of(whole)
     recorded: list[object] = []
-    real = evaluation.record
-    monkeypatch.setattr(evaluation, "record", lambda *a: recorded.append(a) or real(*a))
+    real = measuring.record
+    monkeypatch.setattr(measuring, "record", lambda *a: recorded.append(a) or real(*a))
     assert evaluate(vit, folder, **chosen, out=parts) == expected
     assert len(recorded) == 2
     assert rows_of(parts) == rows_of(whole)
@@ -159,31 +161,30 @@ def test_another_transform_of_the_same_model_is_measured_anew(
     assert after == evaluate(other, folder, **CHOSEN) != before
 
 
-@pytest.mark.parametrize("change", ["option", "setting"])
-def test_other_defaults_are_measured_anew(
-    vit: vitviz.Vit,
-    folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    change: str,
+def test_other_default_options_are_measured_anew(
+    vit: vitviz.Vit, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "results.csv"
     before = evaluate(vit, folder, **CHOSEN, out=out)
-    if change == "option":
-        rollout = vitviz.METHODS["rollout"]
-        fusion = replace(rollout.options["fusion"], default="max")
-        options = {**rollout.options, "fusion": fusion}
-        monkeypatch.setitem(vitviz.METHODS, "rollout", replace(rollout, options=options))
-    else:
-        coarse = replace(
-            METRICS["deletion"],
-            measure=lambda rec, heat, _: deletion(rec, heat, steps=2).area,
-            settings={"steps": 2},
-        )
-        monkeypatch.setitem(METRICS, "deletion", coarse)
+    rollout = vitviz.METHODS["rollout"]
+    fusion = replace(rollout.options["fusion"], default="max")
+    options = {**rollout.options, "fusion": fusion}
+    monkeypatch.setitem(vitviz.METHODS, "rollout", replace(rollout, options=options))
     after = evaluate(vit, folder, **CHOSEN, out=out)
     assert after == evaluate(vit, folder, **CHOSEN)
     assert after != before
+
+
+@pytest.mark.parametrize("chosen", [{"steps": 2}, {"seeds": 2}])
+def test_other_settings_are_measured_anew(
+    vit: vitviz.Vit, folder: Path, tmp_path: Path, chosen: dict[str, int]
+) -> None:
+    out = tmp_path / "results.csv"
+    before = evaluate(vit, folder, **CHOSEN, out=out)
+    after = evaluate(vit, folder, **CHOSEN, **chosen, out=out)
+    assert after == evaluate(vit, folder, **CHOSEN, **chosen) != before
+    assert evaluate(vit, folder, **CHOSEN, out=out) == before
+    assert len(rows_of(out)) == 1 + 2 * 3 * 2  # both settings' rows are kept, each once
 
 
 def test_a_table_of_an_earlier_version_is_refused(
@@ -302,7 +303,7 @@ def test_boxes_that_are_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 2, 30, 500])
 def test_the_interval_is_the_percentile_bootstrap(count: int) -> None:
     values = np.random.default_rng(count).normal(3, 2, count)
-    low, high = evaluation._interval(values)
+    low, high = bootstrap_interval(values)
     if count == 1:
         assert low == high == values[0]
         return
@@ -351,3 +352,118 @@ def test_a_mask_with_transparency_is_refused(vit: vitviz.Vit, folder: Path, tmp_
     )
     assert len(found.errors) == 3
     assert "transparency" in found.errors[0]["error"]
+
+
+@pytest.fixture
+def passes(vit: vitviz.Vit) -> list[int]:
+    """How many photos the model is given, a batch a number."""
+    sizes: list[int] = []
+    vit.module.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        (["deletion"], 1 + (8 + 1) + 2 * (8 - 1)),  # both ends are the first curve's
+        (["insertion"], 1 + (8 + 1) + 2 * (8 - 1)),
+        (["deletion", "insertion"], 1 + (8 + 1) + 8 + 4 * (8 - 1)),  # the whole photo is known
+        (["deletion", "positive", "saco"], 1 + (8 + 1) + 2 * (8 - 1) + 3 * 9 + 3 * 10),
+    ],
+)
+def test_forward_passes_by_hand(
+    vit: vitviz.Vit, folder: Path, passes: list[int], metrics: list[str], expected: int
+) -> None:
+    """One to record, then of three maps, two of them random."""
+    chosen = {"methods": ["attention"], "metrics": metrics, "steps": 8, "seeds": 2}
+    evaluate(vit, folder, **chosen, limit=1)
+    assert sum(passes) == expected
+
+
+def test_another_method_shares_ends_and_random_maps(
+    vit: vitviz.Vit, folder: Path, passes: list[int]
+) -> None:
+    chosen = {"metrics": ["deletion"], "steps": 8, "seeds": 2, "limit": 1}
+    evaluate(vit, folder, methods=["attention"], **chosen)
+    one = sum(passes)
+    evaluate(vit, folder, methods=["attention", "rollout"], **chosen)
+    assert sum(passes) == 2 * one + (8 - 1)
+
+
+def test_steps_and_seeds_are_those_of_the_measures(vit: vitviz.Vit, folder: Path) -> None:
+    chosen = {"methods": ["attention"], "metrics": ["deletion"], "limit": 1}
+    found = evaluate(vit, folder, **chosen, steps=3, seeds=4)
+    rec = vitviz.record(vit, vitviz.load_image(folder / "a.png"))
+    of_method, of_random = (summary.mean for summary in found.summaries)
+    assert of_method == deletion(rec, vitviz.explain(rec, "attention"), steps=3).area
+    areas = [deletion(rec, vitviz.explain(rec, "random", seed=n), steps=3).area for n in range(4)]
+    assert of_random == pytest.approx(np.mean(areas))
+    for wrong in ({"steps": 0}, {"seeds": 1}):
+        with pytest.raises(vitviz.VitvizError, match="must be a"):
+            evaluate(vit, folder, **chosen, **wrong)
+
+
+def test_settings_of_the_defaults_are_those_of_earlier_tables() -> None:
+    results = Results("mine", "0", ["deletion", "insertion", "saco", "pointing"], None)
+    assert results.settings == {
+        "deletion": {"steps": 32},
+        "insertion": {"steps": 32, "blur": 0.045},
+        "saco": {"groups": 10},
+        "pointing": {},
+        "random maps": 5,
+    }
+
+
+def test_progress_is_told_while_a_photo_is_measured(
+    vit: vitviz.Vit, folder: Path, passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vitviz.progress.TOKENS_AT_ONCE", 100)  # four photos of 25 tokens
+    told: list[tuple[float, int]] = []
+    evaluate(
+        vit,
+        folder,
+        methods=["attention", "rollout"],
+        metrics=["deletion", "saco"],
+        progress=lambda share: told.append((share, sum(passes))),
+    )
+    shares, done = np.array(told).T
+    assert (np.diff(shares) >= 0).all()
+    assert shares[-1] == 1
+    assert np.diff(done).max() <= 5  # and one to record the next photo
+    np.testing.assert_allclose(shares, done / done[-1], atol=0.05)
+
+
+def test_a_run_that_was_ended_within_a_photo_finds_the_same(
+    vit: vitviz.Vit, folder: Path, tmp_path: Path
+) -> None:
+    chosen = {"methods": ["attention", "rollout"], "metrics": ["deletion", "insertion"]}
+    expected = evaluate(vit, folder, **chosen)
+
+    def end(share: float) -> None:
+        if share > 0.45:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "results.csv"
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(vit, folder, **chosen, out=out, progress=end)
+    assert len(rows_of(out)) == 1 + 3 + 2
+    found = evaluate(vit, folder, **chosen, out=out)
+    assert len(found.summaries) == len(expected.summaries)
+    for mine, whole in zip(found.summaries, expected.summaries, strict=True):
+        assert (mine.method, mine.metric, mine.photos) == (whole.method, whole.metric, 3)
+        assert mine.mean == pytest.approx(whole.mean, abs=1e-6)
+        assert mine.gain_interval == pytest.approx(whole.gain_interval, abs=1e-6)
+
+
+def test_the_command_takes_steps_seeds_and_a_width(
+    tiny_base: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results.csv"
+    asked = ["--methods", "attention", "--metrics", "deletion", "--model", str(tiny_base)]
+    numbers = ["--steps", "3", "--seeds", "2", "--width", "0.5"]
+    assert main(["evaluate", str(folder), *asked, *numbers, "--out", str(out)]) == 0
+    assert "Not stopped early: all 3 photos were measured." in capsys.readouterr().out
+    kept = json.loads(out.with_suffix(".json").read_text())
+    assert kept["settings"] == {"deletion": {"steps": 3}, "random maps": 2}
+    assert main(["evaluate", str(folder), *asked, "--steps", "0", "--out", str(out)]) == 2
+    assert "number of steps must be" in capsys.readouterr().err

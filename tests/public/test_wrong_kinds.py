@@ -132,6 +132,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Callable[[], dict[str, Any]]]] = {
         vitviz.evaluate,
         lambda: {"vit": recording().vit, "folder": NONE, "methods": ["random"],
                  "metrics": ["saco"], "boxes": None, "masks": None, "limit": 1, "out": None,
+                 "steps": 4, "seeds": 2, "width": None, "engine": "process", "workers": None,
                  "progress": None},
     ),
     "deletion": (faithfulness.deletion, lambda: {"rec": recording(), "heat": a_map(),

@@ -12,7 +12,9 @@ from vitviz.commands.bar import share_bar
 from vitviz.commands.lock import locked
 from vitviz.commands.model_choice import add_model_argument, chosen_model
 from vitviz.measures.annotations import read_boxes
-from vitviz.measures.evaluation import evaluate
+from vitviz.measures.curves import STEPS
+from vitviz.measures.evaluation import ENGINES, evaluate
+from vitviz.measures.faithfulness import MAPS
 from vitviz.measures.metrics import METRICS
 
 __all__ = ["add"]
@@ -31,6 +33,29 @@ def add(commands: Any) -> None:
     known.add_argument("--boxes", type=Path, metavar="F.csv", help="file,x0,y0,x1,y1 in pixels")
     known.add_argument("--masks", type=Path, metavar="DIR", help="a PNG for each photo")
     evaluating.add_argument("--limit", type=int, metavar="N", help="the first N photos only")
+    evaluating.add_argument(
+        "--steps", type=int, default=STEPS, metavar="N", help=f"of each curve (default {STEPS})"
+    )
+    evaluating.add_argument(
+        "--seeds", type=int, default=MAPS, metavar="N", help=f"random maps (default {MAPS})"
+    )
+    evaluating.add_argument(
+        "--width",
+        type=float,
+        metavar="W",
+        help="stop early, as soon as every mean's interval is at most so wide; photos are then "
+        "measured in a random order",
+    )
+    evaluating.add_argument(
+        "--engine",
+        default=ENGINES[0],
+        metavar="ENGINE",
+        help=f"of {', '.join(ENGINES)}; ray: the cluster that RAY_ADDRESS names, or this machine "
+        f"(default {ENGINES[0]})",
+    )
+    evaluating.add_argument(
+        "--workers", type=int, metavar="N", help="processes of ray (default one a processor)"
+    )
     evaluating.add_argument("--out", type=Path, required=True, metavar="results.csv")
     evaluating.set_defaults(command=_evaluate, interrupted=GOES_ON)
 
@@ -48,6 +73,11 @@ def _evaluate(args: argparse.Namespace) -> Answer:
             boxes=boxes,
             masks=args.masks,
             limit=args.limit,
+            steps=args.steps,
+            seeds=args.seeds,
+            width=args.width,
+            engine=args.engine,
+            workers=args.workers,
             out=args.out,
             progress=lambda share: bar.update(share - bar.n),
         )

@@ -25,6 +25,7 @@ __all__ = [
     "STEPS",
     "Change",
     "Curve",
+    "check_steps",
     "deletion",
     "insertion",
     "masked_input",
@@ -212,6 +213,16 @@ def quick_curve(
     return Curve(counts[points] / heat.values.size, np.array([values[point] for point in points]))
 
 
+def check_steps(steps: int) -> None:
+    """MethodError if a curve cannot have so many steps."""
+    if steps < 1:
+        raise MethodError(
+            "steps_out_of_range",
+            "The number of steps must be a whole number from 1, not {steps!r}.",
+            steps=steps,
+        )
+
+
 def _curve(
     rec: Recording,
     heat: Heatmap,
@@ -221,12 +232,7 @@ def _curve(
     progress: Progress | None,
 ) -> Curve:
     index = measured_class(rec, heat, target, change)
-    if steps < 1:
-        raise MethodError(
-            "steps_out_of_range",
-            "The number of steps must be a whole number from 1, not {steps!r}.",
-            steps=steps,
-        )
+    check_steps(steps)
     counts = _counts(heat, steps)
     return Curve(counts / heat.values.size, _values(rec, heat, counts, change, index, progress))
 

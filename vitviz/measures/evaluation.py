@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from vitviz.arguments import checked
-from vitviz.errors import MethodError, VitvizError
-from vitviz.heatmap import Box, Heatmap
-from vitviz.measures.annotations import Known, digest, known_of
-from vitviz.measures.faithfulness import versus_random
+from vitviz.errors import VitvizError
+from vitviz.heatmap import Box
+from vitviz.measures.cluster import measured_by_ray
+from vitviz.measures.curves import STEPS, check_steps
+from vitviz.measures.faithfulness import MAPS, check_seeds
+from vitviz.measures.intervals import bootstrap_interval, lasting_interval
+from vitviz.measures.measuring import Plan, measure_photo
 from vitviz.measures.metrics import METRICS, Metric
-from vitviz.measures.results import RESAMPLES, Evaluation, MeasuredPhoto, Results, Summary
-from vitviz.methods.explain import BASELINE, METHODS, explain
-from vitviz.models.transform import transformed
+from vitviz.measures.results import Evaluation, Found, MeasuredPhoto, Results, Row, Rows, Summary
+from vitviz.methods.explain import BASELINE, METHODS
 from vitviz.models.weights import weights_hash
-from vitviz.photos.load import SUFFIXES, load_image
-from vitviz.progress import Progress
-from vitviz.recording.record import record
-from vitviz.recording.recording import Recording
+from vitviz.photos.load import SUFFIXES
+from vitviz.progress import Progress, part_of
 from vitviz.zoo.load import Vit
 
-__all__ = ["evaluate"]
+__all__ = ["ENGINES", "evaluate"]
+
+ENGINES = ("process", "ray")
+LOOK = 10  # photos from one look at the intervals to the next
 
 
 @checked
@@ -40,14 +43,24 @@ def evaluate(
     boxes: Mapping[str, Box] | None = None,
     masks: str | Path | None = None,
     limit: int | None = None,
+    steps: int = STEPS,
+    seeds: int = MAPS,
+    width: float | None = None,
+    engine: str = "process",
+    workers: int | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure methods on every photo of a folder, each map explaining the photo's top class.
 
-    Random maps, the mean of five a photo, are measured along with them. An interrupted run goes on
-    where it stopped if it is given the same `out`: rows of the same weights, options, photos and
-    annotations are taken up, and everything else is measured anew.
+    Random maps, the mean of several a photo, are measured along with them. An interrupted run goes
+    on where it stopped if it is given the same `out`: rows of the same weights, options, settings,
+    photos and annotations are taken up, and everything else is measured anew.
+
+    With `width` the run ends as soon as every metric's mean is known well enough. Photos are then
+    measured in a random order, always the same, since a folder may be sorted by class; every tenth
+    photo the intervals are looked at, and they are such as stay true after that, see
+    `lasting_interval`: a bootstrap interval that one has waited for misses the mean too often.
 
     Args:
         vit: the model.
@@ -59,14 +72,26 @@ def evaluate(
         masks: a folder with a picture for each photo, of the photo's own size and path but for its
             ending `.png`, that is not black where the object is.
         limit: measure no more photos than this, the first by name.
-        out: a CSV file that gets a row for each photo and method as soon as it is measured; the
-            summaries go to the same name with the ending `.json`.
-        progress: called with the finished share after every photo; whatever it raises ends the run.
+        steps: of the curves of deletion and insertion, see `deletion`: what a run costs is about
+            proportional to them.
+        seeds: number of random maps, at least 2; every photo's are those of the seeds from 0 on.
+        width: end early, as soon as the 95 % interval of every mean is at most this wide, in the
+            metric's own unit.
+        engine: “process”, this one, or “ray”, processes of a Ray cluster, each with a copy of the
+            model, that have the same folders under the same paths: the one that RAY_ADDRESS names,
+            or one on this machine alone. The results are the same.
+        workers: number of processes of “ray”; by default one for each of its processors.
+        out: a CSV file that gets a row for each photo and method as soon as it is measured, of
+            “ray” with its whole photo; the summaries go to the same name with the ending `.json`.
+        progress: called with the finished share after every few forward passes, of “ray” after
+            every photo; whatever it raises ends the run.
 
     Raises:
-        VitvizError: if the folder has no photos, `limit` is less than 1, a method or metric is
-            unknown or lacks what it needs, or `out` cannot be written or is of another model, of
-            other metrics, or of an earlier version, which did not note the weights.
+        VitvizError: if the folder has no photos, `limit`, `steps`, `seeds`, `width` or `workers`
+            is out of range, a method or metric is unknown or lacks what it needs, there is no such
+            engine or it cannot be used, a model of scores is given a `width`, or `out` cannot be
+            written or is of another model, of other metrics, or of an earlier version, which did
+            not note the weights.
 
     Examples:
         >>> found = evaluate(vit, "photos", methods=["attention"], metrics=["saco"], limit=1)
@@ -80,48 +105,95 @@ def evaluate(
     metrics = _chosen(metrics, measurable, "metric", METRICS)
     if BASELINE not in methods:
         methods.append(BASELINE)
+    _check(steps, seeds, width, engine, workers)
     photos = _photos(Path(folder), limit)
+    if width is not None:
+        photos.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
+    plan = Plan(
+        Path(folder).absolute(),
+        tuple(methods),
+        tuple(metrics),
+        steps,
+        seeds,
+        boxes,
+        None if masks is None else Path(masks).absolute(),
+        bounded=width is not None,
+    )
     file = None if out is None else Path(out)
-    results = Results(vit.name, weights_hash(vit.module), metrics, file)
-    measured: list[MeasuredPhoto] = []
-    for number, name in enumerate(photos, start=1):
-        try:
-            photo = load_image(Path(folder, name))
-            known = known_of(name, photo, metrics, boxes, masks)
-            pixels = transformed(vit.transform, photo)
-        except VitvizError as error:
-            results.fail(name, "", error)
-        else:
-            measured.append((name, digest(photo, pixels, known)))
-            _measure_photo(vit, photo, known, measured[-1], methods, results)
-        if progress:
-            progress(number / len(photos))
-    summaries = list(_summaries(results.rows, methods, metrics, measured))
-    return results.finish(summaries)
+    weights = weights_hash(vit.module)
+    results = Results(vit.name, weights, metrics, file, steps=steps, seeds=seeds)
+    photo_results = (
+        _measured_here(vit, plan, photos, results.known(), progress)
+        if engine == "process"
+        else measured_by_ray(vit, weights, plan, photos, results.known(), workers)
+    )
+    with closing(photo_results):
+        evaluation = _collected(photo_results, results, plan, len(photos), width, progress)
+    return results.finish(evaluation)
 
 
-def _measure_photo(
-    vit: Vit,
-    photo: Image.Image,
-    known: Known,
-    key: MeasuredPhoto,
-    methods: Sequence[str],
+def _collected(
+    photo_results: Iterable[Iterable[Found]],
     results: Results,
-) -> None:
-    """Add what is missing of one photo; what cannot be measured is an error, and the rest is."""
-    missing = [method for method in methods if (key, method) not in results.rows]
-    if not missing:
-        return
-    try:
-        rec = record(vit, photo)
-    except VitvizError as error:
-        results.fail(key[0], "", error)
-        return
-    for method in missing:
-        try:
-            results.add(key, method, _measure(rec, method, results.metrics, known))
-        except MethodError as error:
-            results.fail(key[0], method, error)
+    plan: Plan,
+    asked: int,
+    width: float | None,
+    progress: Progress | None,
+) -> Evaluation:
+    """Take what is found of each photo, until the last or an early stop."""
+    measured: dict[MeasuredPhoto, None] = {}
+    used = 0
+    for used, photo in enumerate(photo_results, start=1):
+        for found in photo:
+            results.take(found)
+            if isinstance(found, Row):
+                measured[found.photo] = None
+        if progress:
+            progress(used / asked)
+        if width is not None and used % LOOK == 0:
+            summaries = list(_summaries(results.rows, plan, list(measured), lasting=True))
+            if summaries and all(np.ptp(s.interval) <= width for s in summaries):
+                break
+    summaries = list(_summaries(results.rows, plan, list(measured), lasting=width is not None))
+    return Evaluation(summaries, results.errors, asked, used, width)
+
+
+def _measured_here(
+    vit: Vit,
+    plan: Plan,
+    photos: Sequence[str],
+    known: Mapping[str, Rows],
+    progress: Progress | None,
+) -> Generator[Iterator[Found]]:
+    """What is found of each photo, in this process."""
+    for number, name in enumerate(photos):
+        part = part_of(progress, number, 1, len(photos))
+        yield measure_photo(vit, plan, name, known.get(name, {}), part)
+
+
+def _check(steps: int, seeds: int, width: float | None, engine: str, workers: int | None) -> None:
+    """VitvizError for a number that is out of its range, or no engine."""
+    check_steps(steps)
+    check_seeds(seeds)
+    if width is not None and not width > 0:
+        raise VitvizError(
+            "width_out_of_range", "The width must be more than 0, not {width}.", width=width
+        )
+    if engine not in ENGINES:
+        raise VitvizError(
+            "no_such_engine",
+            "There is no engine “{engine}”; choose from {engines}.",
+            engine=engine,
+            engines=", ".join(ENGINES),
+        )
+    if workers is not None and (workers < 1 or engine == "process"):
+        raise VitvizError(
+            "workers_out_of_range",
+            "The number of workers is a whole number from 1, and of the engine “ray”, not "
+            "{workers} of “{engine}”.",
+            workers=workers,
+            engine=engine,
+        )
 
 
 def _chosen(
@@ -176,41 +248,29 @@ def _photos(folder: Path, limit: int | None) -> list[str]:
     return sorted(file.relative_to(folder).as_posix() for file in found)[:limit]
 
 
-def _measure(rec: Recording, method: str, metrics: Sequence[str], known: Known) -> dict[str, float]:
-    """Every metric of one method's map; of random maps the mean of several."""
-
-    def measure(heat: Heatmap) -> list[float]:
-        chosen = [METRICS[metric] for metric in metrics]
-        return [float(m.measure(rec, heat, known[m.needs])) for m in chosen]
-
-    values = (
-        versus_random(rec, measure)[0].tolist()
-        if method == BASELINE
-        else measure(explain(rec, method).on_grid(rec.grid))
-    )
-    return dict(zip(metrics, values, strict=True))
-
-
 def _summaries(
     rows: Mapping[tuple[MeasuredPhoto, str], Mapping[str, float]],
-    methods: Sequence[str],
-    metrics: Sequence[str],
+    plan: Plan,
     photos: Sequence[MeasuredPhoto],
+    *,
+    lasting: bool,
 ) -> Iterator[Summary]:
-    """Means over those photos on which the method and random maps were measured."""
-    for method in methods:
+    """Means over those photos on which the method and random maps were measured, with intervals
+    that stay true after an early stop or that are of a chosen number of photos."""
+    for method in plan.methods:
         common = [p for p in photos if (p, method) in rows and (p, BASELINE) in rows]
-        for metric in metrics if common else ():
+        for metric in plan.metrics if common else ():
             values = np.array([rows[photo, method][metric] for photo in common])
             gains = values - [rows[photo, BASELINE][metric] for photo in common]
             gains *= 1 if METRICS[metric].better == "high" else -1
+            low, high = METRICS[metric].bounds
+            interval, gain_interval = (
+                (
+                    lasting_interval(values, (low, high)),
+                    lasting_interval(gains, (low - high, high - low)),
+                )
+                if lasting
+                else (bootstrap_interval(values), bootstrap_interval(gains))
+            )
             mean, gain = float(values.mean()), float(gains.mean())
-            intervals = _interval(values), _interval(gains)
-            yield Summary(method, metric, len(common), mean, intervals[0], gain, intervals[1])
-
-
-def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean; the photos are drawn with replacement."""
-    drawn = np.random.default_rng(0).choice(values, (RESAMPLES, len(values)))
-    low, high = np.quantile(drawn.mean(axis=1), [0.025, 0.975])
-    return float(low), float(high)
+            yield Summary(method, metric, len(common), mean, interval, gain, gain_interval)

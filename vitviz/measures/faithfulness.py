@@ -202,15 +202,20 @@ def versus_random(
         >>> bool(deviation >= 0)
         True
     """
+    check_seeds(seeds)
+    maps = (explain(rec, BASELINE, seed=seed) for seed in range(seeds))
+    results = _as_numbers([measure(heat) for heat in maps])
+    return results.mean(axis=0), results.std(axis=0, ddof=1)
+
+
+def check_seeds(seeds: int) -> None:
+    """MethodError if so few random maps say nothing of how they differ."""
     if seeds < 2:
         raise MethodError(
             "seeds_out_of_range",
             "The number of random maps must be at least 2, not {seeds}.",
             seeds=seeds,
         )
-    maps = (explain(rec, BASELINE, seed=seed) for seed in range(seeds))
-    results = _as_numbers([measure(heat) for heat in maps])
-    return results.mean(axis=0), results.std(axis=0, ddof=1)
 
 
 def _as_numbers(measured: Sequence[ArrayLike]) -> NDArray[np.float64]:

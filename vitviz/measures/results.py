@@ -6,25 +6,61 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vitviz.errors import VitvizError
 from vitviz.files import not_written
+from vitviz.measures.curves import STEPS
 from vitviz.measures.faithfulness import MAPS
-from vitviz.measures.metrics import METRICS
+from vitviz.measures.intervals import Interval
+from vitviz.measures.metrics import METRICS, metrics_of
 from vitviz.methods.explain import METHODS
 
-__all__ = ["Evaluation", "Summary"]
-
-RESAMPLES = 2000
+__all__ = [
+    "Evaluation",
+    "Failure",
+    "Found",
+    "MeasuredPhoto",
+    "Results",
+    "Row",
+    "Rows",
+    "Summary",
+    "read_text",
+]
 
 COLUMNS = ("photo", "sha256", "model", "weights", "method", "options", "settings")
 
+
 MeasuredPhoto = tuple[str, str]
 """A photo: its path below the folder, and the hash of what it was measured on."""
+
+Rows = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""What was measured of a photo before: by that hash, by method, by metric."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of a method on a photo, by metric."""
+
+    photo: MeasuredPhoto
+    method: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a photo, or one method on it, could not be measured."""
+
+    photo: str
+    method: str
+    error: VitvizError
+
+
+Found = Row | Failure
 
 
 @dataclass(frozen=True)
@@ -36,40 +72,65 @@ class Summary:
         metric: an id in `METRICS`.
         photos: how many were measured.
         mean: over the photos.
-        interval: 95 % bootstrap interval of the mean over photos.
+        interval: 95 % interval of the mean over photos, see `Evaluation`.
         gain: by how much the method is better than random maps of the same photos, on average;
             positive is better whatever the metric. 0 for the random maps themselves.
-        gain_interval: its 95 % bootstrap interval.
+        gain_interval: its 95 % interval.
     """
 
     method: str
     metric: str
     photos: int
     mean: float
-    interval: tuple[float, float]
+    interval: Interval
     gain: float
-    gain_interval: tuple[float, float]
+    gain_interval: Interval
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The summaries, and what could not be measured: photo, method and why."""
+    """What was found, and what could not be measured.
+
+    Attributes:
+        summaries: of each method and metric.
+        errors: photo, method and why.
+        asked: how many photos there were to measure.
+        used: how many of them were measured or could not be; fewer after an early stop.
+        width: of the intervals that would end the run early; None where nothing would. Intervals
+            are bootstrap intervals without it, and with it such as stay true after a stop.
+    """
 
     summaries: list[Summary]
     errors: list[dict[str, str]]
+    asked: int
+    used: int
+    width: float | None = None
 
     def table(self) -> str:
-        """Markdown: a row a method, a column a metric, each mean with its interval."""
+        """Markdown: a row a method, a column a metric, each mean with its interval, and the number
+        of photos; below it whether the run stopped early, if it could."""
         found = {(s.method, s.metric): s for s in self.summaries}
         methods = list(dict.fromkeys(s.method for s in self.summaries))
         metrics = list(dict.fromkeys(s.metric for s in self.summaries))
         arrows = {"low": "↓", "high": "↑"}
         titles = [f"{METRICS[m].title} {arrows[METRICS[m].better]}" for m in metrics]
-        rows = ["| Method | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
+        rows = [f"| Method | {' | '.join(titles)} | Photos |", "|---" * (len(titles) + 2) + "|"]
         for method in methods:
             cells = [_cell(found.get((method, metric))) for metric in metrics]
-            rows.append(f"| {METHODS[method].title} | " + " | ".join(cells) + " |")
-        return "\n".join(rows)
+            photos = max(s.photos for s in self.summaries if s.method == method)
+            rows.append(f"| {METHODS[method].title} | {' | '.join(cells)} | {photos} |")
+        table = "\n".join(rows)
+        return table if self.width is None else f"{table}\n\n{self._ending(self.width)}"
+
+    def _ending(self, width: float) -> str:
+        """Whether the run stopped early, and what that makes of its intervals."""
+        end = (
+            f"Stopped early, after {self.used} of {self.asked} photos in a random order: every "
+            f"interval is at most {width:g} wide."
+            if self.used < self.asked
+            else f"Not stopped early: all {self.asked} photos were measured."
+        )
+        return f"{end} Intervals are 95 % confidence sequences, which stay true after such a stop."
 
 
 def _cell(summary: Summary | None) -> str:
@@ -87,10 +148,20 @@ class Results:
     method's default options, the metrics' settings. Rows of what was before stay in the file.
     """
 
-    def __init__(self, model: str, weights: str, metrics: Sequence[str], file: Path | None) -> None:
+    def __init__(
+        self,
+        model: str,
+        weights: str,
+        metrics: Sequence[str],
+        file: Path | None,
+        *,
+        steps: int = STEPS,
+        seeds: int = MAPS,
+    ) -> None:
         self.model, self.weights, self.metrics, self.file = model, weights, list(metrics), file
-        self.settings: dict[str, Any] = {name: dict(METRICS[name].settings) for name in metrics}
-        self.settings["random maps"] = MAPS
+        measures = metrics_of(steps)
+        self.settings: dict[str, Any] = {name: dict(measures[name].settings) for name in metrics}
+        self.settings["random maps"] = seeds
         self.columns = [*COLUMNS, *metrics]
         self.rows: dict[tuple[MeasuredPhoto, str], dict[str, float]] = {}
         self.others: list[list[str]] = []
@@ -166,9 +237,23 @@ class Results:
         """Remember what could not be measured, and why."""
         self.errors.append({"photo": photo, "method": method, "error": str(error)})
 
-    def finish(self, summaries: list[Summary]) -> Evaluation:
+    def known(self) -> Mapping[str, Rows]:
+        """The rows of each photo, by its path."""
+        found: defaultdict[str, defaultdict[str, dict[str, dict[str, float]]]]
+        found = defaultdict(lambda: defaultdict(dict))
+        for ((photo, digest), method), values in self.rows.items():
+            found[photo][digest][method] = values
+        return found
+
+    def take(self, found: Found) -> None:
+        """Keep what was found of a photo; a row that is here already stays as it is."""
+        if isinstance(found, Failure):
+            self.fail(found.photo, found.method, found.error)
+        elif (found.photo, found.method) not in self.rows:
+            self.add(found.photo, found.method, dict(found.values))
+
+    def finish(self, evaluation: Evaluation) -> Evaluation:
         """The whole, also beside the file of the rows."""
-        evaluation = Evaluation(summaries, self.errors)
         if self.file:
             made_of = {"model": self.model, "weights": self.weights, "settings": self.settings}
             text = json.dumps({**made_of, **asdict(evaluation)}, indent=2)
