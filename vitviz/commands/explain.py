@@ -24,7 +24,7 @@ from vitviz.methods.target import class_called
 from vitviz.models.outputs import written
 from vitviz.photos.depth import STRETCHED
 from vitviz.photos.load import load_image
-from vitviz.pictures.export import write_npz, write_png
+from vitviz.pictures.export import write_png
 from vitviz.pictures.overlay import overlay
 from vitviz.recording.query import Query
 from vitviz.recording.record import record
@@ -112,7 +112,7 @@ def _explain_one(vit: Vit, path: str, names: FileNames, args: argparse.Namespace
     with whole_file(picture) as file:
         write_png(drawn, file)
     with whole_file(numbers) as file:
-        write_npz(heat, file)
+        heat.save(file)
     if journey:
         with whole_file(picture.with_suffix(".html")) as file:
             file.write(journey.encode())

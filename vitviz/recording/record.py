@@ -68,7 +68,8 @@ def record(vit: Vit, photo: PhotoLike | Tensor, *, whole: bool = False) -> Recor
         transform = whole_photo(transform, photo.size, patch)
     pixels, box = transformed(transform, photo), input_box(transform, photo.size)
     rec = record_pixels(vit, pixels, box)
-    return replace(rec, box=_covered(rec), photo=Fingerprint.of(as_photo(photo)))
+    shown = as_photo(photo)
+    return replace(rec, box=_covered(rec), photo=shown, fingerprint=Fingerprint.of(shown))
 
 
 def _as_input(vit: Vit, given: Tensor) -> Tensor:

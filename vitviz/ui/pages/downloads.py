@@ -13,7 +13,7 @@ from vitviz.heatmap import Heatmap, Scale
 from vitviz.journey.document import has_journey
 from vitviz.journey.page import Language, page
 from vitviz.methods.attention import all_head_maps
-from vitviz.pictures.export import write_attention, write_npz, write_png
+from vitviz.pictures.export import write_attention, write_png
 from vitviz.pictures.figure import grid_figure
 from vitviz.pictures.overlay import mark_patch, overlay
 from vitviz.recording.query import Query
@@ -36,7 +36,7 @@ def downloads(
     figure = partial(_write_figure, session, query, look, scale)
     with st.popover(t("download.heading"), icon=":material/download:"):
         download(t("download.picture"), picture, f"{name}_{heat.method}.png")
-        download(t("download.map"), partial(write_npz, heat), f"{name}_{heat.method}.npz")
+        download(t("download.map"), heat.save, f"{name}_{heat.method}.npz")
         download(t("download.figure"), figure, f"{name}_attention_heads.png")
         if has_journey(session.rec):
             journey_download(session, name, [heat])
