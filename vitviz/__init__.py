@@ -29,6 +29,8 @@ from vitviz.methods.explain import METHODS, explain
 from vitviz.models.libraries import Tokens
 from vitviz.photos.load import load_image
 from vitviz.photos.samples import samples
+from vitviz.pictures.animation import animation
+from vitviz.pictures.figure import figure
 from vitviz.pictures.overlay import overlay
 from vitviz.recording.predictions import Prediction, predict
 from vitviz.recording.record import record
@@ -61,6 +63,7 @@ __all__ = [
     "VitvizError",
     "VitvizWarning",
     "__version__",
+    "animation",
     "artefact_patches",
     "attention_sinks",
     "bundled_models",
@@ -68,6 +71,7 @@ __all__ = [
     "evaluate",
     "explain",
     "faithfulness",
+    "figure",
     "finetune",
     "from_module",
     "load_image",
