@@ -29,8 +29,9 @@ PUBLIC = {
     **{f"faithfulness.{name}": getattr(faithfulness, name) for name in FUNCTIONS},
     **{f"methods.{method.id}": method.function for method in vitviz.METHODS.values()},
     **{
-        f"Recording.{name}": thing
-        for name, thing in vars(vitviz.Recording).items()
+        f"{owner.__name__}.{name}": thing
+        for owner in (vitviz.Recording, vitviz.Heatmap)
+        for name, thing in vars(owner).items()
         if inspect.isfunction(thing) and not name.startswith("_")
     },
 }

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from functools import cache
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from PIL import Image
 
 import vitviz
 from vitviz.ui.course.lesson import NOTEBOOKS
@@ -78,3 +80,19 @@ def test_a_kernel_runs_it() -> None:
     assert "weights [0.58, 0.21, 0.21]" in said
     assert "output  [0.79, 0.42]" in said
     assert any("image/png" in out.get("data", {}) for out in cells[-1].outputs)
+
+
+def test_a_kernel_shows_a_recording_as_its_page_and_a_heatmap_as_its_overlay() -> None:
+    cells = [
+        "import vitviz",
+        "rec = vitviz.record(vitviz.load_model(), vitviz.samples()[0].path)\nrec",
+        "vitviz.explain(rec, 'rollout')",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
+    NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(ROOT)}}).execute()
+    page, overlay = (cell.outputs[-1].data for cell in notebook.cells[1:])
+    assert page["text/html"].startswith("<iframe")
+    assert page["text/plain"].startswith("<Recording of ")
+    assert "\n" not in page["text/plain"]
+    picture = Image.open(BytesIO(b64decode(overlay["image/png"])))
+    assert picture.size == vitviz.load_image(vitviz.samples()[0].path).size

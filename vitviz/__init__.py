@@ -35,6 +35,8 @@ from vitviz.methods.explain import METHODS, explain
 from vitviz.models.libraries import Tokens
 from vitviz.photos.load import load_image
 from vitviz.photos.samples import samples
+from vitviz.pictures.animation import animation
+from vitviz.pictures.figure import figure
 from vitviz.pictures.overlay import overlay
 from vitviz.recording.many import record_many
 from vitviz.recording.predictions import Prediction, predict
@@ -72,6 +74,7 @@ __all__ = [
     "VitvizWarning",
     "__version__",
     "ablate_heads",
+    "animation",
     "artefact_patches",
     "attention_sinks",
     "bundled_models",
@@ -80,6 +83,7 @@ __all__ = [
     "evaluate",
     "explain",
     "faithfulness",
+    "figure",
     "finetune",
     "from_module",
     "knock_out",

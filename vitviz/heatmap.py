@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +16,7 @@ from PIL import Image
 
 from vitviz.arguments import check_fields, checked
 from vitviz.errors import Phrase, VitvizError
+from vitviz.files import whole_file
 
 __all__ = ["Box", "Fingerprint", "Heatmap", "MadeFrom", "Scale"]
 
@@ -25,6 +29,20 @@ Scale = tuple[float, float]
 FINGER = (16, 16)  # grey values of a fingerprint
 SAME = 16.0  # of 255: mean difference up to which two fingerprints are of one photo
 ROUNDING = 1e-5  # of the largest value: what float32 leaves of a map that is the same everywhere
+
+README = """values: heatmap, float32 (rows, cols), one value a patch, row 0 at the top.
+box: (left, top, right, bottom) of the photo, in its pixels, that the grid covers.
+method: the explanation's id.
+What it was made from; what there is not, such as the class of a map without one, is left out:
+options: the method's options and their values, as JSON.
+layer: the layer whose attention it shows, from 0; left out for a map of all layers.
+query: the token that looks: cls, or a patch as row,column.
+target, target_label: the class that it explains, by index and name.
+versus, versus_label: the class that it is explained against.
+model: its name.
+weights: SHA-256 of the model's weights.
+input: SHA-256 of what the model was given, the photo as its transform made it.
+edits: what was done to the model, one text for each edit, in order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +105,16 @@ class MadeFrom:
         """The layer whose attention it shows, from 0; None for a map of all layers."""
         return self.options.get("layer")
 
+    def entries(self) -> dict[str, Any]:
+        """Each as text or a number, for a file; what there is not is left out."""
+        query = self.query if isinstance(self.query, str | None) else ",".join(map(str, self.query))
+        options = json.dumps(self.options)
+        own = {**asdict(self), "options": options, "layer": self.layer, "query": query}
+        own["edits"] = self.edits or None
+        return {name: value for name, value in own.items() if value is not None}
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Heatmap:
     """Patch values of one explanation.
 
@@ -97,13 +123,17 @@ class Heatmap:
         box: the part of the photo that the grid covers.
         method: the id in `METHODS` that made it.
         made_from: what it was made from; None for values of one's own.
-        photo: the photo that it is a map of; None where nobody says.
+        fingerprint: of the photo that it is a map of; None where nobody says.
 
     Raises:
         VitvizError: if a value is negative or not finite, which no method may return, or values or
             box are of another kind.
 
     Examples:
+        >>> heat
+        <Heatmap rollout: 16 × 16 patches, 0.00136 to 0.0832, of vit_small_patch14_in1k>
+        >>> np.asarray(heat) is heat.values
+        True
         >>> heat.values.dtype, heat.values.shape
         (dtype('float32'), (16, 16))
         >>> [round(edge) for edge in heat.box]  # the middle of a photo of 451 × 300 px
@@ -116,7 +146,7 @@ class Heatmap:
     box: Box
     method: str
     made_from: MadeFrom | None = None
-    photo: Fingerprint | None = None
+    fingerprint: Fingerprint | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -143,6 +173,29 @@ class Heatmap:
                 "negative; those of {method} are not.",
                 method=self.method,
             )
+
+    def __repr__(self) -> str:
+        (rows, cols), (low, high) = self.values.shape, self.range
+        return (
+            f"<Heatmap {self.method}{self._asked()}: {rows} × {cols} patches, "
+            f"{low:.3g} to {high:.3g}{f', of {self.made_from.model}' if self.made_from else ''}>"
+        )
+
+    def _asked(self) -> str:
+        """What it is a map of, in words: the class, the layer and the head, the patch."""
+        made = self.made_from
+        if made is None:
+            return ""
+        words = [f" of {made.target_label}"] if made.target is not None else []
+        words += [f" rather than {made.versus_label}"] if made.versus is not None else []
+        parts = ((name, made.options.get(name)) for name in ("layer", "head"))
+        words += [f", {name} {value}" for name, value in parts if value is not None]
+        words += [f", patch {made.query}"] if isinstance(made.query, tuple) else []
+        return "".join(words)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """The values, for `np.asarray` and whatever else takes an array."""
+        return np.array(self.values, dtype, copy=copy)
 
     @cached_property
     def range(self) -> Scale:
@@ -181,6 +234,10 @@ class Heatmap:
 
         Raises:
             VitvizError: if the grid is not a multiple of the map's.
+
+        Examples:
+            >>> heat.on_grid((32, 32)).values.shape
+            (32, 32)
         """
         (rows, cols), (own_rows, own_cols) = grid, self.values.shape
         if min(grid) < 1 or rows % own_rows or cols % own_cols:
@@ -198,10 +255,50 @@ class Heatmap:
 
     @checked
     def scaled(self, factor: float) -> Heatmap:
-        """The same map for a copy of the photo that is `factor` times as large."""
+        """The same map for a copy of the photo that is `factor` times as large.
+
+        Raises:
+            VitvizError: if this is no number.
+
+        Examples:
+            >>> overlay(photo.resize((902, 600)), heat.scaled(2)).size
+            (902, 600)
+        """
         left, top, right, bottom = (factor * edge for edge in self.box)
-        photo = self.photo
-        if photo is not None:
-            width, height = photo.size
-            photo = replace(photo, size=(factor * width, factor * height))
-        return replace(self, box=(left, top, right, bottom), photo=photo)
+        finger = self.fingerprint
+        if finger is not None:
+            width, height = finger.size
+            finger = replace(finger, size=(factor * width, factor * height))
+        return replace(self, box=(left, top, right, bottom), fingerprint=finger)
+
+    @checked
+    def save(self, file: str | PathLike[str] | BinaryIO) -> None:
+        """Write the numbers as a NumPy archive, with all that is known of their making, which
+        explains itself in its entry `readme`. A picture is what `overlay` gives.
+
+        Args:
+            file: NAME.npz, or a binary file that is open for writing.
+
+        Raises:
+            VitvizError: if the name has another ending, or the file cannot be written.
+
+        Examples:
+            >>> heat.save("rollout.npz")
+            >>> with np.load("rollout.npz") as saved:
+            ...     print(saved["method"], saved["values"].shape, saved["query"])
+            rollout (16, 16) cls
+        """
+        if not isinstance(file, str | PathLike):
+            entries = self.made_from.entries() if self.made_from else {}
+            entries |= {"method": self.method, "box": np.array(self.box), "readme": README}
+            np.savez_compressed(file, values=self.values, **entries)
+            return
+        if (path := Path(file)).suffix.lower() != ".npz":
+            raise VitvizError(
+                "heatmap_file_ending",
+                "A heatmap is saved as its numbers, in a file NAME.npz, not in {file}; "
+                "overlay(photo, heat).save(…) writes it as a picture.",
+                file=path.name,
+            )
+        with whole_file(path) as opened:
+            self.save(opened)

@@ -83,6 +83,30 @@ def test_every_option_of_every_method_is_an_argument(
     assert "head, default the mean of all (attention, pooling)" in text
 
 
+def test_a_figure_of_several_photos_and_methods(tmp_path: Path, capsys) -> None:
+    file = tmp_path / "figure.svg"
+    several = ["--method", "rollout", "--method", "relevance", "--discard", "0.5"]
+    call = ["explain", str(CAT), str(COFFEE), *several, "--target", "espresso"]
+    assert main([*call, "--figure", str(file), "--out", str(tmp_path / "out"), "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert [Path(result["photo"]).stem for result in results] == ["cat", "cat", "coffee", "coffee"]
+    assert [result["method"] for result in results] == ["rollout", "relevance"] * 2
+    assert results[0]["options"]["discard"] == 0.5
+    assert "target" not in Path(results[0]["overlay"]).name
+    assert "target" in Path(results[1]["overlay"]).name
+    written = file.read_text()
+    titles = [vitviz.METHODS[id].title.split()[0] for id in ("rollout", "relevance")]
+    assert all(f">{title}" in written for title in ("cat.jpg", "coffee.jpg", *titles))
+    assert written.count("<image") >= 4
+
+
+def test_a_figure_of_another_ending_is_refused_at_once(tmp_path: Path, capsys) -> None:
+    call = ["explain", str(CAT), "--figure", "figure.gif", "--out", str(tmp_path / "out")]
+    assert main(call) == 2
+    assert "NAME.pdf" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_several_photos_of_one_name_do_not_overwrite_each_other(tmp_path: Path, capsys) -> None:
     for folder, source in (("a", CAT), ("b", COFFEE)):
         (tmp_path / folder).mkdir()

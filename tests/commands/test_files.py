@@ -146,11 +146,11 @@ def test_a_lost_folder_ends_the_run_with_what_was_finished(
 def test_a_full_disk_leaves_no_half_a_file(
     explained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_: object, file: io.BufferedWriter) -> None:
+    def full(file: io.BufferedWriter, **_: object) -> None:
         file.write(b"half")
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(command, "write_npz", full)
+    monkeypatch.setattr(np, "savez_compressed", full)
     code, [row] = explained(photo_of(tmp_path / "cat.png", 0))
     assert (code, row["error"].endswith("npz cannot be written: No space left on device.")) == (
         2,

@@ -25,7 +25,7 @@ from vitviz.interventions.patterns import with_pattern
 from vitviz.journey.notebook import as_html
 from vitviz.measures import faithfulness
 from vitviz.methods.made_from import recording_of, same_recording
-from vitviz.pictures.export import write_attention, write_npz
+from vitviz.pictures.export import write_attention
 from vitviz.recording.record import edited
 from vitviz.recording.recording import Edit, Recording
 
@@ -220,7 +220,7 @@ class TestSaying:
 
     def test_in_files(self, changed: Recording) -> None:
         for write, given in (
-            (write_npz, vitviz.explain(changed, "rollout")),
+            (vitviz.Heatmap.save, vitviz.explain(changed, "rollout")),
             (write_attention, changed),
         ):
             file = io.BytesIO()
@@ -231,7 +231,10 @@ class TestSaying:
                 assert "edits: " in str(archive["readme"])
 
     def test_files_without_edits_say_nothing(self, rec: Recording) -> None:
-        for write, given in ((write_npz, vitviz.explain(rec, "rollout")), (write_attention, rec)):
+        for write, given in (
+            (vitviz.Heatmap.save, vitviz.explain(rec, "rollout")),
+            (write_attention, rec),
+        ):
             file = io.BytesIO()
             write(given, file)
             file.seek(0)

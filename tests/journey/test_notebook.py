@@ -47,9 +47,38 @@ def picture(heat: vitviz.Heatmap) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(heat._repr_png_())))
 
 
-def test_a_heatmap_is_its_overlay() -> None:
+def test_a_heatmap_is_its_overlay_over_its_photo() -> None:
+    photo = make_photo()
+    rec = vitviz.record(vitviz.from_module(random_module("vit")), photo)
+    heat = vitviz.explain(rec, "attention", (1, 2))
+    for shown in (heat, pickle.loads(pickle.dumps(heat))):
+        np.testing.assert_array_equal(picture(shown), np.asarray(overlay(photo, heat)))
+
+
+def test_of_a_large_photo_it_is_small() -> None:
+    photo = make_photo().resize((3200, 2400))
+    rec = vitviz.record(vitviz.from_module(random_module("vit")), photo)
+    heat = vitviz.explain(rec, "attention", (1, 2))
+    expected = overlay(photo, heat).resize((800, 600), Image.Resampling.BOX)
+    assert np.abs(picture(heat).astype(int) - np.asarray(expected)).mean() < 2
+
+
+def test_of_the_same_input_from_another_photo_it_is_over_the_input() -> None:
+    vit = vitviz.from_module(random_module("vit"))
+    square, wide = (Image.new("RGB", size, "grey") for size in ((200, 200), (300, 100)))
+    first, last = vitviz.record(vit, square), vitviz.record(vit, wide)
+    heat, other = (vitviz.explain(rec, "attention") for rec in (first, last))
+    assert other.made_from == heat.made_from  # the notebook finds the recording of the last
+    assert picture(other).shape == (100, 300, 3)
+    rows, cols = first.pixels.shape[-2:]
+    times = 448 // max(rows, cols)
+    assert picture(heat).shape == (times * rows, times * cols, 3)
+
+
+def test_of_an_input_a_heatmap_is_its_overlay_over_the_input() -> None:
     """A patch of the model's input is a whole number of pixels wide, so nothing moves."""
-    rec = vitviz.record(vitviz.from_module(random_module("vit")), make_photo())
+    vit = vitviz.from_module(random_module("vit"))
+    rec = vitviz.record(vit, vitviz.record(vit, make_photo()).pixels)
     heat = vitviz.explain(rec, "attention", (1, 2))
     given = input_picture(rec.vit, rec.pixels)
     times = 448 // given.width

@@ -13,7 +13,6 @@ from PIL import Image
 import vitviz
 from vitviz.methods.attention import head_maps
 from vitviz.models.weights import weights_hash
-from vitviz.pictures.export import write_npz
 from vitviz.recording.recording import Recording
 
 
@@ -82,7 +81,7 @@ def test_another_input_has_another_hash(rec: Recording, photo: Image.Image) -> N
 class TestItsFile:
     def entries(self, heat: vitviz.Heatmap) -> dict[str, object]:
         buffer = io.BytesIO()
-        write_npz(heat, buffer)
+        heat.save(buffer)
         buffer.seek(0)
         with np.load(buffer, allow_pickle=False) as archive:
             return {name: archive[name].tolist() for name in archive.files}

@@ -82,7 +82,7 @@ def test_another_photo_or_size_warns(rec: vitviz.Recording, other: Image.Image) 
         vitviz.overlay(other, heat)
     with warnings.catch_warnings():
         warnings.simplefilter("error", vitviz.VitvizWarning)
-        vitviz.overlay(make_photo(2), replace(heat, photo=None))
+        vitviz.overlay(make_photo(2), replace(heat, fingerprint=None))
 
 
 def test_values_that_are_not_finite_are_refused_in_a_sentence(

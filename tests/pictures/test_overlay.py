@@ -19,7 +19,6 @@ from torchvision.transforms.functional import to_pil_image
 import vitviz
 from vitviz.heatmap import Box
 from vitviz.models.transform import input_box
-from vitviz.pictures.export import write_npz
 from vitviz.pictures.input import draw_grid, show_input
 from vitviz.pictures.overlay import COLORMAPS, colorize, mark_patch, overlay
 
@@ -293,7 +292,7 @@ def test_a_grid_ends_with_the_last_whole_patch() -> None:
 def test_the_numbers_can_be_read_back() -> None:
     buffer = BytesIO()
     given = heatmap([[0.1, 0.2]], (1, 2, 3, 4))
-    write_npz(given, buffer)
+    given.save(buffer)
     buffer.seek(0)
     with np.load(buffer) as archive:
         np.testing.assert_array_equal(archive["values"], given.values)

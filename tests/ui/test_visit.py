@@ -80,6 +80,7 @@ class TestPhoto:
         app.file_uploader[0].upload("photo.jpg", COFFEE, "image/jpeg").run()
         assert visit(app).own
         assert visit(app).decoded is None
+        assert recording(app).photo is None  # the session has its file
 
     def test_a_photo_of_the_same_content_is_the_same(self) -> None:
         app = opened(sample="coffee")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -37,15 +37,25 @@ def add_options(command: argparse.ArgumentParser) -> None:
         )
 
 
-def chosen_options(method: Method, args: argparse.Namespace) -> dict[str, Any]:
-    """The options that were given.
+def chosen_options(
+    methods: Sequence[Method], args: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
+    """The options that were given, for each method by its id those that it has.
 
     Raises:
-        MethodError: if the method does not have one of them.
+        MethodError: if no method has one of them.
     """
     given = {name: text for name in _options() if (text := getattr(args, name)) is not None}
-    method.check_names(given)
-    return {name: _value(method.options[name], text) for name, text in given.items()}
+    known = {name for method in methods for name in method.options}
+    methods[0].check_names(given.keys() - known)
+    return {
+        method.id: {
+            name: _value(option, given[name])
+            for name, option in method.options.items()
+            if name in given
+        }
+        for method in methods
+    }
 
 
 def _options() -> Mapping[str, Mapping[str, Option]]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vitviz.pictures.figure import families
+from vitviz.pictures.letters import families
 from vitviz.training.run import Epoch
 from vitviz.training.training import Moment
 

@@ -22,7 +22,7 @@ from vitviz.heatmap import Heatmap
 from vitviz.interventions.sources import blocks_of, fits, other_model, states
 from vitviz.methods.target import Target, target_class
 from vitviz.photos.given import PhotoLike, as_photo
-from vitviz.pictures.figure import grid_figure
+from vitviz.pictures.figure import draw_figure
 from vitviz.progress import Progress, batches, part_of
 from vitviz.recording.changes import OutputChange
 from vitviz.recording.recording import Recording
@@ -30,7 +30,7 @@ from vitviz.recording.recording import Recording
 __all__ = ["CausalTrace", "causal_trace"]
 
 TITLE = Phrase("causal_trace", "causal tracing")
-TITLES = 0.4  # inches above a single row of maps
+PANEL = 1.1  # inches of a layer's map
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,16 +70,18 @@ class CausalTrace:
         Args:
             photo: the one that was recorded clean.
         """
-        titles = [f"Layer {layer}" for layer in range(len(self.heats))]
+        layers = {f"Layer {layer}": heat for layer, heat in enumerate(self.heats)}
         highest = max(float(self.values.max()), float(np.finfo(np.float32).tiny))
         with warnings.catch_warnings():
             # Behind the last block the patches of most models decide nothing, and that is shown.
             warnings.filterwarnings("ignore", "This map ", VitvizWarning)
-            figure = grid_figure(
-                as_photo(photo), [self.heats], [self.target_label], titles, scale=(0.0, highest)
+            return draw_figure(
+                as_photo(photo),
+                {self.target_label: layers},
+                width=PANEL * len(layers),
+                scale=(0.0, highest),
+                label="indirect effect",
             )
-        figure.set_figheight(figure.get_figheight() + TITLES)
-        return figure
 
 
 @checked
@@ -148,7 +150,8 @@ def causal_trace(
         index,
         next(p.label for p in clean.predictions if p.index == index),
         tuple(
-            Heatmap(x.clip(min=0), clean.box, "causal_trace", None, clean.photo) for x in patches
+            Heatmap(x.clip(min=0), clean.box, "causal_trace", None, clean.fingerprint)
+            for x in patches
         ),
     )
 

@@ -18,7 +18,8 @@ from vitviz.recording.recording import Recording
 
 __all__ = ["as_html", "as_png"]
 
-SIDE = 448  # px of a picture's longer side, or of a little less
+SIDE = 448  # px of the longer side of a picture that is enlarged, or of a little less
+MOST = 800  # px of a photo's longer side, which stays in the notebook's file
 
 
 def as_html(rec: Recording) -> str:
@@ -36,18 +37,26 @@ def as_html(rec: Recording) -> str:
 
 
 def as_png(heat: Heatmap) -> bytes:
-    """A heatmap over what the model was given, as long as its recording is held; its colours alone
-    where it is not, or nobody knows it.
+    """A heatmap over its photo, as long as its recording is held; over what the model was given
+    where that was no photo, and its colours alone where nobody knows what it is a map of.
 
     Examples:
         >>> as_png(heat)[:4]
         b'\x89PNG'
     """
     rec = recording_of(heat.made_from) if heat.made_from else None
-    picture = _colours(heat) if rec is None else _over_input(heat, seen(rec))
     file = BytesIO()
-    write_png(picture, file)
+    write_png(_colours(heat) if rec is None else _over(heat, rec), file)
     return file.getvalue()
+
+
+def _over(heat: Heatmap, rec: Recording) -> Image.Image:
+    # The same input may have been made from this photo in another size.
+    if rec.photo is None or not (heat.fingerprint and heat.fingerprint.fits(rec.photo)):
+        return _over_input(heat, seen(rec))
+    factor = min(1.0, MOST / max(rec.photo.size))
+    size = round(factor * rec.photo.width), round(factor * rec.photo.height)
+    return overlay(rec.photo.resize(size, Image.Resampling.LANCZOS), heat.scaled(factor))
 
 
 def _over_input(heat: Heatmap, given: Image.Image) -> Image.Image:

@@ -85,7 +85,7 @@ def _maps(rec: Recording, layer: int, query: Query, made: MadeFrom) -> HeadMaps:
 
     def heatmap(values: NDArray[np.float32], head: int | None) -> Heatmap:
         own = replace(made, options={"layer": layer % rec.num_layers, "head": head})
-        return Heatmap(values, rec.box, METHOD.id, own, rec.photo)
+        return Heatmap(values, rec.box, METHOD.id, own, rec.fingerprint)
 
     return {None: heatmap(mean, None)} | {
         head: heatmap(values, head) for head, values in enumerate(maps)

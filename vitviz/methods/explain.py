@@ -91,7 +91,7 @@ def explain(
             method=chosen.title,
         )
     made = made_from(rec, method, complete, given.get("query"), given.get("score"))
-    return Heatmap(patches, rec.box, method, made, rec.photo)
+    return Heatmap(patches, rec.box, method, made, rec.fingerprint)
 
 
 def method_called(id: str) -> Method:

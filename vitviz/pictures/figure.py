@@ -1,76 +1,458 @@
-"""Many heatmaps of one photo → one figure."""
+"""Many heatmaps → one figure, as papers print it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
-from importlib.util import find_spec
+import math
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
+from typing import Any, BinaryIO, Literal
 
+import matplotlib
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
-from PIL import Image, ImageOps
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from vitviz.arguments import checked
-from vitviz.heatmap import Heatmap
-from vitviz.pictures.overlay import overlay
+from vitviz.errors import VitvizError
+from vitviz.files import whole_file
+from vitviz.heatmap import Box, Heatmap, Scale
+from vitviz.photos.given import PhotoLike, as_photo
+from vitviz.pictures.letters import LINE, SIZE, check_letters, families, wrapped
+from vitviz.pictures.overlay import overlay, shared_scale
 
-__all__ = ["grid_figure"]
+__all__ = [
+    "WIDTHS",
+    "Grid",
+    "check_ending",
+    "comparable",
+    "draw_bar",
+    "draw_figure",
+    "ends_of",
+    "figure",
+    "meaning",
+    "save_figure",
+    "write_lines",
+]
 
-PANEL = 1.3  # inches
-PIXELS = 256  # of a panel's longer side
+WIDTHS: dict[str, float] = {
+    "cvpr-column": 3.25,
+    "cvpr-page": 6.875,
+    "icml-column": 3.25,
+    "icml-page": 6.75,
+    "neurips": 5.5,
+    "nature-column": 89 / 25.4,
+    "nature-page": 183 / 25.4,
+}
+"""Widths of a column and of a page's text in inches, as the venues' templates have them."""
+
+ENDINGS = (".pdf", ".svg", ".png")
+MOST_IN_COLUMN = 3  # panels side by side in a figure whose width nobody chose
+TALLEST = 8.5  # in, which leaves room for a caption on every venue's page
+DPI = 300  # of panels, and of a figure that is pixels
+EDGE, GAP, BAR, TICK = 0.04, 0.04, 0.07, 0.03  # in
+
+Row = Sequence[Heatmap | None] | Mapping[Any, Heatmap | None]
+Heats = Heatmap | Row | Sequence[Row] | Mapping[Any, Row]
+Titled = dict[str | int, Heatmap | None]  # a number is no title
+
+_writing = threading.Lock()
 
 
 @checked
-def grid_figure(
-    photo: Image.Image,
-    maps: Sequence[Sequence[Heatmap]],
-    row_titles: Sequence[str],
-    column_titles: Sequence[str],
+def figure(
+    photo: PhotoLike | Sequence[PhotoLike],
+    heats: Heats,
+    path: str | PathLike[str],
     *,
+    width: float | str | None = None,
     colormap: str = "inferno",
-    alpha: float = 0.6,
+    alpha: float = 0.5,
     smooth: bool = True,
-    scale: tuple[float, float] | None = None,
-) -> Figure:
-    """Rows × columns of overlays on the part of the photo that the model saw.
+    scale: tuple[float, float] | Literal["shared", "own"] = "shared",
+) -> None:
+    """Write a grid of overlays with titles and one colour bar, ready for a paper.
+
+    Each panel shows the part of the photo that the model saw. All have one scale, so that equal
+    colours are equal numbers; maps of different methods, whose units differ, are drawn in shares of
+    each map's sum. The bar says which. Letters are 7 pt on paper; in a PDF they are TrueType
+    (Type 42), in an SVG text. Panels have 300 pixels an inch, or all that the photo has.
+
+    While the file is written matplotlib's settings for letters in PDF and SVG are Vitviz's, for all
+    threads; then they are as before.
 
     Args:
-        maps: as many rows as `row_titles`, each as long as `column_titles`.
-        scale: values of the lowest and highest colour of all panels, shown as a colour bar; None
-            gives every panel its own smallest and largest value.
+        photo: the photo of all rows, or a list with one for each row.
+        heats: a heatmap; a list of them, which is one row; or a list of rows. Dicts instead of
+            lists give rows and columns their titles. None is the photo alone; where a row lacks a
+            column, its place stays empty.
+        path: NAME.pdf, NAME.svg or NAME.png.
+        width: in inches, or one of the venues' in `WIDTHS`: “cvpr-column” and “icml-column” (3.25),
+            “cvpr-page” (6.875), “icml-page” (6.75), “neurips” (5.5), “nature-column” (3.5),
+            “nature-page” (7.2). Without one, 3.25 for up to three columns and 6.75 for more.
+        colormap, alpha, smooth: as for `overlay`.
+        scale: “shared”, from 0 to what 99.5 % of all patches do not exceed; “own”, each panel from
+            its smallest to its largest value; or the lowest and the highest value.
+
+    Raises:
+        VitvizError: if there is no heatmap, or not a photo for each row; for another ending, width
+            or scale; for letters in a title that the figure's fonts do not have; or if the file
+            cannot be written.
+        ImageError: if a photo is not readable.
+
+    Warns:
+        VitvizWarning: as `overlay`.
+
+    Examples:
+        >>> heats = {name: explain(rec, name) for name in ("attention", "rollout")}
+        >>> figure(photo, heats, "methods.pdf", width="neurips")
+        >>> layers = {f"layer {n}": explain(rec, "attention", layer=n) for n in (0, 6, 11)}
+        >>> figure(photo, {"cat": {"photo": None, **layers}}, "layers.svg")
     """
-    factor = PIXELS / max(photo.size)
-    small = ImageOps.contain(photo, (PIXELS, PIXELS))
-    left, top, right, bottom = (round(factor * edge) for edge in maps[0][0].box)
-    height = PANEL * (bottom - top) / (right - left)
-    figure = Figure(
-        (PANEL * len(column_titles) + 1, height * len(row_titles) + 0.5), layout="constrained"
+    check_ending(file := Path(path))
+    drawn = draw_figure(
+        photo, heats, width=width, colormap=colormap, alpha=alpha, smooth=smooth, scale=scale
     )
-    axes = figure.subplots(len(row_titles), len(column_titles), squeeze=False)
-    for row, title, panels in zip(axes, row_titles, maps, strict=True):
-        row[0].set_ylabel(title, fontsize=9, fontfamily=families())
-        for axis, heat in zip(row, panels, strict=True):
-            picture = overlay(
-                small, heat.scaled(factor), colormap, alpha, smooth=smooth, scale=scale
+    with whole_file(file) as opened:
+        save_figure(drawn, opened, file.suffix.lower().removeprefix("."))
+
+
+def check_ending(file: Path) -> None:
+    """Nothing, if a figure can be such a file; VitvizError otherwise."""
+    if file.suffix.lower() not in ENDINGS:
+        raise VitvizError(
+            "figure_file_ending",
+            "A figure is a file NAME.pdf, NAME.svg or NAME.png, not {file}.",
+            file=file.name,
+        )
+
+
+def draw_figure(
+    photo: PhotoLike | Sequence[PhotoLike],
+    heats: Heats,
+    *,
+    width: float | str | None = None,
+    colormap: str = "inferno",
+    alpha: float = 0.5,
+    smooth: bool = True,
+    scale: Scale | str = "shared",
+    label: str | None = None,
+) -> Figure:
+    """The figure of `figure`; `label` is what is said of the colour bar, instead of its own
+    words."""
+    rows = _rows(heats)
+    photos = _photos(photo, len(rows))
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    check_letters([title for title in (*rows, *columns, label) if isinstance(title, str)])
+    maps = [heat for row in rows.values() for heat in row.values() if heat]
+    shown = dict(zip(map(id, maps), comparable(maps), strict=True))
+    ends = ends_of(scale, list(shown.values()))
+    boxes = [_box(title, row) for title, row in rows.items()]
+    label = label or meaning(maps, scale)
+    grid = Grid.fitted(_inches(width, len(columns)), list(rows), columns, boxes, label)
+    drawn = Figure((grid.width, grid.height))
+    for number, (row, whole) in enumerate(zip(rows.values(), photos, strict=True)):
+        factor = _factor(boxes[number], grid.panel)
+        small = _reduced(whole, factor)
+        for column, heat in row.items():
+            box = heat.box if heat else boxes[number]
+            if heat:
+                placed = shown[id(heat)].scaled(factor)
+                picture = overlay(small, placed, colormap, alpha, smooth=smooth, scale=ends)
+            else:
+                picture = small
+            axis = drawn.add_axes(grid.place(number, columns.index(column)))
+            axis.imshow(_seen(picture, box, factor))
+            axis.set_axis_off()
+    grid.write_titles(drawn)
+    draw_bar(drawn, grid, ends, colormap, list(shown.values()))
+    return drawn
+
+
+def save_figure(drawn: Figure, file: BinaryIO, kind: str, dpi: int = DPI) -> None:
+    """Write a figure in the size that it was drawn for, whatever matplotlib's settings are."""
+    for axis in drawn.axes:
+        for picture in axis.images:
+            picture.set_interpolation("antialiased" if kind == "png" else "none")
+    with _letters_as_letters():
+        drawn.savefig(file, format=kind, dpi=dpi, facecolor="white", bbox_inches=drawn.bbox_inches)
+
+
+@contextmanager
+def _letters_as_letters() -> Iterator[None]:
+    """matplotlib takes these from its settings alone, which all threads share."""
+    own: Any = {"pdf.fonttype": 42, "svg.fonttype": "none"}
+    with _writing:
+        before: Any = {name: matplotlib.rcParams[name] for name in own}
+        try:
+            matplotlib.rcParams.update(own)
+            yield
+        finally:
+            matplotlib.rcParams.update(before)
+
+
+def comparable(heats: Sequence[Heatmap]) -> list[Heatmap]:
+    """The maps as they are if one method made them all, or in shares of their sums."""
+    one = len({heat.method for heat in heats}) == 1
+    return list(heats) if one else [heat.shares for heat in heats]
+
+
+def meaning(heats: Sequence[Heatmap], scale: Scale | str) -> str:
+    """What the numbers at a colour bar are."""
+    if scale == "own":
+        return "each from its own smallest to its own largest value"
+    methods = {heat.method for heat in heats}
+    return f"{methods.pop()}, of a patch" if len(methods) == 1 else "share of the map’s sum"
+
+
+def _rows(heats: Heats) -> dict[str | int, Titled]:
+    """Rows by their titles, each with its maps by theirs."""
+    outer = _titled([heats] if isinstance(heats, Heatmap) else heats)
+    is_row = all(isinstance(one, Heatmap | None) for one in outer.values())
+    rows: dict[str | int, Titled] = {0: outer}
+    if not is_row:
+        rows = {title: _titled(row) for title, row in outer.items()}
+    if not any(heat for row in rows.values() for heat in row.values()):
+        raise VitvizError(
+            "figure_without_maps", "A figure needs a heatmap at least; give one, or rows of them."
+        )
+    return rows
+
+
+def _titled(given: Any) -> dict[str | int, Any]:
+    if isinstance(given, Mapping):
+        return {str(title): one for title, one in given.items()}
+    return dict(enumerate(given))
+
+
+def _photos(given: Any, rows: int) -> list[Image.Image]:
+    """One for each row."""
+    if not isinstance(given, list | tuple):
+        return [as_photo(given)] * rows
+    if len(given) != rows:
+        raise VitvizError(
+            "photos_and_rows_differ",
+            "There are {photos} photos for {rows} rows of maps; give one for each row, or one for "
+            "all.",
+            photos=len(given),
+            rows=rows,
+        )
+    return [as_photo(one) for one in given]
+
+
+def _box(title: str | int, row: Titled) -> Box:
+    """The part of its photo that a row shows."""
+    heat = next((heat for heat in row.values() if heat), None)
+    if heat is None:
+        raise VitvizError(
+            "figure_row_without_maps",
+            "The row {title} of the figure has no heatmap; give it one, or leave it out.",
+            title=title,
+        )
+    return heat.box
+
+
+def _inches(width: float | str | None, columns: int) -> float:
+    if width is None:
+        return WIDTHS["icml-column" if columns <= MOST_IN_COLUMN else "icml-page"]
+    inches = WIDTHS.get(width) if isinstance(width, str) else float(width)
+    if inches is None or not 1 <= inches <= 50:
+        raise VitvizError(
+            "no_such_width",
+            "A figure’s width is from 1 to 50 inches, or one of {widths}, not {width}.",
+            widths=", ".join(WIDTHS),
+            width=width,
+        )
+    return inches
+
+
+def ends_of(scale: Scale | str, heats: Sequence[Heatmap]) -> Scale | None:
+    """The values of the lowest and the highest colour; None where each panel has its own."""
+    if isinstance(scale, str):
+        if scale not in ("shared", "own"):
+            raise VitvizError(
+                "no_such_scale",
+                "The scale of a figure is “shared”, “own”, or a lowest and a highest value, not "
+                "{scale}.",
+                scale=scale,
             )
-            axis.imshow(picture.crop((left, top, right, bottom)))
-            axis.set(xticks=[], yticks=[])
-    for axis, title in zip(axes[0], column_titles, strict=True):
-        axis.set_title(title, fontsize=9, fontfamily=families())
-    if scale:
-        colours = ScalarMappable(Normalize(*scale), colormap)
-        figure.colorbar(colours, ax=axes, location="bottom", fraction=0.02, aspect=60)
-    return figure
+        return shared_scale(heats) if scale == "shared" else None
+    return scale
 
 
-@cache
-def families() -> list[str]:
-    """Fonts for titles, the first that has a character: matplotlib's own, then one with Chinese."""
-    package = find_spec("zhplot")  # only its font is used; importing it would change every figure
-    assert package is not None
-    assert package.origin is not None
-    fontManager.addfont(Path(package.origin).parent / "fonts" / "NotoSansSC-Regular.ttf")
-    return ["DejaVu Sans", "Noto Sans SC"]
+def _factor(box: Box, inches: float) -> float:
+    """How much smaller a photo may be: a panel keeps `DPI`, or all that there is."""
+    return min(1.0, (math.ceil(inches * DPI) + 1) / (box[2] - box[0]))
+
+
+def _reduced(photo: Image.Image, factor: float) -> Image.Image:
+    size = round(factor * photo.width), round(factor * photo.height)
+    return photo if factor == 1 else photo.resize(size, Image.Resampling.LANCZOS)
+
+
+def _seen(picture: Image.Image, box: Box, factor: float) -> Image.Image:
+    """The part of it in the box, which may reach beyond it."""
+    left, top, right, bottom = (round(factor * edge) for edge in box)
+    return picture.crop(
+        (max(0, left), max(0, top), min(picture.width, right), min(picture.height, bottom))
+    )
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where everything lies, in inches.
+
+    Attributes:
+        width: of the figure.
+        panel: the width of a panel.
+        heights: of the rows.
+        left, top: of the first panel.
+        rows, columns: the lines of their titles.
+        words: the lines that say what the numbers mean.
+    """
+
+    width: float
+    panel: float
+    heights: list[float]
+    left: float
+    top: float
+    rows: list[list[str]]
+    columns: list[list[str]]
+    words: list[str]
+
+    @classmethod
+    def fitted(
+        cls,
+        width: float,
+        rows: Sequence[str | int],
+        columns: Sequence[str | int],
+        boxes: Sequence[Box],
+        label: str,
+    ) -> Grid:
+        """As large as the width, and the height of a page, allow."""
+        shapes = [(bottom - top) / (right - left) for left, top, right, bottom in boxes]
+        words = wrapped(label, width - 2 * EDGE)
+        gaps = GAP * (len(columns) - 1), GAP * (len(rows) - 1)
+        beside, above = _margin([[]]), _margin([[]])
+        for _ in range(3):  # lines of titles need room, and room makes the lines
+            panel = (width - 2 * EDGE - beside - gaps[0]) / len(columns)
+            panel = min(panel, (TALLEST - above - gaps[1] - _below(words)) / sum(shapes))
+            panel = max(panel, SIZE / 72)
+            heights = [panel * shape for shape in shapes]
+            titles = [_lines(title, height) for title, height in zip(rows, heights, strict=True)]
+            heads = [_lines(title, panel) for title in columns]
+            beside, above = _margin(titles), _margin(heads)
+        used = beside + gaps[0] + panel * len(columns)
+        left = (width - used) / 2 + beside
+        return cls(width, panel, heights, left, EDGE + above, titles, heads, words)
+
+    @property
+    def height(self) -> float:
+        return self.top + sum(self.heights) + GAP * (len(self.heights) - 1) + _below(self.words)
+
+    @property
+    def breadth(self) -> float:
+        """Of all panels."""
+        return self.panel * len(self.columns) + GAP * (len(self.columns) - 1)
+
+    def share(self, left: float, top: float, width: float, height: float) -> Any:
+        """A place as matplotlib has it: in shares of the figure, from below."""
+        bottom = self.height - top - height
+        return (
+            left / self.width,
+            bottom / self.height,
+            width / self.width,
+            height / self.height,
+        )
+
+    def place(self, row: int, column: int) -> Any:
+        """Of a panel."""
+        left, top = self.left + column * (self.panel + GAP), self.top + self._above(row)
+        return self.share(left, top, self.panel, self.heights[row])
+
+    def _above(self, row: int) -> float:
+        return sum(self.heights[:row]) + GAP * row
+
+    def write_titles(self, drawn: Figure) -> None:
+        """Those of columns above, those of rows at the left, upwards."""
+        for number, lines in enumerate(self.columns):
+            x = self.left + number * (self.panel + GAP) + self.panel / 2
+            write_lines(drawn, lines, *self.share(x, self.top - GAP, 0, 0)[:2], va="bottom")
+        for number, lines in enumerate(self.rows):
+            y = self.top + self._above(number) + self.heights[number] / 2
+            at = self.share(self.left - GAP, y, 0, 0)[:2]
+            write_lines(drawn, lines, *at, ha="right", va="center", rotation=90)
+
+
+def _lines(title: str | int, width: float) -> list[str]:
+    return wrapped(title, width) if isinstance(title, str) else []
+
+
+def _margin(titles: Sequence[Sequence[str]]) -> float:
+    """The room that the title of most lines needs."""
+    most = max(map(len, titles))
+    return most * LINE + GAP if most else 0.0
+
+
+def _below(words: Sequence[str]) -> float:
+    """The room for the colour bar, its numbers and what they mean."""
+    return 2 * GAP + BAR + TICK + LINE * (1 + len(words)) + EDGE
+
+
+def write_lines(drawn: Figure, lines: Sequence[str], x: float, y: float, **how: Any) -> None:
+    text = {
+        "ha": "center",
+        "linespacing": 1.1,
+        "multialignment": "center",
+        "parse_math": False,
+        "usetex": False,
+        **how,
+    }
+    if lines:
+        drawn.text(
+            x, y, "\n".join(lines), fontsize=SIZE, fontfamily=families(), color="black", **text
+        )
+
+
+def draw_bar(
+    drawn: Figure,
+    grid: Grid,
+    ends: Scale | None,
+    colormap: str,
+    heats: Sequence[Heatmap],
+) -> None:
+    """The colour bar under the panels, its numbers and what they mean."""
+    low, high = ends or (0.0, 1.0)
+    high = high if high > low else low + 1
+    top = grid.height - _below(grid.words) + 2 * GAP
+    breadth = max(0.8 * grid.breadth, min(1.5, 0.8 * grid.width))
+    middle = grid.left + grid.breadth / 2
+    middle = min(max(middle, 0.6 * breadth), grid.width - 0.6 * breadth)
+    axis = drawn.add_axes(grid.share(middle - breadth / 2, top, breadth, BAR))
+    below = ends is not None and any(heat.range[0] < low for heat in heats)
+    beyond = ends is not None and any(heat.range[1] > high for heat in heats)
+    bar = drawn.colorbar(
+        ScalarMappable(Normalize(low, high), colormap),
+        cax=axis,
+        orientation="horizontal",
+        extend="both" if below and beyond else "min" if below else "max" if beyond else "neither",
+        extendfrac=0.03,
+    )
+    ticks = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
+    names = [f"{tick:.6g}" for tick in ticks]
+    bar.set_ticks(
+        [0, 1] if ends is None else ticks, labels=["min", "max"] if ends is None else names
+    )
+    bar.ax.tick_params(length=72 * TICK, width=0.5, pad=1, color="black", direction="out")
+    bar.ax.grid(visible=False)
+    for name in bar.ax.get_xticklabels():
+        name.set(
+            fontsize=SIZE, fontfamily=families(), color="black", parse_math=False, usetex=False
+        )
+    bar.outline.set(linewidth=0.5, edgecolor="black")
+    write_lines(drawn, grid.words, *grid.share(middle, grid.height - EDGE, 0, 0)[:2], va="bottom")

@@ -76,7 +76,7 @@ def overlay(
     result = as_photo(photo).copy()
     if heat.notice:
         warnings.warn(str(heat.notice), VitvizWarning, stacklevel=3)  # past `checked`
-    if heat.photo and not heat.photo.fits(result):
+    if heat.fingerprint and not heat.fingerprint.fits(result):
         warnings.warn(OTHER_PHOTO, VitvizWarning, stacklevel=3)  # past `checked`
     values, (x0, y0, x1, y1) = on_photo(heat, result.size, smooth=smooth)
     colours = colorize(values, colormap, heat.range if scale is None else scale)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from vitviz.arguments import checked
@@ -68,12 +69,12 @@ class Given:
     Attributes:
         pixels: its input, (channels, height, width), normalised.
         box: the part of the photo that this shows.
-        photo: what the photo looks like; None where there is none.
+        photo: RGB; None where there is none.
     """
 
     pixels: Tensor
     box: Box
-    photo: Fingerprint | None = None
+    photo: Image.Image | None = None
 
 
 def given_to(vit: Vit, photo: PhotoLike | Tensor, *, whole: bool = False) -> Given:
@@ -93,12 +94,13 @@ def given_to(vit: Vit, photo: PhotoLike | Tensor, *, whole: bool = False) -> Giv
             )
         transform = whole_photo(transform, photo.size, patch)
     pixels, box = transformed(transform, photo), input_box(transform, photo.size)
-    return Given(pixels, box, Fingerprint.of(as_photo(photo)))
+    return Given(pixels, box, as_photo(photo))
 
 
 def of_photo(rec: Recording, given: Given) -> Recording:
     """A recording of an input as that of the photo."""
-    return replace(rec, box=_covered(rec), photo=given.photo)
+    seen = None if given.photo is None else Fingerprint.of(given.photo)
+    return replace(rec, box=_covered(rec), photo=given.photo, fingerprint=seen)
 
 
 def edited(rec: Recording, edits: Sequence[Edit]) -> Recording:
@@ -113,7 +115,8 @@ def edited(rec: Recording, edits: Sequence[Edit]) -> Recording:
     with torch.inference_mode(False), torch.no_grad():  # gradients lead through what is made here
         found = [change for edit in edits for change in edit.changes(rec)]
     done = Edited((*rec.edits, *edits), (*rec.edited.changes, *found))
-    return replace(record_pixels(rec.vit, rec.pixels, rec.box, done), photo=rec.photo)
+    again = record_pixels(rec.vit, rec.pixels, rec.box, done)
+    return replace(again, photo=rec.photo, fingerprint=rec.fingerprint)
 
 
 def _as_input(vit: Vit, given: Tensor) -> Tensor:

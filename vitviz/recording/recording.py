@@ -13,13 +13,14 @@ from functools import cached_property
 from typing import Protocol, cast, runtime_checkable
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from vitviz.arguments import checked
 from vitviz.errors import MethodError, Phrase, VitvizError
 from vitviz.heatmap import Box, Fingerprint
 from vitviz.memo import Memo
-from vitviz.models.outputs import Meaning, Outputs
+from vitviz.models.outputs import Meaning, Outputs, written
 from vitviz.models.vit import Vit
 from vitviz.models.weights import tensor_hash
 from vitviz.recording.changes import Change, Scaling
@@ -73,7 +74,7 @@ class Edited:
 AS_IT_IS = Edited()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Recording:
     """What one forward pass on one photo computed.
 
@@ -99,12 +100,17 @@ class Recording:
             where its tokens lie could not be told.
         is_chain: whether each layer reads what the one before wrote; two models side by side, whose
             numbers are added, do not.
-        photo: what the photo looks like; None where the input was no photo.
+        photo: the photo itself, RGB and not a copy; None where the input was no photo.
+        fingerprint: what tells the photo from another one; None without a photo.
         reading: how its numbers are read, see `outputs` and `values`.
         edited: what was done to the model, see `edits`.
         derived: what was computed from this recording and may be asked for again.
 
     Examples:
+        >>> rec
+        <Recording of vit_small_patch14_in1k: 12 layers, 16 × 16 patches, Egyptian cat 78.9%>
+        >>> rec.photo.size
+        (451, 300)
         >>> rec.attention(6).shape  # layer 6: (heads, tokens, tokens)
         torch.Size([6, 257, 257])
         >>> row = rec.attention_row(6, (3, 4))  # where one patch looks: (heads, tokens)
@@ -126,10 +132,20 @@ class Recording:
     layouts: tuple[Layout, ...] = ()
     left_out: tuple[str, ...] = ()
     is_chain: bool = True
-    photo: Fingerprint | None = None
+    photo: Image.Image | None = None
+    fingerprint: Fingerprint | None = None
     reading: Outputs = CLASSES
     edited: Edited = AS_IT_IS
-    derived: Memo = field(default_factory=Memo, init=False, repr=False)
+    derived: Memo = field(default_factory=Memo, init=False)
+
+    def __repr__(self) -> str:
+        (rows, cols), said = self.grid, "no classes"
+        if best := next(iter(self.predictions), None):
+            said = f"{best.label} {written(best.value, self.outputs)}"
+        return (
+            f"<Recording of {self.vit.name}: {self.num_layers} layers, {rows} × {cols} patches, "
+            f"{said}>"
+        )
 
     @property
     def edits(self) -> tuple[Edit, ...]:

@@ -36,7 +36,7 @@ PLAIN = ("grid", "num_prefix_tokens", "has_class_token", "box", "seconds", "left
 @checked
 def save_recording(rec: Recording, path: str | Path) -> None:
     """Write a recording to a file, in the format of safetensors: its queries, keys and values as
-    they are, without the model. About 15 MB for the bundled one.
+    they are, without the model and the photo. About 15 MB for the bundled one.
 
     Raises:
         VitvizError: if the recording is one of an edited model, or the file cannot be written.
@@ -56,8 +56,8 @@ def save_recording(rec: Recording, path: str | Path) -> None:
     tensors: dict[str, Tensor] = {"pixels": rec.pixels, "logits": rec.logits}
     if rec.norms is not None:
         tensors["norms"] = rec.norms
-    if rec.photo is not None:
-        tensors["photo"] = torch.from_numpy(np.array(rec.photo.grey))
+    if rec.fingerprint is not None:
+        tensors["photo"] = torch.from_numpy(np.array(rec.fingerprint.grey))
     for number, layout in enumerate(rec.layouts):
         tensors |= {
             f"layouts.{number}.{name}": getattr(layout, name) for name in ("queries", "keys")
@@ -67,7 +67,7 @@ def save_recording(rec: Recording, path: str | Path) -> None:
         "model": rec.vit.name,
         "weights": cached_weights_hash(rec.vit.module),
         "reading": asdict(rec.reading),
-        "photo": rec.photo and rec.photo.size,
+        "photo": rec.fingerprint and rec.fingerprint.size,
         "layers": calls,
         "pool": rec.pool and _written(rec.pool, "pool", tensors),
         "layouts": [[each.kind, each.grid, each.prefix] for each in rec.layouts],
@@ -126,7 +126,7 @@ def load_recording(path: str | Path, vit: Vit | None = None) -> Recording:
         **plain | tuples,
         norms=tensors.get("norms"),
         layouts=layouts,
-        photo=size and Fingerprint(tuple(size), tensors["photo"].numpy()),
+        fingerprint=size and Fingerprint(tuple(size), tensors["photo"].numpy()),
         reading=Outputs(**described["reading"]),
     )
 

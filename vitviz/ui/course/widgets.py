@@ -258,7 +258,7 @@ def under_attention(rec: Recording, title: str) -> None:
     heat = explain(rec, "attention")
     height, width = (side * count for side, count in zip(rec.patch_size, rec.grid, strict=True))
     picture = input_picture(rec.vit, rec.pixels)
-    placed = replace(heat, box=(0.0, 0.0, float(width), float(height)), photo=None)
+    placed = replace(heat, box=(0.0, 0.0, float(width), float(height)), fingerprint=None)
     captioned(overlay(picture, placed, alpha=0.5), title)
 
 

@@ -13,8 +13,8 @@ from vitviz.heatmap import Heatmap, Scale
 from vitviz.journey.document import has_journey
 from vitviz.journey.page import Language, page
 from vitviz.methods.attention import all_head_maps
-from vitviz.pictures.export import write_attention, write_npz, write_png
-from vitviz.pictures.figure import grid_figure
+from vitviz.pictures.export import write_attention, write_png
+from vitviz.pictures.figure import draw_figure, save_figure
 from vitviz.pictures.overlay import mark_patch, overlay
 from vitviz.recording.query import Query
 from vitviz.ui.visit.language import language, t
@@ -36,7 +36,7 @@ def downloads(
     figure = partial(_write_figure, session, query, look, scale)
     with st.popover(t("download.heading"), icon=":material/download:"):
         download(t("download.picture"), picture, f"{name}_{heat.method}.png")
-        download(t("download.map"), partial(write_npz, heat), f"{name}_{heat.method}.npz")
+        download(t("download.map"), heat.save, f"{name}_{heat.method}.npz")
         download(t("download.figure"), figure, f"{name}_attention_heads.png")
         if has_journey(session.rec):
             journey_download(session, name, [heat])
@@ -59,19 +59,26 @@ def _write_figure(
 ) -> None:
     """The maps of all layers and heads from the same query."""
     maps = list(all_head_maps(session.rec, query).values())
-    layers = [t("sheet.layer", layer=layer) for layer in range(len(maps))]
-    heads = [t("sheet.mean") if head is None else t("sheet.head", head=head) for head in maps[0]]
-    drawn = grid_figure(
+    rows = {
+        t("sheet.layer", layer=layer): {
+            t("sheet.mean") if head is None else t("sheet.head", head=head): heat.scaled(
+                session.factor
+            )
+            for head, heat in of_layer.items()
+        }
+        for layer, of_layer in enumerate(maps)
+        if of_layer
+    }
+    drawn = draw_figure(
         session.preview,
-        [[heat.scaled(session.factor) for heat in of_layer.values()] for of_layer in maps],
-        layers,
-        heads,
+        rows,
         colormap=look.colormap,
         alpha=look.alpha,
         smooth=look.smooth,
-        scale=scale,
+        scale=scale or "own",
+        label=t("download.scale" if scale else "download.own_scale"),
     )
-    drawn.savefig(file, format="png", dpi=150)
+    save_figure(drawn, file, "png")
 
 
 def _write_attention(session: Session, file: BinaryIO) -> None:

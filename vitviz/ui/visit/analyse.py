@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 from PIL import Image, ImageOps
 
@@ -90,6 +92,7 @@ def _seen(vit: Vit, offered: Offer, photo: Photo, decoded: Image.Image, whole: b
     least, most = PREVIEW_SIDES
     longer = min(max(*decoded.size, least), most)
     preview = ImageOps.contain(decoded, (longer, longer), Image.Resampling.LANCZOS)
+    rec = replace(rec, photo=None)  # as its file it is smaller
     kept = Kept(rec, rests=not photo.sample)
     return Session(offered, photo, whole, preview, longer / max(decoded.size), kept)
 

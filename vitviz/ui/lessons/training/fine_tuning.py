@@ -208,5 +208,5 @@ def _finished(session: Session) -> Run | None:
 def _map(session: Session, heat: Heatmap, caption: str) -> None:
     picture = session.small
     box = (0.0, 0.0, float(picture.width), float(picture.height))
-    placed = replace(heat, box=box, photo=None)
+    placed = replace(heat, box=box, fingerprint=None)
     st.image(overlay(picture, placed, alpha=0.6), caption=caption, alt=caption, width=180)
