@@ -285,7 +285,7 @@ def _require_weights(module: nn.Module, name: str) -> None:
     devices = {weight.device for weight in module.parameters()}
     if torch.device("meta") in devices:
         raise ModelError(
-            "no_numbers",
+            "weights_not_there",
             "{model} was made without numbers (on the device meta); load its weights first.",
             model=name,
         )
