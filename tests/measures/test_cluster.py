@@ -131,15 +131,17 @@ def test_a_model_that_is_only_here_is_sent(folder: Path) -> None:
     """Its class is known to no other process, and its transform is a function within this one."""
 
     class Doubled(torch.nn.Module):
-        def __init__(self) -> None:
+        def __init__(self, inner: torch.nn.Module) -> None:
             super().__init__()
-            self.inner = random_classifier("vit", depth=1)
+            self.inner = inner
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             return 2 * self.inner(pixels)
 
     own = vitviz.from_module(random_classifier("vit")).transform
-    vit = vitviz.from_module(Doubled(), transform=lambda photo: own(photo) / 2)
+    vit = vitviz.from_module(
+        Doubled(random_classifier("vit", depth=1)), transform=lambda photo: own(photo) / 2
+    )
     one = evaluate(vit, folder, **CHOSEN, limit=2)
     assert evaluate(vit, folder, **CHOSEN, **RAY, limit=2) == one
     assert len(one.summaries) == 3 * 3
