@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -175,6 +176,19 @@ def test_switching_off_and_ablating_are_the_same() -> None:
     assert edited(rec, [vitviz.ablate_heads(off)]).predictions == ablate(rec, off)
 
 
+def files_of(rec: Recording) -> Iterator[Any]:
+    """What is written of a map and of the attention, read again."""
+    for write, given in (
+        (vitviz.Heatmap.save, vitviz.explain(rec, "rollout")),
+        (write_attention, rec),
+    ):
+        file = io.BytesIO()
+        write(given, file)
+        file.seek(0)
+        with np.load(file) as archive:
+            yield dict(archive)
+
+
 class TestSaying:
     """What was done is said."""
 
@@ -219,27 +233,12 @@ class TestSaying:
         assert one != other
 
     def test_in_files(self, changed: Recording) -> None:
-        for write, given in (
-            (vitviz.Heatmap.save, vitviz.explain(changed, "rollout")),
-            (write_attention, changed),
-        ):
-            file = io.BytesIO()
-            write(given, file)
-            file.seek(0)
-            with np.load(file) as archive:
-                assert list(archive["edits"]) == [str(edit) for edit in changed.edits]
-                assert "edits: " in str(archive["readme"])
+        for archive in files_of(changed):
+            assert list(archive["edits"]) == [str(edit) for edit in changed.edits]
+            assert "edits: " in str(archive["readme"])
 
     def test_files_without_edits_say_nothing(self, rec: Recording) -> None:
-        for write, given in (
-            (vitviz.Heatmap.save, vitviz.explain(rec, "rollout")),
-            (write_attention, rec),
-        ):
-            file = io.BytesIO()
-            write(given, file)
-            file.seek(0)
-            with np.load(file) as archive:
-                assert "edits" not in archive
+        assert not any("edits" in archive for archive in files_of(rec))
 
     def test_on_the_journey(self, rec: Recording, changed: Recording) -> None:
         assert "Done to the model: ablate_heads([(1, 0)], to=" in as_html(changed)

@@ -152,11 +152,14 @@ def test_the_copy_follows_what_is_trained_there(device: torch.device) -> None:
     """Otherwise maps that read weights would be of a model that is no more."""
     module = random_module("vit").to(device)
     vit = vitviz.from_module(module)
-    before = lens(vitviz.record(vit, make_photo()))
-    with torch.no_grad():
-        module.head.weight.mul_(2)
-        module.head.bias.mul_(2)
-    close(lens(vitviz.record(vit, make_photo())), 2 * before)
+    logits = vit.running(vit.transform(make_photo())[None].to(device))[0].cpu()
+    for factor in (2, 4):  # before the first recording too
+        with torch.no_grad():
+            module.head.weight.mul_(2)
+            module.head.bias.mul_(2)
+        rec = vitviz.record(vit, make_photo())
+        close(rec.logits, factor * logits)
+        close(lens(rec)[-1], rec.logits)
 
 
 def test_the_weights_lie_there(device: torch.device) -> None:
@@ -232,9 +235,16 @@ def test_a_float_type_that_models_do_not_have() -> None:
     assert as_float_type(torch.float32) == torch.float32
 
 
-def test_the_same_place_is_the_same_model() -> None:
-    vit = vitviz.from_module(random_module("vit"))
-    assert on_device(vit, "cpu") is vit
+def test_the_same_place_is_the_same_model(device: torch.device) -> None:
+    here = vitviz.from_module(random_module("vit"))
+    assert on_device(here, "cpu") is here
+    there = on_device(here, device)
+    assert there.module is here.module
+    for name in (device, device.type):  # “cuda” is the first of them
+        assert on_device(there, name) is there
+    assert on_device(there, "cpu").elsewhere is None
+    moved = here.module.to(device)
+    assert vitviz.from_module(moved, device=device.type).running is moved
 
 
 def test_the_server_decides(monkeypatch: pytest.MonkeyPatch) -> None:

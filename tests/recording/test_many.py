@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import vitviz
 from vitviz.errors import ImageError, ModelError, VitvizError
+from vitviz.recording.record import is_finite
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +196,13 @@ class TestWhatIsWrong:
     def test_a_batch_size(self, tiny: vitviz.Vit, size: object) -> None:
         with pytest.raises(VitvizError):
             vitviz.record_many(tiny, [], batch_size=size)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("place", [0, 5, -1])
+def test_one_number_that_is_not_finite_is_found(bad: float, place: int) -> None:
+    numbers = torch.full((7,), 3e38)  # their sum is too large, and yet each is a number
+    assert is_finite(numbers)
+    numbers[place] = bad
+    assert not is_finite(numbers)
+    assert not is_finite(torch.tensor([torch.inf, -torch.inf]))

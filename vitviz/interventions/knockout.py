@@ -101,9 +101,8 @@ def _shut_out(module: str, queries: Tensor, keys: Tensor) -> CallChange:
 def _masked(call: AttentionCall, hidden: Tensor) -> Tensor:
     """The call's mask with more hidden, boolean (queries | 1, keys | 1)."""
     mask = call.mask
-    if call.is_causal:
-        lower = torch.ones(call.shape[2:], dtype=torch.bool).tril()
-        mask = lower if mask is None else lower & mask
+    if call.is_causal:  # and then it has no mask
+        mask = torch.ones(call.shape[2:], dtype=torch.bool).tril()
     if mask is None:
         return ~hidden.expand(call.shape[2:])
     return mask & ~hidden if mask.dtype == torch.bool else mask.masked_fill(hidden, float("-inf"))

@@ -65,26 +65,8 @@ def metrics_of(steps: int = STEPS) -> dict[str, Metric]:
             steps + 1,
             settings={"steps": steps, "blur": BLUR},
         ),
-        "positive": Metric(
-            "Positive perturbation",
-            "low",
-            lambda rec, heat, _, progress: float(
-                perturbation(rec, heat, positive=True, progress=progress).mean()
-            ),
-            len(PERTURBED),
-            settings=REMOVED,
-            of_scores=False,
-        ),
-        "negative": Metric(
-            "Negative perturbation",
-            "high",
-            lambda rec, heat, _, progress: float(
-                perturbation(rec, heat, positive=False, progress=progress).mean()
-            ),
-            len(PERTURBED),
-            settings=REMOVED,
-            of_scores=False,
-        ),
+        "positive": _perturbation("Positive perturbation", "low", positive=True),
+        "negative": _perturbation("Negative perturbation", "high", positive=False),
         "saco": Metric(
             "SaCo",
             "high",
@@ -95,6 +77,13 @@ def metrics_of(steps: int = STEPS) -> dict[str, Metric]:
         ),
         **OF_ANNOTATIONS,
     }
+
+
+def _perturbation(title: str, better: Literal["low", "high"], *, positive: bool) -> Metric:
+    def measure(rec: Recording, heat: Heatmap, _: Any, progress: Progress | None) -> float:
+        return float(perturbation(rec, heat, positive=positive, progress=progress).mean())
+
+    return Metric(title, better, measure, len(PERTURBED), settings=REMOVED, of_scores=False)
 
 
 OF_ANNOTATIONS = {

@@ -5,7 +5,6 @@ Hedström et al. 2023, arXiv 2202.06861. Quantus itself is not needed here.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,8 +57,8 @@ def explain_func(
     del device
     if vit is None:
         vit = from_module(model)
-    elif vit.module is not model:
-        vit = replace(vit, module=model)
+    elif model is not vit.running:
+        vit = from_module(model, vit.labels, vit.transform, vit.name, vit.tokens, vit.outputs)
     has_class = method_called(method).class_specific
     maps = []
     for pixels, target in zip(inputs, targets, strict=True):

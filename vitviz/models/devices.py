@@ -32,8 +32,7 @@ def as_device(device: Device) -> torch.device:
         mps = torch.backends.mps.is_available()
         device = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     try:
-        found = torch.device(device)
-        torch.empty(1, device=found)
+        found = torch.empty(1, device=device).device  # “cuda” is the first, “cuda:0”
     except (AssertionError, RuntimeError, NotImplementedError, TypeError) as error:
         raise _none(device) from error
     if found.type == "meta":  # it keeps no numbers

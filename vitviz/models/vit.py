@@ -222,11 +222,10 @@ def on_device(vit: Vit, device: Device, dtype: FloatType | None = None) -> Vit:
     Raises:
         ModelError: if there is no such device or float type.
     """
-    module, elsewhere = _placed(vit.running, device, dtype)
-    if module is vit.module and elsewhere is vit.elsewhere:
+    kind = vit.anatomy.float_type if dtype is None else as_float_type(dtype)
+    if (as_device(device), kind) == (vit.device, vit.anatomy.float_type):
         return vit
-    if elsewhere is not None and float_type(elsewhere) == float_type(vit.module):
-        module = vit.module
+    module, elsewhere = _placed(vit.module, device, kind)
     return replace(vit, module=module, elsewhere=elsewhere)
 
 

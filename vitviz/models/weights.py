@@ -42,10 +42,10 @@ def cached_weights_hash(module: nn.Module) -> str:
 
 
 def follow(copied: nn.Module, module: nn.Module) -> None:
-    """Give a copy of a module its weights again if they were changed since, as far as
-    `cached_weights_hash` notices it; the first time they are taken to be the same."""
+    """Give a copy of a module its weights, unless they are those that it was given last, as far as
+    `cached_weights_hash` notices it."""
     changes = _changes(module)
-    if _followed.setdefault(copied, changes) != changes:
+    if _followed.get(copied) != changes:
         copied.load_state_dict(module.state_dict())
         _followed[copied] = changes
 

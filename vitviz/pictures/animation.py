@@ -19,15 +19,8 @@ from vitviz.errors import VitvizError
 from vitviz.files import whole_file
 from vitviz.heatmap import Heatmap, Scale
 from vitviz.photos.given import PhotoLike, as_photo
-from vitviz.pictures.figure import (
-    Grid,
-    comparable,
-    draw_bar,
-    ends_of,
-    meaning,
-    save_figure,
-    write_lines,
-)
+from vitviz.pictures.figure import comparable, ends_of, meaning, save_figure
+from vitviz.pictures.grid import Grid, draw_bar, write_lines
 from vitviz.pictures.letters import LINE, check_letters, wrapped
 from vitviz.pictures.overlay import overlay
 

@@ -22,7 +22,16 @@ from vitviz.recording.predictions import read_outputs
 from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import AS_IT_IS, Edit, Edited, Recording
 
-__all__ = ["Given", "edited", "given_to", "of_photo", "record", "record_batch", "record_pixels"]
+__all__ = [
+    "Given",
+    "edited",
+    "given_to",
+    "is_finite",
+    "of_photo",
+    "record",
+    "record_batch",
+    "record_pixels",
+]
 
 
 @checked
@@ -246,7 +255,7 @@ def _require_sound(vit: Vit, numbers: Tensor, recorder: Recorder) -> None:
             part=recorder.dropping[0] or vit.name,
         )
     recorded = [part for call in recorder.calls for part in call.given]
-    if not all(bool(part.isfinite().all()) for part in (numbers, *recorded)):
+    if not all(map(is_finite, (numbers, *recorded))):
         weights = (name for name, p in vit.module.named_parameters() if not p.isfinite().all())
         if (name := next(weights, None)) is not None:
             raise ModelError(
@@ -262,6 +271,12 @@ def _require_sound(vit: Vit, numbers: Tensor, recorder: Recorder) -> None:
             "whose range is small, load it in float32.",
             model=vit.name,
         )
+
+
+def is_finite(part: Tensor) -> bool:
+    """Whether all its numbers are. A number that is not makes their sum not finite, which is one
+    pass and no copy; the sum may also be too large by itself."""
+    return bool(part.sum(dtype=torch.float32).isfinite()) or bool(part.isfinite().all())
 
 
 def _norms(last: object, found: Layers) -> Tensor | None:

@@ -58,10 +58,8 @@ def save_recording(rec: Recording, path: str | Path) -> None:
         tensors["norms"] = rec.norms
     if rec.fingerprint is not None:
         tensors["photo"] = torch.from_numpy(np.array(rec.fingerprint.grey))
-    for number, layout in enumerate(rec.layouts):
-        tensors |= {
-            f"layouts.{number}.{name}": getattr(layout, name) for name in ("queries", "keys")
-        }
+    for n, layout in enumerate(rec.layouts):
+        tensors |= {f"layouts.{n}.queries": layout.queries, f"layouts.{n}.keys": layout.keys}
     calls = [_written(call, f"layers.{n}", tensors) for n, call in enumerate(rec.layers)]
     described = {
         "model": rec.vit.name,
@@ -109,10 +107,13 @@ def load_recording(path: str | Path, vit: Vit | None = None) -> Recording:
         )
     layouts = tuple(
         Layout(
-            kind, tuple(grid), prefix, *(tensors[f"layouts.{n}.{x}"] for x in ("queries", "keys"))
+            kind,
+            tuple(grid),
+            prefix,
+            tensors[f"layouts.{n}.queries"],
+            tensors[f"layouts.{n}.keys"],
         )
         for n, (kind, grid, prefix) in enumerate(described["layouts"])
-        for at in [f"layouts.{n}"]
     )
     plain = {name: described[name] for name in PLAIN}
     tuples = {name: tuple(plain[name]) for name in ("grid", "box", "left_out")}
