@@ -79,7 +79,7 @@ def grad_cam(module: Any, batches: Batches) -> None:
 
     with GradCAM(module, [module.blocks[-1].norm1], as_grid) as cam:
         for batch in batches:
-            cam(batch)
+            cam(batch, None)  # the top class
 
 
 def table(photos: int, size: int, batch: int, rounds: int) -> str:
