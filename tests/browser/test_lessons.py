@@ -145,6 +145,7 @@ def test_a_word_is_hovered_clicked_and_walked_to(page: Page, server: str) -> Non
     expect(said).to_contain_text("“cat” looks most at “the” in head 2: > 99.9%")
     words.nth(9).click()
     expect(words.nth(9)).to_have_attribute("aria-pressed", "true")
+    settled(page)  # what is drawn anew under the cursor is taken for hovered
     page.keyboard.press("ArrowRight")
     expect(said).to_contain_text("“tired” looks most at “was”")
     page.locator(".word-heads .rows button").nth(5).click()
