@@ -44,8 +44,9 @@ def maps(vit: vitviz.Vit, batches: Batches) -> None:
 
 def explained(method: str, vit: vitviz.Vit, batches: Batches) -> None:
     """One map a photo."""
-    for rec in vitviz.record_many(vit, batches, len(batches[0])):
-        vitviz.explain(rec, method)
+    size = len(batches[0])
+    for _ in vitviz.explain_many(vitviz.record_many(vit, batches, size), method, batch_size=size):
+        pass
 
 
 def hooked(module: Any, batches: Batches) -> None:

@@ -32,6 +32,7 @@ from vitviz.measures.evaluation import evaluate
 from vitviz.methods.artefacts import artefact_patches, attention_sinks
 from vitviz.methods.cnn_gradcam import cnn_gradcam
 from vitviz.methods.explain import METHODS, explain
+from vitviz.methods.many import explain_many
 from vitviz.models.libraries import Tokens
 from vitviz.photos.load import load_image
 from vitviz.photos.samples import samples
@@ -82,6 +83,7 @@ __all__ = [
     "cnn_gradcam",
     "evaluate",
     "explain",
+    "explain_many",
     "faithfulness",
     "figure",
     "finetune",

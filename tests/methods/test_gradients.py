@@ -16,9 +16,10 @@ import torch
 from families import make_photo, random_classifier
 from hooks import is_left_alone
 from PIL import Image
+from torch import nn
 
 import vitviz
-from vitviz.methods.gradients import Score, gradients
+from vitviz.methods.gradients import Score, gradients, last_input
 from vitviz.recording.recording import Memo, Recording
 
 SHARED = ["relevance", "gradient_rollout", "legrad", "gradcam"]
@@ -37,8 +38,8 @@ class TestOnePassAClass:
         rec.vit.module.patch_embed.register_forward_hook(lambda *a: sizes.append(len(a[-1])))
         return sizes
 
-    def test_three_methods_share_it(self, rec: Recording, forwards: list[int]) -> None:
-        for method in ("relevance", "gradient_rollout", "gradcam"):
+    def test_two_methods_share_it(self, rec: Recording, forwards: list[int]) -> None:
+        for method in ("relevance", "gradient_rollout"):
             vitviz.explain(rec, method, target=2)
             vitviz.explain(rec, method, target=2)
         vitviz.explain(rec, "relevance", (1, 1), 2)
@@ -46,6 +47,17 @@ class TestOnePassAClass:
         vitviz.explain(rec, "relevance", target=1)
         vitviz.explain(rec, "relevance", target=2, versus=1)
         assert forwards == [1, 1, 1]
+
+    def test_gradcam_needs_the_last_block_only(self, rec: Recording, forwards: list[int]) -> None:
+        last = rec.vit.module.blocks[-1].attn
+        before = [block.attn.qkv for block in rec.vit.module.blocks[:-1]]
+        went_back: list[nn.Module] = []
+        for part in (last, *before):
+            part.register_full_backward_hook(lambda module, *_: went_back.append(module))
+        for _ in range(2):
+            vitviz.explain(rec, "gradcam", target=2)
+        assert forwards == [1]
+        assert went_back == [last]
 
     def test_legrad_runs_the_model_once_more_to_ask_about_the_blocks(
         self, rec: Recording, forwards: list[int]
@@ -67,14 +79,15 @@ class TestOnePassAClass:
         found = gradients(rec, Score(0))
         vitviz.explain(rec, "legrad", target=0)
         own = rec.derived.last("legrad")
-        tensors = [*found.attended, *own, found.last_input, found.last_input_gradient]
+        last = last_input(rec, Score(0))
+        tensors = [*found.attended, *own, last.tokens, last.gradient]
         width = rec.vit.module.embed_dim
         assert sum(t.untyped_storage().nbytes() for t in tensors) <= (
             4 * rec.num_tokens * width * (2 * rec.num_layers + 2)
         )
         assert not any(t.requires_grad for t in tensors)
         held = weakref.ref(found)
-        del found, rec, tensors, own
+        del found, rec, tensors, own, last
         gc.collect()
         assert held() is None
 

@@ -35,6 +35,10 @@ def patch_features(rec: Recording) -> Tensor:
 
     Raises:
         ModelError: if the model does not give its tokens.
+
+    Examples:
+        >>> patch_features(rec).shape
+        torch.Size([16, 16, 384])
     """
     with rec.recorder():
         tokens = rec.vit.last_tokens(rec.core_pixels)
@@ -58,6 +62,11 @@ def principal_components(features: Tensor, count: int = 3) -> tuple[Tensor, Tens
 
     Returns:
         Positions (rows, cols, count) with mean 0, and each component's share of the variance.
+
+    Examples:
+        >>> places, shares = principal_components(patch_features(rec))
+        >>> places.shape
+        torch.Size([16, 16, 3])
     """
     flat = features.flatten(0, 1)
     centred = flat - flat.mean(dim=0)
@@ -73,6 +82,11 @@ def foreground(component: Tensor) -> Tensor:
 
     The component cuts the patches in two at its mean; the foreground is the part that holds fewer
     of the patches at the border of the photo.
+
+    Examples:
+        >>> places, _ = principal_components(patch_features(rec), count=1)
+        >>> foreground(places[..., 0]).sum()  # of 256 patches
+        tensor(99)
     """
     above = component > component.mean()
     inside = torch.zeros_like(above)
@@ -87,6 +101,10 @@ def clusters(features: Tensor, count: int) -> NDArray[np.int64]:
 
     Raises:
         VitvizError: if there are fewer patches than groups.
+
+    Examples:
+        >>> np.unique(clusters(patch_features(rec), 3))
+        array([0, 1, 2])
     """
     rows, cols, _ = features.shape
     if not 1 <= count <= rows * cols:
@@ -121,7 +139,13 @@ def _start(unit: NDArray[np.float32], count: int, seed: int) -> NDArray[np.int32
 
 
 def similarity(feature: Tensor, features: Tensor) -> Tensor:
-    """Cosine of the angle between one patch's vector (width,) and others' (…, width): (…)."""
+    """Cosine of the angle between one patch's vector (width,) and others' (…, width): (…).
+
+    Examples:
+        >>> features = patch_features(rec)
+        >>> similarity(features[8, 8], features).shape
+        torch.Size([16, 16])
+    """
     return F.cosine_similarity(features, feature, dim=-1)
 
 
@@ -135,6 +159,11 @@ def contrast(images: Tensor, texts: Tensor, temperature: float) -> Tensor:
 
     Returns:
         (images, texts); each row sums to 1.
+
+    Examples:
+        >>> contrast(torch.eye(2), torch.eye(2), temperature=1.0)
+        tensor([[0.7311, 0.2689],
+                [0.2689, 0.7311]])
     """
     cosines = F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T
     return (cosines / temperature).softmax(dim=-1)

@@ -48,6 +48,11 @@ def head_outputs(rec: Recording, layer: int, query: Query = "cls") -> HeadOutput
         VitvizError: if there is no such layer or patch.
         MethodError: if the model does not join its heads by one matrix, or `head_steps` cannot
             show them.
+
+    Examples:
+        >>> found = head_outputs(rec, 11)
+        >>> found.parts.shape, torch.equal(found.total, found.parts.sum(dim=0) + found.bias)
+        (torch.Size([6, 384]), True)
     """
     heads = [head_steps(rec, layer, head, query).output for head in range(rec.num_heads(layer))]
     joined = torch.cat(heads)

@@ -67,7 +67,15 @@ class Importance:
 
 
 def head_statistics(rec: Recording) -> HeadStatistics:
-    """How far and how widely every head looks. A map exists a few rows at a time."""
+    """How far and how widely every head looks. A map exists a few rows at a time.
+
+    Raises:
+        MethodError: if the model has no one map over all tokens in each layer.
+
+    Examples:
+        >>> head_statistics(rec).distance.shape  # (layers, heads), in pixels
+        (12, 6)
+    """
     rec.require_plain(Phrase("head_statistics", "head statistics"))
     places = _places(rec)
     layers = [_layer_statistics(rec, layer, places) for layer in range(rec.num_layers)]
@@ -79,7 +87,13 @@ def head_statistics(rec: Recording) -> HeadStatistics:
 
 
 def mean_statistics(found: Sequence[HeadStatistics]) -> HeadStatistics:
-    """Each head's mean over several photos."""
+    """Each head's mean over several photos.
+
+    Examples:
+        >>> recs = [rec, vitviz.record(vit, photo.rotate(90))]
+        >>> mean_statistics([head_statistics(each) for each in recs]).entropy.shape
+        (12, 6)
+    """
     names = [field.name for field in fields(HeadStatistics)]
     means = {name: np.mean([getattr(s, name) for s in found], axis=0) for name in names}
     return HeadStatistics(**means)
@@ -87,7 +101,12 @@ def mean_statistics(found: Sequence[HeadStatistics]) -> HeadStatistics:
 
 def uniform_distance(rec: Recording) -> float:
     """The attention distance of a head that looks at all patches alike, in pixels: what
-    `HeadStatistics.distance` is to be compared with. A square of side a has about 0.52 a."""
+    `HeadStatistics.distance` is to be compared with. A square of side a has about 0.52 a.
+
+    Examples:
+        >>> round(uniform_distance(rec), 1)
+        116.6
+    """
     places = _places(rec)
     return float(torch.cdist(places, places).mean())
 
@@ -134,6 +153,10 @@ def ablate(rec: Recording, heads: Collection[Head]) -> list[Prediction]:
     Raises:
         VitvizError: if the model has no such head.
         MethodError: if the model has no classifier, or is not in float32.
+
+    Examples:
+        >>> ablate(rec, [(11, 0)])[0].label
+        'Egyptian cat'
     """
     rec.require_plain(ABLATION)
     target_class(rec, None, ABLATION)
@@ -153,6 +176,10 @@ def head_importance(
 
     Raises:
         MethodError: if the model has no classifier, is not in float32, or has no such class.
+
+    Examples:
+        >>> head_importance(rec).heads.shape  # (layers, heads)
+        (12, 6)
     """
     layers = range(rec.num_layers)
     found = [
@@ -168,7 +195,16 @@ def head_importance(
 def layer_importance(
     rec: Recording, layer: int, target: Target | None = None, *, progress: Progress | None = None
 ) -> tuple[NDArray[np.float32], float]:
-    """The same of one layer: the drop without each of its heads, (heads,), and without them all."""
+    """The same of one layer: the drop without each of its heads, (heads,), and without them all.
+
+    Raises:
+        MethodError: as `head_importance`.
+
+    Examples:
+        >>> drops, whole = layer_importance(rec, 11)
+        >>> drops.shape, round(whole, 1)
+        ((6,), 0.2)
+    """
     rec.require_plain(IMPORTANCE)
     index = target_class(rec, target, IMPORTANCE)
     heads = [(layer, head) for head in range(rec.num_heads(layer))]

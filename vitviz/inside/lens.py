@@ -60,6 +60,14 @@ def residual_stream(rec: Recording) -> Stream:
     Raises:
         ModelError: if the model's blocks are not of that kind.
         MethodError: if tokens were patched.
+
+    Examples:
+        >>> stream = residual_stream(rec)
+        >>> stream.states.shape  # (layers + 1, tokens, width)
+        torch.Size([13, 257, 384])
+        >>> added = stream.states[3] + stream.attention[3] + stream.mlp[3]
+        >>> torch.allclose(added, stream.states[4], atol=1e-3)
+        True
     """
     anatomy, names = rec.vit.anatomy, rec.vit.anatomy.blocks
     parts = [f"{name}.{part}" for name in names for part in ("attn", "mlp")]
@@ -97,6 +105,11 @@ def logit_lens(rec: Recording, stream: Stream) -> Tensor:
 
     Raises:
         ModelError: if the classifier does not read the tokens after the last block alone.
+
+    Examples:
+        >>> top = logit_lens(rec, residual_stream(rec)).argmax(dim=-1)
+        >>> [vit.labels[index] for index in top[-2:]]
+        ['Egyptian cat', 'Egyptian cat']
     """
     anatomy = rec.vit.anatomy
     if len(rec.logits) == 0 or anatomy.norm is None or not anatomy.can_classify:
@@ -125,6 +138,10 @@ def token_lens(rec: Recording, states: Tensor) -> Tensor:
 
     Raises:
         ModelError: if the model has no classifier after a final norm.
+
+    Examples:
+        >>> token_lens(rec, residual_stream(rec).states[-1]).shape
+        torch.Size([257, 1000])
     """
     anatomy = rec.vit.anatomy
     if len(rec.logits) == 0 or anatomy.norm is None or not anatomy.can_classify:
@@ -150,6 +167,11 @@ def norm_steps(rec: Recording, stream: Stream, layer: int, token: int) -> NormSt
 
     Raises:
         ModelError: if there is none.
+
+    Examples:
+        >>> steps = norm_steps(rec, residual_stream(rec), layer=3, token=0)
+        >>> abs(float(steps.centred.mean())) < 1e-5
+        True
     """
     anatomy = rec.vit.anatomy
     norm = anatomy.attention_norm(layer)

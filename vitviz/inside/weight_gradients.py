@@ -51,6 +51,6 @@ def _gradients(rec: Recording, score: Score, layers: range | list[int]) -> list[
             model=rec.vit.name,
         )
     with torch.inference_mode(False), torch.enable_grad():
-        _, logits = run_with_gradients(rec, [])
+        _, logits = run_with_gradients([rec])
         found = gradient(rec, score.of(logits[0]), weights)
     return [each.detach().float().unflatten(0, (3, -1)) for each in found]

@@ -21,13 +21,15 @@ from vitviz.progress import Progress
 from vitviz.recording.query import Query, as_query
 from vitviz.recording.recording import Recording
 
-__all__ = ["BASELINE", "METHODS", "explain", "method_called"]
+__all__ = ["BASELINE", "METHODS", "explain", "method_called", "question"]
+
+ABOUT_ALL = {"explain", "many"}  # the modules that hold no method
 
 
 def _methods() -> list[Method]:
     """What each file of this package declares as METHOD, in the order of their numbers."""
     names = [module.name for module in iter_modules(methods.__path__)]
-    modules = [import_module(f"vitviz.methods.{name}") for name in names if name != "explain"]
+    modules = [import_module(f"vitviz.methods.{name}") for name in names if name not in ABOUT_ALL]
     found = [module.METHOD for module in modules if hasattr(module, "METHOD")]
     return sorted(found, key=lambda method: method.number)
 
@@ -78,7 +80,7 @@ def explain(
     if chosen.plain_only:
         rec.require_plain(chosen.title)
     complete = chosen.check(rec, options)
-    given = _question(rec, chosen, query, target, versus)
+    given = question(rec, chosen, query, target, versus)
     if chosen.slow:
         given["progress"] = progress or (lambda _: None)
     with torch.autocast("cpu", enabled=False):  # the caller's may be on, and maps are in float32
@@ -106,7 +108,7 @@ def method_called(id: str) -> Method:
     return METHODS[id]
 
 
-def _question(
+def question(
     rec: Recording,
     method: Method,
     query: Query,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vitviz.methods.gradients import Score, gradients
+from vitviz.methods.gradients import Score, last_input, last_inputs_of_many
 from vitviz.methods.method import (
     CLASSIFIERS,
     Method,
@@ -32,9 +32,9 @@ def gradcam(rec: Recording, score: Score) -> Tensor:
         >>> gradcam(rec, Score(rec.predictions[0].index)).shape
         torch.Size([257])
     """
-    grads = gradients(rec, score)
-    weights = grads.last_input_gradient[rec.num_prefix_tokens :].mean(dim=0)
-    return (grads.last_input @ weights).clamp(min=0)
+    last = last_input(rec, score)
+    weights = last.gradient[rec.num_prefix_tokens :].mean(dim=0)
+    return (last.tokens @ weights).clamp(min=0)
 
 
 METHOD = Method(
@@ -49,4 +49,5 @@ METHOD = Method(
     contrastive=True,
     has_query=False,
     applies_to=CLASSIFIERS,
+    of_many=last_inputs_of_many,
 )

@@ -7,6 +7,7 @@ from torch import Tensor
 from vitviz.methods.gradients import (
     Score,
     gradients,
+    gradients_of_many,
     positive_part,
 )
 from vitviz.methods.method import (
@@ -62,4 +63,5 @@ METHOD = Method(
     needs_gradient=True,
     class_specific=True,
     applies_to=CLASSIFIERS,
+    of_many=gradients_of_many,
 )

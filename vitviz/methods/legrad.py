@@ -65,7 +65,7 @@ def _own_gradients(rec: Recording, score: Score) -> tuple[Tensor, ...] | None:
     if not (blocks := blocks_of(rec)):
         return None
     with torch.inference_mode(False), torch.enable_grad():
-        recorder, logits = run_with_gradients(rec, blocks)
+        recorder, logits = run_with_gradients([rec], blocks)
         scores = _scores_of_blocks(rec, recorder, blocks)
         if scores is None or not torch.allclose(scores[-1:], logits, atol=1e-4):
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -196,6 +196,8 @@ class Method:
             of them are at hand, and so are the rows of all patches.
         baseline: whether it knows nothing of the photo: what others are measured against.
         quick: options with which it takes the least time, where that differs.
+        of_many: (recordings, scores) → None: computes in one pass what the function asks of each,
+            and keeps it with the recordings.
     """
 
     id: str
@@ -216,6 +218,7 @@ class Method:
     raw_attention: bool = False
     baseline: bool = False
     quick: Mapping[str, Any] = field(default_factory=dict)
+    of_many: Callable[[Sequence[Recording], Sequence[Any]], None] | None = None
 
     def suits(self, rec: Recording) -> bool:
         """Whether the model's attention is of the kind that the method is about."""

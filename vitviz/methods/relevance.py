@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vitviz.methods.gradients import Scored, gradients, positive_part
+from vitviz.methods.gradients import Scored, gradients, gradients_of_many, positive_part
 from vitviz.methods.method import CLASSIFIERS, Method
 from vitviz.recording.query import Query, sum_rows
 from vitviz.recording.recording import Recording
@@ -54,4 +54,5 @@ METHOD = Method(
     class_specific=True,
     contrastive=True,
     applies_to=CLASSIFIERS,
+    of_many=gradients_of_many,
 )

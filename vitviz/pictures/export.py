@@ -26,20 +26,36 @@ edits: what was done to the model, one text for each edit, in order; left out wi
 
 
 def as_jpeg(picture: Image.Image) -> bytes:
-    """A picture as a JPEG file for the screen."""
+    """A picture as a JPEG file for the screen.
+
+    Examples:
+        >>> as_jpeg(photo)[:2]
+        b'\\xff\\xd8'
+    """
     buffer = BytesIO()
     picture.save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
 
 
 def write_png(picture: Image.Image, file: Path | BinaryIO) -> None:
-    """Write a picture as PNG."""
+    """Write a picture as PNG.
+
+    Examples:
+        >>> write_png(vitviz.overlay(photo, heat), Path("rollout.png"))
+    """
     picture.save(file, format="PNG")
 
 
 def write_attention(rec: Recording, file: Path | BinaryIO) -> None:
     """Write every attention map of a recording, one array a layer, as a NumPy archive that
-    explains its axes in its entry `readme`."""
+    explains its axes in its entry `readme`.
+
+    Examples:
+        >>> write_attention(rec, Path("attention.npz"))
+        >>> with np.load("attention.npz") as maps:
+        ...     maps["attention_11"].shape  # (heads, queries, keys)
+        (6, 257, 257)
+    """
     arrays: dict[str, Any] = {
         f"attention_{layer}": rec.attention(layer).numpy() for layer in range(rec.num_layers)
     }

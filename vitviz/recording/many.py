@@ -15,7 +15,7 @@ from vitviz.photos.given import PhotoLike
 from vitviz.recording.record import Given, given_to, of_photo, record_batch, record_pixels
 from vitviz.recording.recording import Recording
 
-__all__ = ["record_many"]
+__all__ = ["check_batch_size", "record_many"]
 
 
 def record_many(
@@ -47,13 +47,18 @@ def record_many(
     """
     check_argument(record_many, "vit", vit)
     check_argument(record_many, "batch_size", batch_size)
+    check_batch_size(batch_size)
+    return _recordings(vit, _each(photos), batch_size)
+
+
+def check_batch_size(batch_size: int) -> None:
+    """VitvizError if a batch cannot hold so many photos."""
     if batch_size < 1:
         raise VitvizError(
             "batch_size_not_positive",
             "A batch holds 1 photo or more, not {batch_size}.",
             batch_size=batch_size,
         )
-    return _recordings(vit, _each(photos), batch_size)
 
 
 def _each(photos: Iterable[Any]) -> Iterator[Any]:

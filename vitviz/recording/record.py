@@ -27,6 +27,7 @@ __all__ = [
     "edited",
     "given_to",
     "is_finite",
+    "mixed",
     "of_photo",
     "record",
     "record_batch",
@@ -181,15 +182,20 @@ def record_batch(vit: Vit, given: Sequence[Given], done: Edited = AS_IT_IS) -> l
     if len(given) == 1:
         return [_recording(vit, given[0], recorder, numbers, seconds, done)]
     if recorder.batch != len(given) or len(numbers) != len(given):
-        raise ModelError(
-            "no_batches",
-            "{model} mixes the photos of a batch in its attention; record one at a time.",
-            model=vit.name,
-        )
+        raise mixed(vit)
     return [
         _recording(vit, each, recorder.of(i), numbers[i : i + 1], seconds, done)
         for i, each in enumerate(given)
     ]
+
+
+def mixed(vit: Vit) -> ModelError:
+    """Why photos of one batch cannot be told apart."""
+    return ModelError(
+        "no_batches",
+        "{model} mixes the photos of a batch in its attention; record one at a time.",
+        model=vit.name,
+    )
 
 
 def _watching(vit: Vit, done: Edited) -> Recorder:

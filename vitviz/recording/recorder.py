@@ -69,6 +69,14 @@ class Recorder(TorchFunctionMode):
         inputs, outputs: first argument and result of the submodules named in `watch`, by name.
         sources: for each call the last tensors of one photo that went into or came out of modules
             before it, the latest first.
+
+    Examples:
+        >>> with torch.no_grad(), Recorder(vit.module, ["blocks.0"]) as recorder:
+        ...     logits = vit.module(rec.pixels[None])
+        >>> len(recorder.calls), recorder.outputs["blocks.0"].shape
+        (12, torch.Size([1, 257, 384]))
+        >>> recorder.calls[0].rows(slice(0, 1)).shape  # where the class token looks
+        torch.Size([1, 6, 1, 257])
     """
 
     def __init__(
