@@ -14,7 +14,7 @@ from light_model import light_model
 
 import vitviz
 from vitviz.inside import features, head_outputs, heads, lens
-from vitviz.measures import faithfulness
+from vitviz.measures import faithfulness, results
 from vitviz.pictures import export
 from vitviz.recording import recorder
 
@@ -39,6 +39,7 @@ PUBLIC = {
         for name in module.__all__
         if inspect.isfunction(getattr(module, name)) or name == "Recorder"
     },
+    "measures.results.Evaluation": results.Evaluation,
     **{
         f"{owner.__name__}.{name}": thing
         for owner in (vitviz.Recording, vitviz.Heatmap)
@@ -99,7 +100,8 @@ def test_the_examples_are_true(name: str, known: dict[str, Any]) -> None:
 def test_the_reference_lists_what_is_public() -> None:
     """What is not a name of the package itself is a method or the measures' module."""
     listed = re.findall(r"^::: vitviz\.(\S+)$", REFERENCE.read_text(), re.MULTILINE)
-    others = {"faithfulness", *(f"methods.{id}" for id in vitviz.METHODS)}
+    found = {f"measures.results.{name}" for name in ("Evaluation", "Summary")}
+    others = {"faithfulness", *(f"methods.{id}" for id in vitviz.METHODS), *found}
     inside = {
         f"{module.__name__.removeprefix('vitviz.')}.{name}"
         for module in INSIDE

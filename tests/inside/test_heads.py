@@ -242,11 +242,16 @@ def test_an_error_in_the_forward_leaves_no_hook(
     assert ablate(rec, []) == rec.predictions
 
 
-@pytest.mark.parametrize("head", [(0, 99), (99, 0), (-1, 0)])
+@pytest.mark.parametrize("head", [(0, 99), (99, 0), (0, -1), (-4, 0)])
 def test_a_head_that_does_not_exist(photo: Image.Image, head: tuple[int, int]) -> None:
     rec = vitviz.record(vitviz.from_module(random_classifier("vit")), photo)
-    with pytest.raises(vitviz.VitvizError, match="There is no head"):
+    with pytest.raises(vitviz.VitvizError, match=r"There is no (head|layer)"):
         ablate(rec, [head])
+
+
+def test_layer_minus_one_is_the_last(photo: Image.Image) -> None:
+    rec = vitviz.record(vitviz.from_module(random_classifier("vit")), photo)
+    assert ablate(rec, [(-1, 0)]) == ablate(rec, [(rec.num_layers - 1, 0)])
 
 
 def test_uniform_attention_has_a_distance_too() -> None:

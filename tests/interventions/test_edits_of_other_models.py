@@ -46,7 +46,7 @@ def negative(own: Tensor) -> Tensor:
 
 REFUSED: dict[str, tuple[Callable[[], Edit], str]] = {
     "no such head": (lambda: vitviz.ablate_heads([(1, 3)]), "no_such_head"),
-    "no such layer of a head": (lambda: vitviz.ablate_heads([(1, 0), (3, 0)]), "no_such_head"),
+    "no such layer of a head": (lambda: vitviz.ablate_heads([(1, 0), (3, 0)]), "no_such_layer"),
     "no such head to set": (
         lambda: vitviz.set_attention(1, "uniform", heads=[3]),
         "no_such_head",

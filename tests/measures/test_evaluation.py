@@ -23,9 +23,9 @@ from vitviz.measures import measuring
 from vitviz.measures.annotations import read_boxes
 from vitviz.measures.evaluation import evaluate
 from vitviz.measures.faithfulness import deletion, saco, versus_random
-from vitviz.measures.intervals import bootstrap_interval
+from vitviz.measures.intervals import bootstrap_interval, lasting_interval
 from vitviz.measures.localisation import energy_in_box, segmentation
-from vitviz.measures.results import Results
+from vitviz.measures.results import Evaluation, Results, Summary
 
 BOX = (4.0, 6.0, 30.0, 28.0)
 
@@ -206,8 +206,12 @@ def test_results_of_something_else_are_not_continued(
     out = tmp_path / "results.csv"
     evaluate(vit, folder, methods=["rollout"], metrics=["deletion"], limit=1, out=out)
     before = out.read_text()
-    with pytest.raises(vitviz.VitvizError, match="another model or of other metrics"):
+    with pytest.raises(vitviz.VitvizError, match="holds deletion, and not saco; measure"):
         evaluate(vit, folder, methods=["rollout"], metrics=["saco"], out=out)
+    with pytest.raises(vitviz.VitvizError, match=r"is of the model .*, and not of another;"):
+        evaluate(
+            replace(vit, name="another"), folder, methods=["rollout"], metrics=["deletion"], out=out
+        )
     assert out.read_text() == before
 
 
@@ -468,3 +472,48 @@ def test_the_command_takes_steps_seeds_and_a_width(
     assert kept["settings"] == {"deletion": {"steps": 3}, "random maps": 2}
     assert main(["evaluate", str(folder), *asked, "--steps", "0", "--out", str(out)]) == 2
     assert "number of steps must be" in capsys.readouterr().err
+
+
+class TestTwoMethods:
+    """Of the same photos, whose values differ more than the methods do."""
+
+    def of(self, values: dict[str, list[float]], metric: str, width: float | None) -> Evaluation:
+        rows = [
+            {"photo": f"{number}.png", "method": method, metric: value}
+            for method, found in values.items()
+            for number, value in enumerate(found)
+        ]
+        one = Summary("relevance", metric, 3, 0.0, (0.0, 0.0), 0.0, (0.0, 0.0))
+        return Evaluation([one], [], 3, 3, width, rows)
+
+    @pytest.mark.parametrize(("metric", "sign"), [("deletion", 1), ("insertion", -1)])
+    def test_a_difference_by_hand(self, metric: str, sign: int) -> None:
+        values = {"rollout": [0.1, 0.5, 0.9], "relevance": [0.0, 0.4, 0.8]}
+        found = self.of(values, metric, None).compare("relevance", "rollout")
+        mean, interval = found[metric]
+        assert mean == pytest.approx(sign * 0.1)  # deletion is good where it is low
+        assert interval == pytest.approx((sign * 0.1, sign * 0.1))  # 0.1 on every photo
+
+    def test_after_an_early_stop_the_interval_is_a_lasting_one(self) -> None:
+        values = {"rollout": [0.2, 0.5, 0.9], "relevance": [0.1, 0.4, 0.9]}
+        _, interval = self.of(values, "deletion", 0.5).compare("relevance", "rollout")["deletion"]
+        assert interval == lasting_interval(np.array([0.1, 0.1, 0.0]), (-1, 1))
+
+    def test_photos_of_one_method_alone_do_not_count(self) -> None:
+        values = {"rollout": [0.2], "relevance": [0.1, 0.9, 0.9]}
+        found = self.of(values, "deletion", None).compare("relevance", "rollout")
+        assert found["deletion"][0] == pytest.approx(0.1)
+        with pytest.raises(vitviz.VitvizError, match="No photo was measured with both"):
+            self.of(values, "deletion", None).compare("relevance", "legrad")
+
+    def test_the_gain_over_random_is_such_a_difference(
+        self, vit: vitviz.Vit, folder: Path, tmp_path: Path
+    ) -> None:
+        chosen = {"methods": ["attention"], "metrics": ["deletion"], "steps": 3, "seeds": 2}
+        found = evaluate(vit, folder, **chosen, out=tmp_path / "all.csv")
+        assert found.summaries[0].gain == found.compare("attention", "random")["deletion"][0]
+        with (tmp_path / "all.csv").open() as file:
+            assert [(row["photo"], row["method"]) for row in csv.DictReader(file)] == [
+                (row["photo"], row["method"]) for row in found.rows
+            ]
+        assert "rows" not in json.loads((tmp_path / "all.json").read_text())

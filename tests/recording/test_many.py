@@ -183,6 +183,16 @@ class TestWhatIsWrong:
         with pytest.raises(ImageError):
             next(recordings)
 
+    @pytest.mark.parametrize("kind", [str, Path])
+    def test_one_path(self, tiny: vitviz.Vit, kind: type) -> None:
+        with pytest.raises(VitvizError, match="takes several photos, not"):
+            vitviz.record_many(tiny, kind("photos"))
+
+    def test_a_file_that_is_not_there_is_named(self, tiny: vitviz.Vit) -> None:
+        given = [*photos(1), Path("here/is none.jpg")]
+        with pytest.raises(ImageError, match=r"^here/is none.jpg: .*No such file"):
+            list(vitviz.record_many(tiny, given))
+
     def test_an_input_that_makes_no_numbers(self, tiny: vitviz.Vit) -> None:
         """The others of its batch are recorded all the same."""
         good, bad = torch.zeros(3, 32, 32), torch.full((3, 32, 32), torch.nan)

@@ -48,6 +48,15 @@ def test_each_family_comes_back(vit: vitviz.Vit, photo: Image.Image, tmp_path: P
     )
 
 
+def test_with_its_photo(vit: vitviz.Vit, photo: Image.Image, tmp_path: Path) -> None:
+    vitviz.record(vit, photo).save(tmp_path / "one")
+    again = vitviz.load_recording(tmp_path / "one", vit, photo)
+    assert again.photo is not None
+    assert again.photo.tobytes() == photo.tobytes()
+    with pytest.raises(VitvizError, match="was not recorded of this photo"):
+        vitviz.load_recording(tmp_path / "one", vit, photo.rotate(180))
+
+
 def test_its_model_is_found_by_name(tmp_path: Path) -> None:
     sample = vitviz.samples()[0].path
     rec = vitviz.record(vitviz.load_model(), sample)
@@ -90,7 +99,7 @@ def test_what_is_no_recording_is_refused(content: str, photo: Image.Image, tmp_p
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(VitvizError) as caught:
         vitviz.load_recording(file, vit)
-    assert caught.value.id == "no_recording"
+    assert caught.value.id == ("recording_not_there" if content == "nothing" else "no_recording")
 
 
 def test_half_precision_comes_back_as_it_is(photo: Image.Image, tmp_path: Path) -> None:

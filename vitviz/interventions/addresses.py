@@ -15,7 +15,7 @@ from vitviz.recording.recording import Recording
 __all__ = ["Head", "Token", "by_layer", "chosen_heads", "chosen_tokens", "whole_map"]
 
 Head = tuple[int, int]
-"""A head as (layer, head), both from 0."""
+"""A head as (layer, head), both from 0; layer -1 is the last."""
 
 Token = Literal["cls", "registers"] | tuple[int, int]
 """The class token, the other tokens in front of the patches, or a patch as (row, column)."""
@@ -25,11 +25,13 @@ def by_layer(rec: Recording, heads: Iterable[Head]) -> dict[int, list[int]]:
     """The heads of each layer that has some.
 
     Raises:
-        VitvizError: if the model has no such head.
+        VitvizError: if the model has no such layer or head.
     """
     found: dict[int, list[int]] = {}
-    for layer, head in heads:
-        if not (0 <= layer < rec.num_layers and 0 <= head < rec.num_heads(layer)):
+    for given, head in heads:
+        check_layer(given, rec.num_layers)
+        layer = given % rec.num_layers
+        if not 0 <= head < rec.num_heads(layer):
             raise VitvizError(
                 "no_such_head",
                 "There is no head {head} in layer {layer} of {model}.",

@@ -20,7 +20,16 @@ from vitviz.measures.faithfulness import MAPS, check_seeds
 from vitviz.measures.intervals import bootstrap_interval, lasting_interval
 from vitviz.measures.measuring import Plan, measure_photo
 from vitviz.measures.metrics import METRICS, Metric
-from vitviz.measures.results import Evaluation, Found, MeasuredPhoto, Results, Row, Rows, Summary
+from vitviz.measures.results import (
+    Evaluation,
+    Found,
+    MeasuredPhoto,
+    Results,
+    Row,
+    Rows,
+    Summary,
+    difference,
+)
 from vitviz.methods.explain import BASELINE, METHODS
 from vitviz.models.weights import weights_hash
 from vitviz.photos.load import SUFFIXES
@@ -155,7 +164,13 @@ def _collected(
             if summaries and all(np.ptp(s.interval) <= width for s in summaries):
                 break
     summaries = list(_summaries(results.rows, plan, list(measured), lasting=width is not None))
-    return Evaluation(summaries, results.errors, asked, used, width)
+    rows = [
+        {"photo": photo[0], "method": method, **results.rows[photo, method]}
+        for photo in measured
+        for method in plan.methods
+        if (photo, method) in results.rows
+    ]
+    return Evaluation(summaries, results.errors, asked, used, width, rows)
 
 
 def _measured_here(
@@ -261,16 +276,10 @@ def _summaries(
         common = [p for p in photos if (p, method) in rows and (p, BASELINE) in rows]
         for metric in plan.metrics if common else ():
             values = np.array([rows[photo, method][metric] for photo in common])
-            gains = values - [rows[photo, BASELINE][metric] for photo in common]
-            gains *= 1 if METRICS[metric].better == "high" else -1
-            low, high = METRICS[metric].bounds
-            interval, gain_interval = (
-                (
-                    lasting_interval(values, (low, high)),
-                    lasting_interval(gains, (low - high, high - low)),
-                )
-                if lasting
-                else (bootstrap_interval(values), bootstrap_interval(gains))
+            random = [rows[photo, BASELINE][metric] for photo in common]
+            about = METRICS[metric]
+            interval = (
+                lasting_interval(values, about.bounds) if lasting else bootstrap_interval(values)
             )
-            mean, gain = float(values.mean()), float(gains.mean())
-            yield Summary(method, metric, len(common), mean, interval, gain, gain_interval)
+            gain = difference(about, values.tolist(), random, lasting=lasting)
+            yield Summary(method, metric, len(common), float(values.mean()), interval, *gain)

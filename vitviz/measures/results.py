@@ -8,16 +8,18 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vitviz.errors import VitvizError
 from vitviz.files import not_written
 from vitviz.measures.curves import STEPS
 from vitviz.measures.faithfulness import MAPS
-from vitviz.measures.intervals import Interval
-from vitviz.measures.metrics import METRICS, metrics_of
+from vitviz.measures.intervals import Interval, bootstrap_interval, lasting_interval
+from vitviz.measures.metrics import METRICS, Metric, metrics_of
 from vitviz.methods.explain import METHODS
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Row",
     "Rows",
     "Summary",
+    "difference",
     "read_text",
 ]
 
@@ -87,6 +90,19 @@ class Summary:
     gain_interval: Interval
 
 
+def difference(
+    metric: Metric, ours: Sequence[float], others: Sequence[float], *, lasting: bool
+) -> tuple[float, Interval]:
+    """By how much values are better than others of the same photos: the mean and its 95 % interval,
+    such as stays true after an early stop or of a chosen number of photos."""
+    gains = np.subtract(ours, others) * (1 if metric.better == "high" else -1)
+    low, high = metric.bounds
+    interval = (
+        lasting_interval(gains, (low - high, high - low)) if lasting else bootstrap_interval(gains)
+    )
+    return float(gains.mean()), interval
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What was found, and what could not be measured.
@@ -98,6 +114,17 @@ class Evaluation:
         used: how many of them were measured or could not be; fewer after an early stop.
         width: of the intervals that would end the run early; None where nothing would. Intervals
             are bootstrap intervals without it, and with it such as stay true after a stop.
+        rows: one of each photo and method: its `photo`, its `method`, and each metric's value by
+            the metric's id. `pandas.DataFrame(found.rows)` makes a table of them.
+
+    Examples:
+        >>> chosen = {"methods": ["attention"], "metrics": ["saco"], "limit": 2}
+        >>> found = vitviz.evaluate(vit, "photos", **chosen, seeds=2)
+        >>> list(found.rows[0]), [row["method"] for row in found.rows]
+        (['photo', 'method', 'saco'], ['attention', 'random', 'attention', 'random'])
+        >>> mean, (low, high) = found.compare("attention", "random")["saco"]
+        >>> low <= mean <= high
+        True
     """
 
     summaries: list[Summary]
@@ -105,6 +132,37 @@ class Evaluation:
     asked: int
     used: int
     width: float | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list, repr=False)
+
+    def compare(self, method: str, other: str) -> dict[str, tuple[float, Interval]]:
+        """By how much one method is better than another on the same photos, by metric: the mean,
+        positive where `method` is better, and its 95 % interval. Photos differ more than methods
+        do, so this tells two methods apart where their own intervals overlap.
+
+        Args:
+            method, other: ids of methods that were measured.
+
+        Raises:
+            VitvizError: if one of them was not measured, or not on the same photos.
+        """
+        values = {
+            name: {row["photo"]: row for row in self.rows if row["method"] == name}
+            for name in (method, other)
+        }
+        common = [photo for photo in values[method] if photo in values[other]]
+        if not common:
+            raise VitvizError(
+                "not_measured_together",
+                "No photo was measured with both {method} and {other}; name two methods of this "
+                "evaluation.",
+                method=method,
+                other=other,
+            )
+        found: dict[str, tuple[float, Interval]] = {}
+        for metric in dict.fromkeys(summary.metric for summary in self.summaries):
+            pairs = [[values[name][photo][metric] for photo in common] for name in (method, other)]
+            found[metric] = difference(METRICS[metric], *pairs, lasting=self.width is not None)
+        return found
 
     def table(self) -> str:
         """Markdown: a row a method, a column a metric, each mean with its interval, and the number
@@ -192,11 +250,21 @@ class Results:
                 file=file,
             )
         for row in rows:
-            if list(row) != self.columns or row["model"] not in (self.model, None):
+            if list(row) != self.columns:
                 raise VitvizError(
-                    "results_of_others",
-                    "{file} is of another model or of other metrics; give another file.",
+                    "results_of_other_metrics",
+                    "{file} holds {held}, and not {asked}; measure the same, or give another file.",
                     file=file,
+                    held=", ".join(list(filter(None, row))[len(COLUMNS) :]),
+                    asked=", ".join(self.metrics),
+                )
+            if row["model"] not in (self.model, None):
+                raise VitvizError(
+                    "results_of_other_model",
+                    "{file} is of the model {held}, and not of {model}; give another file.",
+                    file=file,
+                    held=row["model"],
+                    model=self.model,
                 )
             key, method = (row["photo"], row["sha256"]), row["method"]
             if list(row.values())[: len(COLUMNS)] == self._identity(key, method):
@@ -256,7 +324,9 @@ class Results:
         """The whole, also beside the file of the rows."""
         if self.file:
             made_of = {"model": self.model, "weights": self.weights, "settings": self.settings}
-            text = json.dumps({**made_of, **asdict(evaluation)}, indent=2)
+            whole = asdict(evaluation)
+            del whole["rows"]  # those of the CSV file
+            text = json.dumps({**made_of, **whole}, indent=2)
             summary = self.file.with_suffix(".json")
             try:
                 summary.write_text(text, encoding="utf-8")

@@ -39,7 +39,7 @@ def as_photo(photo: PhotoLike, mode: str = "RGB") -> Image.Image:
     elif not isinstance(photo, Image.Image):
         if not (isinstance(photo, (str, Path, bytes, bytearray, memoryview)) or _is_file(photo)):
             raise _no_photo(type(photo).__name__)
-        photo = load_image(photo)
+        photo = _opened(photo)
     try:
         photo.load()  # an opened file is read only now
     except (OSError, ValueError, SyntaxError) as error:
@@ -56,6 +56,16 @@ def as_photo(photo: PhotoLike, mode: str = "RGB") -> Image.Image:
         return Image.alpha_composite(white, image.convert("RGBA")).convert(mode)
     except ValueError as error:  # Pillow cannot convert it, such as LAB
         raise _no_photo(f"an image of mode {image.mode}") from error
+
+
+def _opened(file: PhotoFile) -> Image.Image:
+    """The photo in a file; an error names it, since many photos may be given at once."""
+    try:
+        return load_image(file)
+    except ImageError as error:
+        if not isinstance(file, (str, Path)):
+            raise
+        raise ImageError("photo_file", "{file}: {problem}", file=file, problem=error) from error
 
 
 def _is_file(photo: object) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -10,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Literal
 
 import cv2
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
@@ -30,6 +32,7 @@ SIDE = 640  # px of a photo's longer side
 DPI = 150  # px for an inch of letters
 EDGE = 0.05  # in
 SECONDS = (0.02, 60.0)  # that a frame may last
+MAP_COLOURS = 32  # of a GIF's 256, for the colour map
 CODEC = "vp09"  # VP9, which browsers play and OpenCV's own build writes, without a system's ffmpeg
 
 
@@ -48,8 +51,8 @@ def animation(
     """Write overlays one after the other as GIF or MP4: over layers, or over a video's frames.
 
     All frames have one scale, with a colour bar below, as in `figure`. The photo's longer side is
-    640 px. A GIF has 256 colours a frame and goes round; an MP4 holds VP9, which Chromium, Firefox
-    and Safari play, but not every program for slides does.
+    640 px. A GIF has 256 colours a frame, of which 32 are the colour map's, and goes round; an MP4
+    holds VP9, which Chromium, Firefox and Safari play, but not every program for slides does.
 
     Args:
         photo: the photo of all frames, or a list with one for each.
@@ -72,7 +75,11 @@ def animation(
         >>> animation(photo, layers, "layers.gif", seconds=0.4)
     """
     file = Path(path)
-    write = {".gif": _write_gif, ".mp4": _write_mp4}.get(file.suffix.lower())
+    writers: dict[str, Callable[[Sequence[Image.Image], BinaryIO, float], None]] = {
+        ".gif": partial(_write_gif, colormap),
+        ".mp4": _write_mp4,
+    }
+    write = writers.get(file.suffix.lower())
     if write is None:
         raise VitvizError(
             "animation_file_ending",
@@ -170,11 +177,24 @@ def _stacked(parts: Sequence[Image.Image]) -> Image.Image:
     return frame
 
 
-def _write_gif(frames: Sequence[Image.Image], file: BinaryIO, seconds: float) -> None:
-    first, *others = (frame.quantize(palette=frame.quantize(256)) for frame in frames)  # dithered
+def _write_gif(
+    colormap: str, frames: Sequence[Image.Image], file: BinaryIO, seconds: float
+) -> None:
+    first, *others = (_quantised(frame, colormap) for frame in frames)
     first.save(
         file, "GIF", save_all=True, append_images=others, duration=round(1000 * seconds), loop=0
     )
+
+
+def _quantised(frame: Image.Image, colormap: str) -> Image.Image:
+    """With 256 colours: some of the colour map's own, since the bar has few pixels and would
+    otherwise get others', and what the frame needs most."""
+    steps = np.linspace(0, 1, MAP_COLOURS)
+    own = (matplotlib.colormaps[colormap](steps, bytes=True)[:, :3]).tobytes()
+    most = bytes(frame.quantize(256 - MAP_COLOURS).getpalette() or [])
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(own + most)
+    return frame.quantize(palette=palette)  # dithered
 
 
 def _write_mp4(frames: Sequence[Image.Image], file: BinaryIO, seconds: float) -> None:

@@ -229,8 +229,8 @@ def _photos(given: Any, rows: int) -> list[Image.Image]:
     if len(given) != rows:
         raise VitvizError(
             "photos_and_rows_differ",
-            "There are {photos} photos for {rows} rows of maps; give one for each row, or one for "
-            "all.",
+            "{photos} photos do not fit rows of maps that are {rows} in number; give one photo for "
+            "each row, or one for all; maps one below the other are [[a], [b]].",
             photos=len(given),
             rows=rows,
         )

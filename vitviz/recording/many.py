@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
+from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch import Tensor
 
 from vitviz.arguments import check_argument
@@ -37,8 +39,9 @@ def record_many(
         batch_size: photos in one forward pass; on a processor more than a few gain little.
 
     Raises:
-        VitvizError: if the batch size is not a number above 0; when its turn comes, as `record`
-            for a photo that cannot be recorded. The photos before it are given first.
+        VitvizError: if the batch size is not a number above 0, or one photo is given; when its
+            turn comes, as `record` for a photo that cannot be recorded. The photos before it are
+            given first.
 
     Examples:
         >>> recs = record_many(vit, [photo, photo.rotate(90)], batch_size=2)
@@ -47,6 +50,12 @@ def record_many(
     """
     check_argument(record_many, "vit", vit)
     check_argument(record_many, "batch_size", batch_size)
+    if isinstance(photos, (str, Path, bytes, Image.Image)):
+        raise VitvizError(
+            "one_photo_for_many",
+            "record_many takes several photos, not {kind}; give a list, or use record.",
+            kind=type(photos).__name__,
+        )
     check_batch_size(batch_size)
     return _recordings(vit, _each(photos), batch_size)
 

@@ -21,6 +21,7 @@ from vitviz.heatmap import Fingerprint
 from vitviz.models.outputs import Outputs
 from vitviz.models.vit import Vit
 from vitviz.models.weights import cached_weights_hash
+from vitviz.photos.given import PhotoLike, as_photo
 from vitviz.recording.calls import AttentionCall, SoftmaxCall
 from vitviz.recording.layout import Call, Layout
 from vitviz.recording.recording import Recording
@@ -50,8 +51,8 @@ def save_recording(rec: Recording, path: str | Path) -> None:
     if rec.edits:
         raise VitvizError(
             "edits_not_saved",
-            "A recording of an edited model is not saved; save the one without edits, and edit "
-            "that once it is loaded.",
+            "A recording of an edited model is not saved; save the one without edits, and record "
+            "the photo with the edits again.",
         )
     tensors: dict[str, Tensor] = {"pixels": rec.pixels, "logits": rec.logits}
     if rec.norms is not None:
@@ -77,17 +78,21 @@ def save_recording(rec: Recording, path: str | Path) -> None:
 
 
 @checked
-def load_recording(path: str | Path, vit: Vit | None = None) -> Recording:
+def load_recording(
+    path: str | Path, vit: Vit | None = None, photo: PhotoLike | None = None
+) -> Recording:
     """The recording in a file that `Recording.save` wrote: its numbers are the same, and so is what
     is computed of them, within rounding.
 
     Args:
         path: of the file.
         vit: the model that it is of; by default the one of its name, as `load_model` loads it.
+        photo: the photo that was recorded, for `rec.photo`, which is None without it.
 
     Raises:
-        VitvizError: if the file is no recording, or the model has other weights than the one that
-            was recorded.
+        VitvizError: if the file is no recording, the model has other weights than the one that was
+            recorded, or this is another photo.
+        ImageError: if the photo is not readable.
         ModelError, ModelUnavailable: if no model is given, and that of its name is not to be had.
 
     Examples:
@@ -96,6 +101,15 @@ def load_recording(path: str | Path, vit: Vit | None = None) -> Recording:
         'Egyptian cat'
     """
     described, tensors = _read(Path(path))
+    size = described["photo"]
+    finger = Fingerprint(tuple(size), tensors["photo"].numpy()) if size else None
+    image = None if photo is None else as_photo(photo)
+    if image is not None and not (finger and finger.fits(image)):
+        raise VitvizError(
+            "recorded_other_photo",
+            "{file} was not recorded of this photo; give the photo that it is of, or none.",
+            file=path,
+        )
     vit = load_model(described["model"]) if vit is None else vit
     if cached_weights_hash(vit.module) != described["weights"]:
         raise VitvizError(
@@ -117,7 +131,6 @@ def load_recording(path: str | Path, vit: Vit | None = None) -> Recording:
     )
     plain = {name: described[name] for name in PLAIN}
     tuples = {name: tuple(plain[name]) for name in ("grid", "box", "left_out")}
-    size = described["photo"]
     return Recording(
         vit,
         tensors["pixels"],
@@ -127,7 +140,8 @@ def load_recording(path: str | Path, vit: Vit | None = None) -> Recording:
         **plain | tuples,
         norms=tensors.get("norms"),
         layouts=layouts,
-        fingerprint=size and Fingerprint(tuple(size), tensors["photo"].numpy()),
+        photo=image,
+        fingerprint=finger,
         reading=Outputs(**described["reading"]),
     )
 
@@ -141,6 +155,10 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
                 tensors = {name: content.get_tensor(name) for name in content.offset_keys()}
                 found: dict[str, Any] = json.loads(about["recording"])
                 return found, tensors
+    except FileNotFoundError as error:
+        raise VitvizError(
+            "recording_not_there", "There is no file {file}; check the path.", file=file
+        ) from error
     except (OSError, SafetensorError, ValueError):
         pass
     raise VitvizError(
