@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clips import small
 
 import vitviz
 from vitviz.measures import faithfulness
@@ -52,7 +53,8 @@ def known() -> dict[str, Any]:
     photo = vitviz.load_image(vitviz.samples()[0].path)
     rec = vitviz.record(vit, photo)
     named = {name: getattr(vitviz, name) for name in vitviz.__all__}
-    return {**named, "vit": vit, "photo": photo, "rec": rec, "heat": vitviz.explain(rec, "rollout")}
+    clip, heat = small("open_clip").clip, vitviz.explain(rec, "rollout")
+    return {**named, "vit": vit, "photo": photo, "rec": rec, "heat": heat, "clip": clip}
 
 
 @pytest.fixture

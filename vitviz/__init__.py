@@ -43,7 +43,9 @@ from vitviz.recording.predictions import Prediction, predict
 from vitviz.recording.record import record
 from vitviz.recording.recording import Recording
 from vitviz.recording.saved import load_recording, save_recording
+from vitviz.text.clip import Clip, from_clip
 from vitviz.text.model import TextModel, load_text_model
+from vitviz.text.prompts import cosines, prompt
 from vitviz.text.record import TextRecording, record_text
 from vitviz.zoo.load import Vit, bundled_models, from_module, load_model
 
@@ -57,6 +59,7 @@ __version__ = "0.1.0"
 __all__ = [
     "METHODS",
     "CausalTrace",
+    "Clip",
     "FinetuneSettings",
     "Finetuned",
     "Heatmap",
@@ -80,11 +83,13 @@ __all__ = [
     "bundled_models",
     "causal_trace",
     "cnn_gradcam",
+    "cosines",
     "evaluate",
     "explain",
     "faithfulness",
     "figure",
     "finetune",
+    "from_clip",
     "from_module",
     "knock_out",
     "load_image",
@@ -95,6 +100,7 @@ __all__ = [
     "patch_heads",
     "patch_tokens",
     "predict",
+    "prompt",
     "record",
     "record_many",
     "record_text",
