@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from clips import small
+from detectors import detector
 
 import vitviz
 from vitviz.measures import faithfulness
@@ -53,8 +54,15 @@ def known() -> dict[str, Any]:
     photo = vitviz.load_image(vitviz.samples()[0].path)
     rec = vitviz.record(vit, photo)
     named = {name: getattr(vitviz, name) for name in vitviz.__all__}
-    clip, heat = small("open_clip").clip, vitviz.explain(rec, "rollout")
-    return {**named, "vit": vit, "photo": photo, "rec": rec, "heat": heat, "clip": clip}
+    return {
+        **named,
+        "vit": vit,
+        "photo": photo,
+        "rec": rec,
+        "heat": vitviz.explain(rec, "rollout"),
+        "clip": small("open_clip").clip,
+        "detector": detector(),
+    }
 
 
 @pytest.fixture

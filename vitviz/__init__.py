@@ -19,6 +19,7 @@ from vitviz.finetuning.finetune import finetune
 from vitviz.finetuning.result import Finetuned
 from vitviz.finetuning.settings import FinetuneSettings
 from vitviz.heatmap import Heatmap
+from vitviz.inside.detr import ObjectQuery, object_queries
 from vitviz.inside.tracing import CausalTrace, causal_trace
 from vitviz.interventions.ablation import ablate_heads
 from vitviz.interventions.attention import set_attention
@@ -67,6 +68,7 @@ __all__ = [
     "MethodError",
     "ModelError",
     "ModelUnavailable",
+    "ObjectQuery",
     "Prediction",
     "Recording",
     "TextModel",
@@ -96,6 +98,7 @@ __all__ = [
     "load_model",
     "load_recording",
     "load_text_model",
+    "object_queries",
     "overlay",
     "patch_heads",
     "patch_tokens",

@@ -12,6 +12,7 @@ import open_clip
 import pytest
 import transformers
 from clips import TOKENIZER, TRANSFORM, processor, small
+from detectors import SIZE, detector
 
 import vitviz
 
@@ -103,3 +104,18 @@ def test_the_snippets_on_prompts_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.S)), known)
     assert known["rec"].outputs == "sigmoid"
     assert (tmp_path / "prompts.png").stat().st_size > 0
+
+
+def test_the_snippets_on_detectors_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a small random DETR instead of the one that the hub has."""
+    text = (ROOT / "docs" / "detectors.md").read_text(encoding="utf-8")
+    images = transformers.DetrImageProcessor(size=SIZE)
+    monkeypatch.chdir(tmp_path)
+    for owner, made in (
+        (transformers.DetrForObjectDetection, detector().module.model),
+        (transformers.DetrImageProcessor, images),
+    ):
+        monkeypatch.setattr(owner, "from_pretrained", lambda _, made=made: made)
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.S)), {})
+    assert (tmp_path / "best.png").stat().st_size > 0
+    assert (tmp_path / "best-query.png").stat().st_size > 0
