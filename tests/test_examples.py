@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from clips import small
 from detectors import detector
+from videos import video
 
 import vitviz
 from vitviz.measures import faithfulness
@@ -62,6 +63,7 @@ def known() -> dict[str, Any]:
         "heat": vitviz.explain(rec, "rollout"),
         "clip": small("open_clip").clip,
         "detector": detector(),
+        "video": video(),
     }
 
 

@@ -44,6 +44,12 @@ from vitviz.recording.predictions import Prediction, predict
 from vitviz.recording.record import record
 from vitviz.recording.recording import Recording
 from vitviz.recording.saved import load_recording, save_recording
+from vitviz.recording.video import (
+    VideoRecording,
+    VideoVit,
+    from_video_module,
+    record_video,
+)
 from vitviz.text.clip import Clip, from_clip
 from vitviz.text.model import TextModel, load_text_model
 from vitviz.text.prompts import cosines, prompt
@@ -74,6 +80,8 @@ __all__ = [
     "TextModel",
     "TextRecording",
     "Tokens",
+    "VideoRecording",
+    "VideoVit",
     "Vit",
     "VitvizError",
     "VitvizWarning",
@@ -93,6 +101,7 @@ __all__ = [
     "finetune",
     "from_clip",
     "from_module",
+    "from_video_module",
     "knock_out",
     "load_image",
     "load_model",
@@ -107,6 +116,7 @@ __all__ = [
     "record",
     "record_many",
     "record_text",
+    "record_video",
     "samples",
     "scale_layer",
     "set_attention",

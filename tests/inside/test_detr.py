@@ -10,6 +10,7 @@ import torch
 import transformers
 from detectors import SIZE, detector, small_detector
 from families import make_photo, random_module
+from other_device import OTHER, other_device
 from PIL import Image
 
 import vitviz
@@ -101,6 +102,17 @@ def test_an_input_whose_sides_are_no_whole_cells(photo: Image.Image) -> None:
     processor = transformers.DetrImageProcessor(size={"height": 100, "width": 170})
     vit = vitviz.from_module(detector().module.model, transform=processor)
     assert vitviz.object_queries(vit, photo)[0].cross_attention.shape == (2, 2, 4, 6)
+
+
+def test_a_model_on_another_device(photo: Image.Image) -> None:
+    here = vitviz.object_queries(detector(), photo)[0]
+    with other_device():
+        processor = transformers.DetrImageProcessor(size=SIZE)
+        vit = vitviz.from_module(small_detector("Detr").to(OTHER), transform=processor)
+        assert vit.device == OTHER
+        found = vitviz.object_queries(vit, photo)[0]
+    assert (found.number, found.box) == (here.number, pytest.approx(here.box, rel=1e-4))
+    torch.testing.assert_close(found.cross_attention, here.cross_attention)
 
 
 class TestRefused:

@@ -13,6 +13,8 @@ import pytest
 import transformers
 from clips import TOKENIZER, TRANSFORM, processor, small
 from detectors import SIZE, detector
+from videos import processor as video_processor
+from videos import video
 
 import vitviz
 
@@ -119,3 +121,18 @@ def test_the_snippets_on_detectors_run(tmp_path: Path, monkeypatch: pytest.Monke
     exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.S)), {})
     assert (tmp_path / "best.png").stat().st_size > 0
     assert (tmp_path / "best-query.png").stat().st_size > 0
+
+
+def test_the_snippets_on_videos_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a small random VideoMAE instead of the one that the hub has."""
+    text = (ROOT / "docs" / "video.md").read_text(encoding="utf-8")
+    text = text.replace("patch=(3, 4)", "patch=(3, 1)")  # of a smaller grid
+    monkeypatch.chdir(tmp_path)
+    for owner, made in (
+        (transformers.VideoMAEForVideoClassification, video().tall.model),
+        (transformers.VideoMAEImageProcessor, video_processor()),
+    ):
+        monkeypatch.setattr(owner, "from_pretrained", lambda _, made=made: made)
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.S)), {})
+    assert (tmp_path / "clip.gif").stat().st_size > 0
+    assert (tmp_path / "clip.png").stat().st_size > 0
