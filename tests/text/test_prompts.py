@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import vitviz
 from vitviz.inside.lens import logit_lens, residual_stream
 from vitviz.models.weights import weights_hash
+from vitviz.recording import layers
 from vitviz.text.clip import from_clip
 
 PROMPTS = ["a cat", "a photo of a cup", "mountain"]
@@ -145,6 +146,17 @@ class TestGradients:
             wanted += gradient[0].clamp(min=0).mean(dim=(0, 1))[1:] / rec.num_layers
         found = torch.tensor(vitviz.explain(rec, "legrad", target=1).values)
         torch.testing.assert_close(found, wanted.view(4, 4), atol=1e-6, rtol=1e-3)
+
+
+def test_where_the_patches_lie_is_asked_once(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[nn.Module] = []
+    monkeypatch.setattr(layers, "in_place", lambda module, *_: asked.append(module) or [True])
+    clip = from_clip(small("open_clip").clip.module, TOKENIZER, TRANSFORM)
+    for prompts in (PROMPTS, PROMPTS[:2]):
+        assert vitviz.prompt(clip, photo, prompts).is_plain
+    assert len(asked) == 1
 
 
 def test_relevance_starts_from_what_is_read(photo: Image.Image) -> None:

@@ -127,7 +127,7 @@ class Clip:
             return ZeroShot(side, texts.to(device_of(side)), scale, bias).eval()
 
         elsewhere = self.vit.elsewhere
-        return Vit(
+        found = Vit(
             asked(self.vit.module),
             self.vit.name,
             tuple(prompts),
@@ -135,6 +135,8 @@ class Clip:
             outputs=alone if own_bias is None else "sigmoid",
             elsewhere=None if elsewhere is None else asked(elsewhere),
         )
+        object.__setattr__(found, "layouts", self.vit.layouts)  # whatever the prompts are
+        return found
 
     def _given(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """What the text side takes, whole texts only."""
