@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clips import small
+from detectors import detector
 from light_model import light_model
+from videos import video
 
 import vitviz
 from vitviz.inside import features, head_outputs, heads, lens
@@ -65,7 +68,16 @@ def known() -> dict[str, Any]:
     photo = vitviz.load_image(vitviz.samples()[0].path)
     rec = vitviz.record(vit, photo)
     named = {"vitviz": vitviz, **{name: getattr(vitviz, name) for name in vitviz.__all__}}
-    return {**named, "vit": vit, "photo": photo, "rec": rec, "heat": vitviz.explain(rec, "rollout")}
+    return {
+        **named,
+        "vit": vit,
+        "photo": photo,
+        "rec": rec,
+        "heat": vitviz.explain(rec, "rollout"),
+        "clip": small("open_clip").clip,
+        "detector": detector(),
+        "video": video(),
+    }
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from vitviz.finetuning.finetune import finetune
 from vitviz.finetuning.result import Finetuned
 from vitviz.finetuning.settings import FinetuneSettings
 from vitviz.heatmap import Heatmap
+from vitviz.inside.detr import ObjectQuery, object_queries
 from vitviz.inside.tracing import CausalTrace, causal_trace
 from vitviz.interventions.ablation import ablate_heads
 from vitviz.interventions.attention import set_attention
@@ -44,7 +45,15 @@ from vitviz.recording.predictions import Prediction, predict
 from vitviz.recording.record import record
 from vitviz.recording.recording import Recording
 from vitviz.recording.saved import load_recording, save_recording
+from vitviz.recording.video import (
+    VideoRecording,
+    VideoVit,
+    from_video_module,
+    record_video,
+)
+from vitviz.text.clip import Clip, from_clip
 from vitviz.text.model import TextModel, load_text_model
+from vitviz.text.prompts import cosines, prompt
 from vitviz.text.record import TextRecording, record_text
 from vitviz.zoo.load import Vit, bundled_models, from_module, load_model
 
@@ -58,6 +67,7 @@ __version__ = "0.1.0"
 __all__ = [
     "METHODS",
     "CausalTrace",
+    "Clip",
     "FinetuneSettings",
     "Finetuned",
     "Heatmap",
@@ -65,11 +75,14 @@ __all__ = [
     "MethodError",
     "ModelError",
     "ModelUnavailable",
+    "ObjectQuery",
     "Prediction",
     "Recording",
     "TextModel",
     "TextRecording",
     "Tokens",
+    "VideoRecording",
+    "VideoVit",
     "Vit",
     "VitvizError",
     "VitvizWarning",
@@ -81,25 +94,31 @@ __all__ = [
     "bundled_models",
     "causal_trace",
     "cnn_gradcam",
+    "cosines",
     "evaluate",
     "explain",
     "explain_many",
     "faithfulness",
     "figure",
     "finetune",
+    "from_clip",
     "from_module",
+    "from_video_module",
     "knock_out",
     "load_image",
     "load_model",
     "load_recording",
     "load_text_model",
+    "object_queries",
     "overlay",
     "patch_heads",
     "patch_tokens",
     "predict",
+    "prompt",
     "record",
     "record_many",
     "record_text",
+    "record_video",
     "samples",
     "scale_layer",
     "set_attention",

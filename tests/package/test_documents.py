@@ -8,7 +8,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import open_clip
 import pytest
+import transformers
+from clips import TOKENIZER, TRANSFORM, processor, small
+from detectors import SIZE, detector
+from videos import processor as video_processor
+from videos import video
 
 import vitviz
 
@@ -82,3 +88,51 @@ def test_the_snippets_on_interventions_run(tmp_path: Path, monkeypatch: pytest.M
     exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.S)), known)
     assert known["both"].edits == tuple(known["edits"])
     assert (tmp_path / "trace.png").stat().st_size > 0
+
+
+def test_the_snippets_on_prompts_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With small random models instead of those that the hub has."""
+    text = (ROOT / "docs" / "prompts.md").read_text(encoding="utf-8")
+    one, siglip = small("open_clip").clip.module, small("Siglip").clip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        open_clip, "create_model_and_transforms", lambda _, pretrained: (one, pretrained, TRANSFORM)
+    )
+    monkeypatch.setattr(open_clip, "get_tokenizer", lambda _: TOKENIZER)
+    for auto, made in (("Model", siglip.module), ("Processor", processor("Siglip"))):
+        owner = getattr(transformers, f"Auto{auto}")
+        monkeypatch.setattr(owner, "from_pretrained", lambda _, made=made: made)
+    known: dict[str, Any] = {}
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.S)), known)
+    assert known["rec"].outputs == "sigmoid"
+    assert (tmp_path / "prompts.png").stat().st_size > 0
+
+
+def test_the_snippets_on_detectors_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a small random DETR instead of the one that the hub has."""
+    text = (ROOT / "docs" / "detectors.md").read_text(encoding="utf-8")
+    images = transformers.DetrImageProcessor(size=SIZE)
+    monkeypatch.chdir(tmp_path)
+    for owner, made in (
+        (transformers.DetrForObjectDetection, detector().module.model),
+        (transformers.DetrImageProcessor, images),
+    ):
+        monkeypatch.setattr(owner, "from_pretrained", lambda _, made=made: made)
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.S)), {})
+    assert (tmp_path / "best.png").stat().st_size > 0
+    assert (tmp_path / "best-query.png").stat().st_size > 0
+
+
+def test_the_snippets_on_videos_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a small random VideoMAE instead of the one that the hub has."""
+    text = (ROOT / "docs" / "video.md").read_text(encoding="utf-8")
+    text = text.replace("patch=(3, 4)", "patch=(3, 1)")  # of a smaller grid
+    monkeypatch.chdir(tmp_path)
+    for owner, made in (
+        (transformers.VideoMAEForVideoClassification, video().tall.model),
+        (transformers.VideoMAEImageProcessor, video_processor()),
+    ):
+        monkeypatch.setattr(owner, "from_pretrained", lambda _, made=made: made)
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.S)), {})
+    assert (tmp_path / "clip.gif").stat().st_size > 0
+    assert (tmp_path / "clip.png").stat().st_size > 0

@@ -100,10 +100,11 @@ def test_a_place_stays_empty_where_a_row_lacks_a_column() -> None:
     assert upper.get_position().y0 > lower.get_position().y1
 
 
-def test_each_row_has_its_own_photo() -> None:
+def test_each_row_or_panel_has_its_own_photo() -> None:
     photos = make_photo(), make_photo(3)
-    shown = panels(draw_figure(photos, [[flat(1.0)], [flat(1.0)]], alpha=0.0))
-    for photo, panel in zip(photos, shown, strict=True):
+    below = draw_figure(photos, [[flat(1.0)], [flat(1.0)]], alpha=0.0)
+    beside = draw_figure(photos, [flat(1.0), flat(1.0)], alpha=0.0)
+    for photo, panel in zip(photos * 2, panels(below) + panels(beside), strict=True):
         np.testing.assert_array_equal(panel, np.asarray(photo))
 
 

@@ -303,6 +303,8 @@ class Anatomy:
         """What is classified: “token”, “avg” (the mean of the patches), “map” or what timm says."""
         if getattr(getattr(self.core, "config", None), "use_mean_pooling", False):
             return "avg"  # BEiT of transformers, although it has a class token
+        if self._known("pool_type") == "avg":
+            return "avg"  # open_clip's tower, although it has one too
         return self._known("global_pool", "") or ""
 
     @property
@@ -327,7 +329,7 @@ class Anatomy:
     @property
     def can_classify(self) -> bool:
         """Whether `classify` can be asked."""
-        return self._known("forward_head") is not None
+        return self._known("forward_head") is not None and not self._has_further_weights
 
     def last_tokens(self, pixels: Tensor) -> Tensor | None:
         """The tokens after the last block and the final norm; None where they are not told."""

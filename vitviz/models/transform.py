@@ -117,7 +117,9 @@ def _pixels(made: Any) -> Tensor:
         made = torch.from_numpy(made)
     if not isinstance(made, Tensor):
         raise _no_pixels(type(made).__name__)
-    return made[0] if made.ndim == 4 and len(made) == 1 else made
+    while made.ndim > 3 and len(made) == 1:  # a batch of one, a clip of one frame
+        made = made[0]
+    return made
 
 
 def _no_pixels(made: str) -> ModelError:

@@ -33,8 +33,9 @@ def draw_boxes(
                 draw.line(dash, fill=shade, width=width)
     for (left, top, right, bottom), colour in boxes:
         for shade, inset in (("black", 0), (colour, line // 2)):  # seen on any ground
-            corners = (left + inset, top + inset, right - 1 - inset, bottom - 1 - inset)
-            draw.rectangle(corners, outline=shade, width=line)
+            first = left + inset, top + inset
+            last = map(max, first, (right - 1 - inset, bottom - 1 - inset))  # of a flat box too
+            draw.rectangle((*first, *last), outline=shade, width=line)
     return marked
 
 

@@ -79,7 +79,8 @@ def figure(
     threads; then they are as before.
 
     Args:
-        photo: the photo of all rows, or a list with one for each row.
+        photo: the photo of all rows, or a list with one for each row; of a single row also one for
+            each of its maps, such as the frames of a video.
         heats: a heatmap; a list of them, which is one row; or a list of rows. Dicts instead of
             lists give rows and columns their titles. None is the photo alone; where a row lacks a
             column, its place stays empty.
@@ -138,7 +139,7 @@ def draw_figure(
     """The figure of `figure`; `label` is what is said of the colour bar, instead of its own
     words."""
     rows = _rows(heats)
-    photos = _photos(photo, len(rows))
+    photos = _photos(photo, [len(row) for row in rows.values()])
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     check_letters([title for title in (*rows, *columns, label) if isinstance(title, str)])
     maps = [heat for row in rows.values() for heat in row.values() if heat]
@@ -148,10 +149,11 @@ def draw_figure(
     label = label or meaning(maps, scale)
     grid = Grid.fitted(_inches(width, len(columns)), list(rows), columns, boxes, label)
     drawn = Figure((grid.width, grid.height))
-    for number, (row, whole) in enumerate(zip(rows.values(), photos, strict=True)):
+    for number, (row, own) in enumerate(zip(rows.values(), photos, strict=True)):
         factor = _factor(boxes[number], grid.panel)
-        small = _reduced(whole, factor)
-        for column, heat in row.items():
+        reduced = {id(whole): _reduced(whole, factor) for whole in own}
+        for (column, heat), whole in zip(row.items(), own, strict=True):
+            small = reduced[id(whole)]
             box = heat.box if heat else boxes[number]
             if heat:
                 placed = shown[id(heat)].scaled(factor)
@@ -222,19 +224,22 @@ def _titled(given: Any) -> dict[str | int, Any]:
     return dict(enumerate(given))
 
 
-def _photos(given: Any, rows: int) -> list[Image.Image]:
-    """One for each row."""
+def _photos(given: Any, panels: Sequence[int]) -> list[list[Image.Image]]:
+    """One for each panel, where rows have so many."""
     if not isinstance(given, list | tuple):
-        return [as_photo(given)] * rows
-    if len(given) != rows:
+        whole = as_photo(given)
+        return [[whole] * count for count in panels]
+    if len(panels) == 1 and len(given) == panels[0]:
+        return [[as_photo(one) for one in given]]
+    if len(given) != len(panels):
         raise VitvizError(
             "photos_and_rows_differ",
             "{photos} photos do not fit rows of maps that are {rows} in number; give one photo for "
             "each row, or one for all; maps one below the other are [[a], [b]].",
             photos=len(given),
-            rows=rows,
+            rows=len(panels),
         )
-    return [as_photo(one) for one in given]
+    return [[as_photo(one)] * count for one, count in zip(given, panels, strict=True)]
 
 
 def _box(title: str | int, row: Titled) -> Box:
