@@ -30,6 +30,7 @@ __all__ = [
     "map_gradient",
     "positive_part",
     "run_with_gradients",
+    "weighted",
 ]
 
 
@@ -143,5 +144,10 @@ def gradient(rec: Recording, score: Tensor, wanted: Sequence[Tensor | None]) -> 
 
 def positive_part(rec: Recording, grads: Gradients, layer: int, rows: slice) -> Tensor:
     """E_h[(∂s/∂A ⊙ A)⁺] of some query tokens: (rows, tokens)."""
+    return weighted(rec, grads, layer, rows).clamp_(min=0).mean(dim=0)
+
+
+def weighted(rec: Recording, grads: Gradients, layer: int, rows: slice) -> Tensor:
+    """∂s/∂A ⊙ A of some query tokens: (heads, rows, tokens)."""
     gradient = attention_gradient(rec, grads.attended[layer], layer, rows)
-    return gradient.mul_(rec.attention_rows(layer, rows)).clamp_(min=0).mean(dim=0)
+    return gradient.mul_(rec.attention_rows(layer, rows))
