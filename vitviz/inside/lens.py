@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from vitviz.errors import ModelError, Phrase
+from vitviz.methods.lens import classified
 from vitviz.recording.recording import Recording
 
-__all__ = ["NormSteps", "Stream", "logit_lens", "norm_steps", "residual_stream", "token_lens"]
+__all__ = ["NormSteps", "Stream", "logit_lens", "norm_steps", "residual_stream"]
 
 TITLE = Phrase("residual_stream", "the residual stream")
 TOLERANCE = 1e-3  # of the largest number: a sum of three rounded numbers
@@ -96,13 +97,10 @@ def logit_lens(rec: Recording, stream: Stream) -> Tensor:
     The last row is what the model itself predicts.
 
     Raises:
-        ModelError: if the classifier does not read the tokens after the last block alone.
+        ModelError: if the model has no classifier after a final norm, or it does not read the
+            tokens after the last block alone.
     """
-    anatomy = rec.vit.anatomy
-    if len(rec.logits) == 0 or anatomy.norm is None or not anatomy.can_classify:
-        raise _no_classifier(rec)
-    states = stream.states.to(anatomy.float_type)
-    logits = anatomy.classify(anatomy.norm(states)).float()
+    logits = classified(rec, stream.states)
     if not torch.allclose(logits[-1], rec.logits.float(), atol=1e-3, rtol=1e-3):
         raise ModelError(
             "classifier_reads_more",
@@ -110,37 +108,6 @@ def logit_lens(rec: Recording, stream: Stream) -> Tensor:
             model=rec.vit.name,
         )
     return logits
-
-
-@torch.no_grad()
-def token_lens(rec: Recording, states: Tensor) -> Tensor:
-    """The same for each token of one layer alone, as if it were what the classifier reads.
-
-    Args:
-        rec: from `record`.
-        states: of every token, (tokens, width), such as `Stream.states[layer]`.
-
-    Returns:
-        Logits (tokens, classes). A class token's are those of `logit_lens`.
-
-    Raises:
-        ModelError: if the model has no classifier after a final norm.
-    """
-    anatomy = rec.vit.anatomy
-    if len(rec.logits) == 0 or anatomy.norm is None or not anatomy.can_classify:
-        raise _no_classifier(rec)
-    normed = anatomy.norm(states.to(anatomy.float_type))
-    # Whether the classifier takes the first token or the mean of the patches, it finds this one.
-    alone = normed[:, None].expand(-1, rec.num_prefix_tokens + 1, -1)
-    return anatomy.classify(alone).float()
-
-
-def _no_classifier(rec: Recording) -> ModelError:
-    return ModelError(
-        "no_classifier_after_norm",
-        "{model} has no classifier after a final norm to apply.",
-        model=rec.vit.name,
-    )
 
 
 @torch.no_grad()

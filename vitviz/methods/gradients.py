@@ -28,6 +28,7 @@ __all__ = [
     "gradient",
     "gradients",
     "map_gradient",
+    "pixel_gradients",
     "positive_part",
     "run_with_gradients",
     "weighted",
@@ -136,10 +137,23 @@ def gradient(rec: Recording, score: Tensor, wanted: Sequence[Tensor | None]) -> 
             return [each.cpu() for each in found]
     raise MethodError(
         "no_gradient",
-        "{model} has no gradients from its classes to its attention, as this method needs them "
+        "{model} has no gradients from its classes to what they are made from, as this method "
+        "needs them "
         "(weights in int8 have none); use attention, rollout or occlusion.",
         model=rec.vit.name,
     )
+
+
+def pixel_gradients(rec: Recording, score: Scored, pixels: Tensor) -> Tensor:
+    """∂s/∂x of several inputs x, (inputs, channels, height, width), each of its own score.
+
+    Raises:
+        MethodError: if no gradient leads from classes to pixels, as with weights in int8.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        inputs = pixels.clone().requires_grad_()
+        [found] = gradient(rec, score.of(rec.run(inputs)).sum(), [inputs])
+    return found
 
 
 def positive_part(rec: Recording, grads: Gradients, layer: int, rows: slice) -> Tensor:

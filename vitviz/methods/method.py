@@ -15,6 +15,7 @@ from vitviz.recording.recording import Recording
 __all__ = [
     "CLASSIFIERS",
     "ChoiceOption",
+    "Estimate",
     "HeadOption",
     "LayerOption",
     "Method",
@@ -24,6 +25,19 @@ __all__ = [
 ]
 
 CLASSIFIERS = "Models with a classifier."
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """What a method that draws samples finds.
+
+    Attributes:
+        values: of all tokens, (tokens,).
+        errors: their standard errors, (tokens,).
+    """
+
+    values: Tensor
+    errors: Tensor
 
 
 @dataclass(frozen=True)
@@ -179,9 +193,9 @@ class Method:
         number: its place among the methods.
         title: its name on screen.
         question: the one question it answers.
-        function: (recording, **arguments) → values of all tokens, (tokens,). The arguments are
-            `query` if it has one, `score` if it is class-specific, `progress` if it is slow, and
-            its options.
+        function: (recording, **arguments) → values of all tokens, (tokens,), or an `Estimate` of
+            them. The arguments are `query` if it has one, `score` if it is class-specific,
+            `progress` if it is slow, and its options.
         reference: the paper.
         options: its options by name.
         needs_gradient: whether it differentiates the model.
@@ -202,7 +216,7 @@ class Method:
     number: int
     title: str
     question: str
-    function: Callable[..., Tensor]
+    function: Callable[..., Tensor | Estimate]
     reference: str
     options: Mapping[str, Option] = field(default_factory=dict)
     needs_gradient: bool = False
