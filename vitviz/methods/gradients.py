@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vitviz.errors import MethodError
 from vitviz.recording.calls import AttentionCall, SoftmaxCall, for_each_head
+from vitviz.recording.find import tokens_before
 from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
 
@@ -27,6 +28,7 @@ __all__ = [
     "attention_gradient",
     "gradient",
     "gradients",
+    "layer_input",
     "map_gradient",
     "pixel_gradients",
     "positive_part",
@@ -81,6 +83,52 @@ def gradients(rec: Recording, score: Scored) -> Gradients:
     and no hook remains.
     """
     return rec.derived.get(score, lambda: _differentiate(rec, score))
+
+
+def layer_input(rec: Recording, score: Scored, layer: int) -> tuple[Tensor, Tensor]:
+    """What enters a layer's attention, x, and ∂s/∂x: (tokens, width) each, of the layer's tokens.
+
+    Raises:
+        MethodError: if no gradient leads there, or nothing in front of the layer's attention holds
+            one vector a token.
+    """
+    if not rec.layouts and layer == rec.num_layers - 1:
+        grads = gradients(rec, score)
+        return grads.last_input, grads.last_input_gradient
+    with torch.inference_mode(False), torch.enable_grad():
+        if rec.layouts:
+            return _traced_input(rec, score, layer)
+        module = rec.layers[layer].module
+        recorder, logits = run_with_gradients(rec, [module])
+        entered = recorder.inputs[module]
+        [found] = gradient(rec, score.of(logits[0]), [entered])
+    return _as_tokens(rec, entered[0].detach().cpu()), _as_tokens(rec, found[0])
+
+
+def _traced_input(rec: Recording, score: Scored, layer: int) -> tuple[Tensor, Tensor]:
+    """The same where windows are cut and grids merged: the last tensor that still is in place."""
+    with rec.recorder(trace=True) as recorder:
+        logits = rec.vit.run(rec.pixels[None].clone().requires_grad_())
+    names, height, width = [c.module for c in recorder.calls], *rec.pixels.shape[-2:]
+    number = names.index(rec.layers[layer].module)
+    found = tokens_before(
+        rec.vit.running,
+        recorder.calls[number],
+        recorder.sources[number],
+        rec.layouts[layer],
+        (height, width),
+    )
+    if found is None:
+        raise MethodError(
+            "no_tokens_in_front",
+            "In front of the attention of layer {layer} of {model} nothing holds one vector a "
+            "patch, as this method needs it; choose another layer, or use occlusion.",
+            layer=layer,
+            model=rec.vit.name,
+        )
+    entered, in_raster = found
+    [slope] = gradient(rec, score.of(logits[0]), [entered])
+    return in_raster(entered.cpu()), in_raster(slope)
 
 
 def attention_gradient(rec: Recording, attended: Tensor, layer: int, rows: slice) -> Tensor:

@@ -21,8 +21,8 @@ def integrated_gradients(rec: Recording, score: Score, *, steps: int, progress: 
 
     (x − b) ∫₀¹ ∂s/∂x (b + α (x − b)) dα, summed over a patch's pixels and channels, 0 where that is
     negative. b is the model's mean colour, the input that hidden patches have in `occlusion`. The
-    integral is a Gauss-Legendre sum; where the score jumps while the photo is still nearly grey, few
-    steps miss it. Sundararajan, Taly & Yan 2017, arXiv 1703.01365.
+    integral is a Gauss-Legendre sum; of a score that jumps while the photo is still nearly grey a
+    few steps miss much. Sundararajan, Taly & Yan 2017, arXiv 1703.01365.
 
     Args:
         rec: from `record`.
