@@ -35,14 +35,15 @@ box: (left, top, right, bottom) of the photo, in its pixels, that the grid cover
 method: the explanation's id.
 What it was made from; what there is not, such as the class of a map without one, is left out:
 options: the method's options and their values, as JSON.
-layer: the layer whose attention it shows, from 0; left out for a map of all layers.
+layer: the layer that it shows, from 0; left out for a map of all layers.
 query: the token that looks: cls, or a patch as row,column.
 target, target_label: the class that it explains, by index and name.
 versus, versus_label: the class that it is explained against.
 model: its name.
 weights: SHA-256 of the model's weights.
 input: SHA-256 of what the model was given, the photo as its transform made it.
-edits: what was done to the model, one text for each edit, in order."""
+edits: what was done to the model, one text for each edit, in order.
+errors: standard errors of a map that was drawn at random, float32 (rows, cols)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +103,7 @@ class MadeFrom:
 
     @property
     def layer(self) -> int | None:
-        """The layer whose attention it shows, from 0; None for a map of all layers."""
+        """The layer that it shows, from 0; None for a map of all layers."""
         return self.options.get("layer")
 
     def entries(self) -> dict[str, Any]:
@@ -124,6 +125,8 @@ class Heatmap:
         method: the id in `METHODS` that made it.
         made_from: what it was made from; None for values of one's own.
         fingerprint: of the photo that it is a map of; None where nobody says.
+        errors: standard errors of the values, float32 (rows, cols), of a method that draws samples;
+            None for any other. A value that the method cuts at 0 has that of the number it was.
 
     Raises:
         VitvizError: if a value is negative or not finite, which no method may return, or values or
@@ -147,6 +150,7 @@ class Heatmap:
     method: str
     made_from: MadeFrom | None = None
     fingerprint: Fingerprint | None = None
+    errors: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -225,7 +229,10 @@ class Heatmap:
     def shares(self) -> Heatmap:
         """The same map in shares of its sum, so that maps of different units can be compared."""
         total = float(self.values.sum())
-        return replace(self, values=self.values / total) if total else self
+        if not total:
+            return self
+        errors = None if self.errors is None else self.errors / total
+        return replace(self, values=self.values / total, errors=errors)
 
     @checked
     def on_grid(self, grid: tuple[int, int]) -> Heatmap:
@@ -250,8 +257,12 @@ class Heatmap:
                 rows=rows,
                 cols=cols,
             )
-        finer = self.values.repeat(rows // own_rows, axis=0).repeat(cols // own_cols, axis=1)
-        return replace(self, values=finer)
+
+        def finer(values: NDArray[np.float32]) -> NDArray[np.float32]:
+            return values.repeat(rows // own_rows, axis=0).repeat(cols // own_cols, axis=1)
+
+        errors = None if self.errors is None else finer(self.errors)
+        return replace(self, values=finer(self.values), errors=errors)
 
     @checked
     def scaled(self, factor: float) -> Heatmap:
@@ -291,6 +302,8 @@ class Heatmap:
         if not isinstance(file, str | PathLike):
             entries = self.made_from.entries() if self.made_from else {}
             entries |= {"method": self.method, "box": np.array(self.box), "readme": README}
+            if self.errors is not None:
+                entries["errors"] = self.errors
             np.savez_compressed(file, values=self.values, **entries)
             return
         if (path := Path(file)).suffix.lower() != ".npz":

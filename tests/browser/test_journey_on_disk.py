@@ -32,8 +32,9 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 import vitviz
 from vitviz.inside.attention_steps import head_steps
-from vitviz.inside.lens import logit_lens, residual_stream, token_lens
+from vitviz.inside.lens import logit_lens, residual_stream
 from vitviz.journey.page import Language, words
+from vitviz.methods.lens import token_lens
 
 Opener = Callable[..., Page]
 

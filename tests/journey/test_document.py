@@ -19,7 +19,7 @@ from timm.models.vision_transformer import ParallelScalingBlock
 import vitviz
 from vitviz.errors import MethodError
 from vitviz.inside.attention_steps import head_steps
-from vitviz.inside.lens import logit_lens, norm_steps, residual_stream, token_lens
+from vitviz.inside.lens import logit_lens, norm_steps, residual_stream
 from vitviz.journey.document import (
     MOST_FOLLOWED,
     cls_document,
@@ -28,6 +28,7 @@ from vitviz.journey.document import (
     named_arrays,
     token_arrays,
 )
+from vitviz.methods.lens import token_lens
 
 HALF = 2.0**-10  # two roundings to float16
 

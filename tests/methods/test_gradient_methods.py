@@ -57,15 +57,15 @@ class Reference:
     def gradients(self, score: Tensor) -> list[Tensor]:
         return [g[0] for g in torch.autograd.grad(score, self.maps, retain_graph=True)]
 
-    def weighted(self, score: Tensor) -> list[np.ndarray]:
-        """E_h[(A ⊙ ∂s/∂A)⁺] of each layer, head by head."""
+    def weighted(self, score: Tensor, clamped: str = "heads") -> list[np.ndarray]:
+        """E_h[(A ⊙ ∂s/∂A)⁺] of each layer, head by head; or E_h[A ⊙ ∂s/∂A]⁺, vit-explain's."""
         result = []
         for attention, gradient in zip(self.maps, self.gradients(score), strict=True):
             heads = [
-                np.maximum(a * g, 0)
+                np.maximum(a * g, 0) if clamped == "heads" else a * g
                 for a, g in zip(attention[0].detach().numpy(), gradient.numpy(), strict=True)
             ]
-            result.append(sum(heads) / len(heads))
+            result.append(np.maximum(sum(heads) / len(heads), 0))
         return result
 
     def row(self, query: Query) -> np.ndarray:
@@ -132,13 +132,16 @@ class TestAgainstTheReference:
         heat = vitviz.explain(rec, "relevance", query, target, versus=versus)
         agree(heat, reference.patches(reference.row(query) @ flow))
 
-    @pytest.mark.parametrize("options", [{}, {"discard": 0.6}, {"start": 1, "residual": 0.1}])
+    @pytest.mark.parametrize(
+        "options", [{}, {"discard": 0.6}, {"start": 1, "residual": 0.1}, {"clamped": "mean"}]
+    )
     def test_gradient_rollout(self, vit, photo, query, options) -> None:
         rec = vitviz.record(vit, photo)
         reference = Reference(rec)
         prefix, residual = rec.num_prefix_tokens, options.get("residual", 0.5)
         flow = np.eye(rec.num_tokens)
-        for weighted in reference.weighted(reference.score(2))[options.get("start", 0) :]:
+        maps = reference.weighted(reference.score(2), options.get("clamped", "heads"))
+        for weighted in maps[options.get("start", 0) :]:
             for i, row in enumerate(weighted):
                 others = [j for j in range(prefix, rec.num_tokens) if j != i]
                 dropped = int(options.get("discard", 0) * (rec.num_tokens - prefix))
@@ -178,6 +181,23 @@ def test_legrad(vit: vitviz.Vit, photo: Image.Image) -> None:
             for row in head:
                 columns += np.maximum(row, 0) / (len(reference.maps) * len(gradient[0]) * len(row))
     agree(vitviz.explain(rec, "legrad", target=3), reference.patches(columns))
+
+
+@pytest.mark.parametrize("family", ["vit", "dinov2 registers", "beit", "average pooled"])
+@pytest.mark.parametrize("start", [0, 1])
+def test_legrad_as_its_authors_write_it(vit: vitviz.Vit, photo: Image.Image, start: int) -> None:
+    """Each block's tokens, the class token among them, are averaged before norm and head."""
+    rec = vitviz.record(vit, photo)
+    reference = Reference(rec)
+    module = reference.module
+    final = module.fc_norm if isinstance(module.norm, nn.Identity) else module.norm
+    columns = torch.zeros(rec.num_tokens, dtype=torch.float64)
+    for block, attention in list(zip(reference.blocks, reference.maps, strict=True))[start:]:
+        score = module.head(final(block.mean(dim=1)))[0, 3]
+        [gradient] = torch.autograd.grad(score, attention, retain_graph=True)
+        columns += gradient.clamp(min=0).mean(dim=1).mean(dim=1)[0] / (3 - start)
+    heat = vitviz.explain(rec, "legrad", target=3, scored="mean", start=start)
+    agree(heat, reference.patches(columns.numpy()))
 
 
 @pytest.mark.parametrize(("target", "versus"), [(2, None), (4, 1)])
@@ -286,6 +306,10 @@ class TestByHand:
         slopes[:, 0, 1] = torch.tensor([2.0, -6.0])
         rec = by_hand([half], [slopes])
         assert vitviz.explain(rec, "relevance").values == pytest.approx(np.array([[0.5]]))
+        # n(I + .5) = [1/1.5 .5/1.5], and n(I + 0) = I
+        heads = vitviz.explain(rec, "gradient_rollout")
+        assert heads.values == pytest.approx(np.array([[1 / 3]]))
+        assert vitviz.explain(rec, "gradient_rollout", clamped="mean").values == 0
 
 
 def test_the_gradient_of_grouped_values_is_autograds() -> None:

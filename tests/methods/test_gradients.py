@@ -19,7 +19,7 @@ from PIL import Image
 from torch import nn
 
 import vitviz
-from vitviz.methods.gradients import Score, gradients, last_input
+from vitviz.methods.gradients import Score, gradients, layer_input
 from vitviz.recording.recording import Memo, Recording
 
 SHARED = ["relevance", "gradient_rollout", "legrad", "gradcam"]
@@ -79,7 +79,7 @@ class TestOnePassAClass:
         found = gradients(rec, Score(0))
         vitviz.explain(rec, "legrad", target=0)
         own = rec.derived.last("legrad")
-        last = last_input(rec, Score(0))
+        last = layer_input(rec, Score(0), rec.num_layers - 1)
         tensors = [*found.attended, *own, last.tokens, last.gradient]
         width = rec.vit.module.embed_dim
         assert sum(t.untyped_storage().nbytes() for t in tensors) <= (

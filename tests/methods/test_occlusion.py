@@ -119,7 +119,7 @@ class TestProgress:
         assert np.array_equal(heat.values, vitviz.explain(rec, method).values)
 
     def test_it_can_stop_the_computation(self, rec: Recording, method: str, monkeypatch) -> None:
-        monkeypatch.setattr("vitviz.progress.TOKENS_AT_ONCE", 2 * rec.num_tokens)
+        monkeypatch.setattr("vitviz.progress.TOKENS_AT_ONCE", rec.num_tokens)
         seen: list[float] = []
 
         def stop(share: float) -> None:

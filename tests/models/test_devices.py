@@ -21,7 +21,7 @@ from vitviz.inside.convolution import effective_field
 from vitviz.inside.features import patch_features
 from vitviz.inside.head_outputs import head_outputs
 from vitviz.inside.heads import ablate, head_importance, head_statistics
-from vitviz.inside.lens import logit_lens, residual_stream, token_lens
+from vitviz.inside.lens import logit_lens, residual_stream
 from vitviz.inside.positions import permute_patches, position_similarity, without_positions
 from vitviz.inside.score_matrix import token_products
 from vitviz.inside.tokens import patch_vectors, projection
@@ -29,6 +29,7 @@ from vitviz.inside.weight_gradients import projection_gradients
 from vitviz.interventions.token_merging import merge_tokens, pool_tokens
 from vitviz.measures.faithfulness import deletion
 from vitviz.methods.gradients import Score
+from vitviz.methods.lens import token_lens
 from vitviz.models.devices import as_device, as_float_type
 from vitviz.models.vit import on_device
 from vitviz.training.regularisation import without_each_block

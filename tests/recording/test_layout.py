@@ -99,7 +99,7 @@ class TestWindows:
         assert shapes == [(24, 24)] * 2 + [(12, 12)] * 2 + [(6, 6)] * 2 + [(3, 3)] * 2
 
     def test_methods_that_need_one_map_a_layer_say_so(self, swin: vitviz.Recording) -> None:
-        for method in ("rollout", "relevance", "legrad", "gradcam", "transition"):
+        for method in ("relevance", "legrad", "gradient_rollout", "transition", "lens"):
             with pytest.raises(vitviz.MethodError, match="use attention, which shows each layer"):
                 vitviz.explain(swin, method)
         heat = vitviz.explain(swin, "occlusion", window=8, stride=8)

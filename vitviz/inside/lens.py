@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vitviz.arguments import checked
 from vitviz.errors import ModelError, Phrase
+from vitviz.methods.lens import classified
 from vitviz.recording.recording import Recording
 
-__all__ = ["NormSteps", "Stream", "logit_lens", "norm_steps", "residual_stream", "token_lens"]
+__all__ = ["NormSteps", "Stream", "logit_lens", "norm_steps", "residual_stream"]
 
 TITLE = Phrase("residual_stream", "the residual stream")
 TOLERANCE = 1e-3  # of the largest number: a sum of three rounded numbers
@@ -98,24 +100,26 @@ def residual_stream(rec: Recording) -> Stream:
 
 
 @torch.no_grad()
-def logit_lens(rec: Recording, stream: Stream) -> Tensor:
+@checked
+def logit_lens(rec: Recording, stream: Stream | None = None) -> Tensor:
     """The model's final norm and classifier applied to every state: logits (layers + 1, classes).
 
     The last row is what the model itself predicts.
 
+    Args:
+        rec: from `record`.
+        stream: its `residual_stream`, where that is known already.
+
     Raises:
-        ModelError: if the classifier does not read the tokens after the last block alone.
+        ModelError: if the model has no classifier after a final norm, or it does not read the
+            tokens after the last block alone.
 
     Examples:
-        >>> top = logit_lens(rec, residual_stream(rec)).argmax(dim=-1)
+        >>> top = logit_lens(rec).argmax(dim=-1)
         >>> [vit.labels[index] for index in top[-2:]]
         ['Egyptian cat', 'Egyptian cat']
     """
-    anatomy = rec.vit.anatomy
-    if len(rec.logits) == 0 or anatomy.norm is None or not anatomy.can_classify:
-        raise _no_classifier(rec)
-    states = stream.states.to(anatomy.float_type)
-    logits = anatomy.classify(anatomy.norm(states)).float()
+    logits = classified(rec, (stream or residual_stream(rec)).states)
     if not torch.allclose(logits[-1], rec.logits.float(), atol=1e-3, rtol=1e-3):
         raise ModelError(
             "classifier_reads_more",
@@ -123,41 +127,6 @@ def logit_lens(rec: Recording, stream: Stream) -> Tensor:
             model=rec.vit.name,
         )
     return logits
-
-
-@torch.no_grad()
-def token_lens(rec: Recording, states: Tensor) -> Tensor:
-    """The same for each token of one layer alone, as if it were what the classifier reads.
-
-    Args:
-        rec: from `record`.
-        states: of every token, (tokens, width), such as `Stream.states[layer]`.
-
-    Returns:
-        Logits (tokens, classes). A class token's are those of `logit_lens`.
-
-    Raises:
-        ModelError: if the model has no classifier after a final norm.
-
-    Examples:
-        >>> token_lens(rec, residual_stream(rec).states[-1]).shape
-        torch.Size([257, 1000])
-    """
-    anatomy = rec.vit.anatomy
-    if len(rec.logits) == 0 or anatomy.norm is None or not anatomy.can_classify:
-        raise _no_classifier(rec)
-    normed = anatomy.norm(states.to(anatomy.float_type))
-    # Whether the classifier takes the first token or the mean of the patches, it finds this one.
-    alone = normed[:, None].expand(-1, rec.num_prefix_tokens + 1, -1)
-    return anatomy.classify(alone).float()
-
-
-def _no_classifier(rec: Recording) -> ModelError:
-    return ModelError(
-        "no_classifier_after_norm",
-        "{model} has no classifier after a final norm to apply.",
-        model=rec.vit.name,
-    )
 
 
 @torch.no_grad()

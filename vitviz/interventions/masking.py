@@ -12,7 +12,7 @@ from vitviz.progress import Progress, batches
 from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
 
-__all__ = ["grey", "mask_patches", "read_masked"]
+__all__ = ["grey", "mask_patches", "patch_sums", "read_masked"]
 
 
 @torch.no_grad()
@@ -49,6 +49,15 @@ def mask_patches(rec: Recording, hidden: Tensor, filling: Tensor) -> Tensor:
     below, beside = (a - b for a, b in zip(rec.pixels.shape[-2:], pixels.shape[-2:], strict=True))
     pixels = F.pad(pixels, (0, beside, 0, below))  # less than 0 cuts off what the model pads
     return torch.where(pixels[:, None], filling, rec.pixels)
+
+
+def patch_sums(rec: Recording, pixels: Tensor) -> Tensor:
+    """The sum of numbers of the input's pixels, (channels, height, width), in each patch and over
+    the channels: (patches,)."""
+    (rows, cols), (height, width) = rec.grid, rec.patch_size
+    beside, below = cols * width - pixels.shape[-1], rows * height - pixels.shape[-2]
+    whole = F.pad(pixels.sum(dim=0), (0, beside, 0, below))  # less than 0 cuts off what none sees
+    return whole.view(rows, height, cols, width).sum(dim=(1, 3)).flatten()
 
 
 @torch.no_grad()

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from vitviz.errors import MethodError, ModelError, Phrase, VitvizError
 from vitviz.inside.head_outputs import head_outputs
-from vitviz.inside.lens import Stream, logit_lens, norm_steps, residual_stream, token_lens
+from vitviz.inside.lens import Stream, logit_lens, norm_steps, residual_stream
+from vitviz.methods.lens import token_lens
 from vitviz.pictures.export import as_jpeg
 from vitviz.pictures.input import input_picture
 from vitviz.recording.calls import AttentionCall

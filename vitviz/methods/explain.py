@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from vitviz import methods
 from vitviz.arguments import checked
@@ -15,7 +17,7 @@ from vitviz.errors import MethodError, Phrase
 from vitviz.heatmap import Heatmap
 from vitviz.methods.gradients import Score
 from vitviz.methods.made_from import made_from
-from vitviz.methods.method import Method
+from vitviz.methods.method import Estimate, Method
 from vitviz.methods.target import Target, check_class, target_class
 from vitviz.progress import Progress
 from vitviz.recording.query import Query, as_query
@@ -84,8 +86,10 @@ def explain(
     if chosen.slow:
         given["progress"] = progress or (lambda _: None)
     with torch.autocast("cpu", enabled=False):  # the caller's may be on, and maps are in float32
-        values = chosen.function(rec, **given, **complete)
-    patches = rec.patches(values, complete.get("layer")).numpy().astype(np.float32)
+        found = chosen.function(rec, **given, **complete)
+    values, errors = (found.values, found.errors) if isinstance(found, Estimate) else (found, None)
+    layer = complete.get("layer")
+    patches = _on_photo(rec, values, layer)
     if not np.isfinite(patches).all():
         raise MethodError(
             "map_not_finite",
@@ -93,7 +97,13 @@ def explain(
             method=chosen.title,
         )
     made = made_from(rec, method, complete, given.get("query"), given.get("score"))
-    return Heatmap(patches, rec.box, method, made, rec.fingerprint)
+    uncertain = None if errors is None else _on_photo(rec, errors, layer)
+    return Heatmap(patches, rec.box, method, made, rec.fingerprint, uncertain)
+
+
+def _on_photo(rec: Recording, tokens: Tensor, layer: int | None) -> NDArray[np.float32]:
+    """Those of the patches, (rows, cols)."""
+    return rec.patches(tokens, layer).numpy().astype(np.float32)
 
 
 def method_called(id: str) -> Method:

@@ -19,24 +19,27 @@ from torch import Tensor
 
 from vitviz.errors import MethodError
 from vitviz.recording.calls import AttentionCall, SoftmaxCall, for_each_head
+from vitviz.recording.find import tokens_before
 from vitviz.recording.record import mixed
 from vitviz.recording.recorder import Recorder
 from vitviz.recording.recording import Recording
 
 __all__ = [
     "Gradients",
-    "LastInput",
+    "LayerInput",
     "Score",
     "Scored",
     "attention_gradient",
     "gradient",
     "gradients",
     "gradients_of_many",
-    "last_input",
-    "last_inputs_of_many",
+    "layer_input",
+    "layer_inputs_of_many",
     "map_gradient",
+    "pixel_gradients",
     "positive_part",
     "run_with_gradients",
+    "weighted",
 ]
 
 
@@ -75,12 +78,12 @@ class Gradients:
 
 
 @dataclass(frozen=True, eq=False)
-class LastInput:
-    """What enters the last block's attention, which is its input norm's output.
+class LayerInput:
+    """What enters a layer's attention, such as its block's input norm's output.
 
     Attributes:
-        tokens: (tokens, width).
-        gradient: ∂s/∂tokens of a score s.
+        tokens: x, of the layer's tokens, (tokens, width).
+        gradient: ∂s/∂x of a score s.
     """
 
     tokens: Tensor
@@ -96,31 +99,41 @@ def gradients(rec: Recording, score: Scored) -> Gradients:
     return rec.derived.get(score, lambda: _gradients([rec], [score])[0], "gradients")
 
 
-def last_input(rec: Recording, score: Scored) -> LastInput:
-    """What enters the last block's attention, with the gradient of a score, kept likewise: the
-    backward pass ends there, after one block."""
-    return rec.derived.get(score, lambda: _last_inputs([rec], [score])[0], "last input")
+def layer_input(rec: Recording, score: Scored, layer: int) -> LayerInput:
+    """What enters a layer's attention, with the gradient of a score, kept likewise: the backward
+    pass ends there.
+
+    Raises:
+        MethodError: if no gradient leads there, or nothing in front of the layer's attention holds
+            one vector a token.
+    """
+    key = (score, layer)
+    return rec.derived.get(key, lambda: _layer_inputs([rec], [score], layer)[0], "layer input")
 
 
-def gradients_of_many(recs: Sequence[Recording], scores: Sequence[Scored]) -> None:
+def gradients_of_many(
+    recs: Sequence[Recording], scores: Sequence[Scored], **options: object
+) -> None:
     """What `gradients` gives for each of these recordings, in one forward and backward pass.
 
     Args:
         recs: of one model, as it is, and inputs of one size.
         scores: of each.
+        options: of the method; they change nothing here.
 
     Raises:
         ModelError: if the model does not keep the photos of a batch apart.
         MethodError: where no gradient leads to the attention.
     """
+    del options
     for rec, score, found in zip(recs, scores, _gradients(recs, scores), strict=True):
         rec.derived.keep(score, found, "gradients")
 
 
-def last_inputs_of_many(recs: Sequence[Recording], scores: Sequence[Scored]) -> None:
-    """The same for `last_input`."""
-    for rec, score, found in zip(recs, scores, _last_inputs(recs, scores), strict=True):
-        rec.derived.keep(score, found, "last input")
+def layer_inputs_of_many(recs: Sequence[Recording], scores: Sequence[Scored], layer: int) -> None:
+    """The same for `layer_input`."""
+    for rec, score, found in zip(recs, scores, _layer_inputs(recs, scores, layer), strict=True):
+        rec.derived.keep((score, layer), found, "layer input")
 
 
 def attention_gradient(rec: Recording, attended: Tensor, layer: int, rows: slice) -> Tensor:
@@ -148,19 +161,50 @@ def _gradients(recs: Sequence[Recording], scores: Sequence[Scored]) -> list[Grad
     ]
 
 
-def _last_inputs(recs: Sequence[Recording], scores: Sequence[Scored]) -> list[LastInput]:
-    """What enters the last block's attention in each."""
+def _layer_inputs(
+    recs: Sequence[Recording], scores: Sequence[Scored], layer: int
+) -> list[LayerInput]:
+    """What enters a layer's attention in each."""
     first = recs[0]
-    last = first.layers[-1].module
     with torch.inference_mode(False), torch.enable_grad():
-        recorder, logits = run_with_gradients(recs, [last])
-        tokens = recorder.inputs[last]
+        if first.layouts:
+            each = zip(recs, scores, strict=True)
+            return [_traced_input(rec, score, layer) for rec, score in each]
+        module = first.layers[layer].module
+        recorder, logits = run_with_gradients(recs, [module])
+        tokens = recorder.inputs[module]
         [found] = gradient(first, _chosen(logits, scores).sum(), [tokens])
     tokens = tokens.detach().cpu()
     return [
-        LastInput(_as_tokens(rec, tokens[i]), _as_tokens(rec, found[i]))
+        LayerInput(_as_tokens(rec, tokens[i]), _as_tokens(rec, found[i]))
         for i, rec in enumerate(recs)
     ]
+
+
+def _traced_input(rec: Recording, score: Scored, layer: int) -> LayerInput:
+    """The same where windows are cut and grids merged: the last tensor that still is in place."""
+    with rec.recorder(trace=True) as recorder:
+        logits = rec.vit.run(rec.pixels[None].clone().requires_grad_())
+    names, height, width = [c.module for c in recorder.calls], *rec.pixels.shape[-2:]
+    number = names.index(rec.layers[layer].module)
+    found = tokens_before(
+        rec.vit.running,
+        recorder.calls[number],
+        recorder.sources[number],
+        rec.layouts[layer],
+        (height, width),
+    )
+    if found is None:
+        raise MethodError(
+            "no_tokens_in_front",
+            "In front of the attention of layer {layer} of {model} nothing holds one vector a "
+            "patch, as this method needs it; choose another layer, or use occlusion.",
+            layer=layer,
+            model=rec.vit.name,
+        )
+    entered, in_raster = found
+    [slope] = gradient(rec, score.of(logits[0]), [entered])
+    return LayerInput(in_raster(entered.detach().cpu()), in_raster(slope))
 
 
 def _chosen(logits: Tensor, scores: Sequence[Scored]) -> Tensor:
@@ -204,13 +248,30 @@ def gradient(rec: Recording, score: Tensor, wanted: Sequence[Tensor | None]) -> 
             return [each.cpu() for each in found]
     raise MethodError(
         "no_gradient",
-        "{model} has no gradients from its classes to its attention, as this method needs them "
-        "(weights in int8 have none); use attention, rollout or occlusion.",
+        "{model} has no gradients from its classes to what they are made from, as this method "
+        "needs them (weights in int8 have none); use attention, rollout or occlusion.",
         model=rec.vit.name,
     )
 
 
+def pixel_gradients(rec: Recording, score: Scored, pixels: Tensor) -> Tensor:
+    """∂s/∂x of several inputs x, (inputs, channels, height, width), each of its own score.
+
+    Raises:
+        MethodError: if no gradient leads from classes to pixels, as with weights in int8.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        inputs = pixels.clone().requires_grad_()
+        [found] = gradient(rec, score.of(rec.run(inputs)).sum(), [inputs])
+    return found
+
+
 def positive_part(rec: Recording, grads: Gradients, layer: int, rows: slice) -> Tensor:
     """E_h[(∂s/∂A ⊙ A)⁺] of some query tokens: (rows, tokens)."""
+    return weighted(rec, grads, layer, rows).clamp_(min=0).mean(dim=0)
+
+
+def weighted(rec: Recording, grads: Gradients, layer: int, rows: slice) -> Tensor:
+    """∂s/∂A ⊙ A of some query tokens: (heads, rows, tokens)."""
     gradient = attention_gradient(rec, grads.attended[layer], layer, rows)
-    return gradient.mul_(rec.attention_rows(layer, rows)).clamp_(min=0).mean(dim=0)
+    return gradient.mul_(rec.attention_rows(layer, rows))

@@ -71,7 +71,7 @@ def _maps(
         for _, group in groupby(
             batch, key=lambda rec: (id(rec.vit), rec.pixels.shape, bool(rec.edits))
         ):
-            _prepare(same := list(group), method, query, target, given["versus"])
+            _prepare(same := list(group), method, query, target, **given)
             yield from (explain(rec, method.id, query, target, **given) for rec in same)
 
 
@@ -81,12 +81,13 @@ def _prepare(
     query: Query,
     target: Target | None,
     versus: Target | None,
+    **options: Any,
 ) -> None:
     """Computes at once what the method asks of each, where that can be done."""
     if method.of_many is None or len(recs) == 1 or recs[0].edits:
         return
     try:
         scores = [question(rec, method, query, target, versus)["score"] for rec in recs]
-        method.of_many(recs, scores)
+        method.of_many(recs, scores, **method.check(recs[0], options))
     except VitvizError:  # it mixes them, or one of them cannot be explained, which `explain` says
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -15,6 +15,7 @@ from vitviz.recording.recording import Recording
 __all__ = [
     "CLASSIFIERS",
     "ChoiceOption",
+    "Estimate",
     "HeadOption",
     "LayerOption",
     "Method",
@@ -24,6 +25,19 @@ __all__ = [
 ]
 
 CLASSIFIERS = "Models with a classifier."
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """What a method that draws samples finds.
+
+    Attributes:
+        values: of all tokens, (tokens,).
+        errors: their standard errors, (tokens,).
+    """
+
+    values: Tensor
+    errors: Tensor
 
 
 @dataclass(frozen=True)
@@ -179,9 +193,9 @@ class Method:
         number: its place among the methods.
         title: its name on screen.
         question: the one question it answers.
-        function: (recording, **arguments) → values of all tokens, (tokens,). The arguments are
-            `query` if it has one, `score` if it is class-specific, `progress` if it is slow, and
-            its options.
+        function: (recording, **arguments) → values of all tokens, (tokens,), or an `Estimate` of
+            them. The arguments are `query` if it has one, `score` if it is class-specific,
+            `progress` if it is slow, and its options.
         reference: the paper.
         options: its options by name.
         needs_gradient: whether it differentiates the model.
@@ -196,15 +210,15 @@ class Method:
             of them are at hand, and so are the rows of all patches.
         baseline: whether it knows nothing of the photo: what others are measured against.
         quick: options with which it takes the least time, where that differs.
-        of_many: (recordings, scores) → None: computes in one pass what the function asks of each,
-            and keeps it with the recordings.
+        of_many: (recordings, scores, **options) → None: computes in one pass what the function asks
+            of each, and keeps it with the recordings.
     """
 
     id: str
     number: int
     title: str
     question: str
-    function: Callable[..., Tensor]
+    function: Callable[..., Tensor | Estimate]
     reference: str
     options: Mapping[str, Option] = field(default_factory=dict)
     needs_gradient: bool = False
@@ -218,7 +232,7 @@ class Method:
     raw_attention: bool = False
     baseline: bool = False
     quick: Mapping[str, Any] = field(default_factory=dict)
-    of_many: Callable[[Sequence[Recording], Sequence[Any]], None] | None = None
+    of_many: Callable[..., None] | None = None
 
     def suits(self, rec: Recording) -> bool:
         """Whether the model's attention is of the kind that the method is about."""

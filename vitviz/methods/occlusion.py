@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vitviz.errors import MethodError
 from vitviz.interventions.masking import grey, read_masked
+from vitviz.methods.cells import unit
 from vitviz.methods.gradients import Score
 from vitviz.methods.method import (
     CLASSIFIERS,
@@ -18,8 +19,6 @@ from vitviz.progress import Progress
 from vitviz.recording.recording import Recording
 
 __all__ = ["METHOD", "occlusion"]
-
-CELLS = 14  # across the photo, as in a ViT with patches of 16 pixels
 
 
 def occlusion(
@@ -57,8 +56,7 @@ def occlusion(
             stride=stride,
             window=window,
         )
-    unit = 1 if not rec.layouts else max(1, min(rec.grid) // CELLS)
-    hidden = _windows(rec.grid, window * unit, stride * unit)
+    hidden = _windows(rec.grid, window * unit(rec), stride * unit(rec))
 
     def value(logits: Tensor) -> Tensor:
         return rec.values(logits)[..., score.target]
@@ -85,7 +83,7 @@ def _starts(length: int, window: int, stride: int) -> list[int]:
 
 METHOD = Method(
     "occlusion",
-    10,
+    13,
     "Occlusion",
     "How much less probable is this class when a part of the photo is hidden?",
     occlusion,

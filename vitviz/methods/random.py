@@ -34,7 +34,7 @@ def random(rec: Recording, *, seed: int) -> Tensor:
 
 METHOD = Method(
     "random",
-    11,
+    16,
     "Random",
     "How good is a map that knows nothing?",
     random,

@@ -8,7 +8,9 @@ from decimal import Decimal
 import torch
 from torch import Tensor
 
+from vitviz.errors import MethodError
 from vitviz.methods.artefacts import artefact_patches, attention_sinks
+from vitviz.methods.grids import flow_through_grids
 from vitviz.methods.method import (
     ChoiceOption,
     LayerOption,
@@ -23,6 +25,7 @@ __all__ = ["METHOD", "flow", "rollout", "rollout_through"]
 DISCARD = NumberOption("Discard ratio", 0.0, 0.0, 0.95)
 RESIDUAL = NumberOption("Residual weight", 0.5, 0.0, 0.95)
 START = LayerOption("First layer", 0)
+ARTEFACTS = ChoiceOption("Artefact tokens and sinks", "keep", ("keep", "mask"))
 
 FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda heads: heads.mean(dim=0),
@@ -43,7 +46,8 @@ def rollout(
 ) -> Tensor:
     """Row `query` of Ã_L … Ã_start with Ã = n((1−w) · fuse(A) + w · I): (tokens,), sums to 1.
 
-    Abnar & Zuidema 2020, arXiv 2005.00928.
+    Abnar & Zuidema 2020, arXiv 2005.00928. Where layers have windows, shared keys or grids of their
+    own, see `flow_through_grids`.
 
     Args:
         rec: from `record`.
@@ -58,7 +62,9 @@ def rollout(
 
     Raises:
         VitvizError: if there is no such patch.
-        MethodError: if artefacts are to be masked, and the model does not say which its blocks are.
+        MethodError: if artefacts are to be masked, and the model does not say which its blocks are;
+            if layers do not follow each other; of layers with grids of their own, if some are left
+            out or their grids do not merge, or entries are to be dropped or masked.
 
     Examples:
         >>> row = rollout(
@@ -67,6 +73,16 @@ def rollout(
         >>> row.shape, round(float(row.sum()), 3)
         (torch.Size([257]), 1.0)
     """
+    if rec.layouts:
+        if discard or artefacts == "mask":
+            raise MethodError(
+                "grids_keep_all",
+                "{model} has layers with windows or grids of their own, in which rollout leaves "
+                "nothing out; leave the discard ratio at 0 and keep artefact tokens.",
+                model=rec.vit.name,
+            )
+        return flow_through_grids(rec, query, FUSIONS[fusion], start=start, residual=residual)
+    rec.require_plain(METHOD.title)
     passing = torch.ones(rec.num_tokens, dtype=torch.float32)
     if artefacts == "mask":
         found = artefact_patches(rec) | attention_sinks(rec)
@@ -148,8 +164,9 @@ METHOD = Method(
     {
         "fusion": ChoiceOption("Heads fused by", "mean", ("mean", "max", "min")),
         "discard": DISCARD,
-        "artefacts": ChoiceOption("Artefact tokens and sinks", "keep", ("keep", "mask")),
+        "artefacts": ARTEFACTS,
         "start": START,
         "residual": RESIDUAL,
     },
+    plain_only=False,
 )

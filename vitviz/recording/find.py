@@ -7,7 +7,7 @@ so that the gradients of numbered slots say which slot each token went to.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from vitviz.recording.noise import noise
 from vitviz.recording.places import PhotoTokens, in_place, photo_tokens
 from vitviz.recording.recorder import ModuleTensor, Recorder
 
-__all__ = ["NO_PLACES", "find_layouts"]
+__all__ = ["NO_PLACES", "find_layouts", "tokens_before"]
 TRIED = 5  # slots that are made from several tokens
 
 NO_PLACES = Phrase(
@@ -65,6 +65,30 @@ def find_layouts(module: nn.Module, size: Grid, prefixes: Sequence[int]) -> list
         layout if layout and holds else _why_not(shape, tokens)
         for layout, holds, shape, tokens in zip(found, held, shapes, of_photo, strict=True)
     ]
+
+
+def tokens_before(
+    module: nn.Module, call: Call, sources: Sequence[ModuleTensor], layout: Layout, size: Grid
+) -> tuple[Tensor, Callable[[Tensor], Tensor]] | None:
+    """The last tensor in front of a call that holds one vector for each of its tokens, and how such
+    a tensor becomes (tokens, width) in rows and columns; None if there is none.
+
+    Args:
+        module: the model.
+        call: one of its calls.
+        sources: what it may have been made from, with an autograd graph.
+        layout: where its tokens lie.
+        size: (height, width) of the input.
+    """
+    for name, prefix, grid, source, order in _token_tensors(call, sources, [layout.prefix], size):
+        if (prefix, grid) == (layout.prefix, layout.grid):
+            places = _raster(module, name, torch.arange(len(layout.queries)))
+
+            def in_raster(values: Tensor, order: str = order, places: Tensor = places) -> Tensor:
+                return _vectors(values, order)[places]
+
+            return source, in_raster
+    return None
 
 
 def _are_no_places(tokens: PhotoTokens | None) -> bool:
@@ -192,12 +216,14 @@ def _gradient(made: Tensor, source: Tensor, direction: Tensor, order: str) -> Te
     [gradient] = torch.autograd.grad(
         made, source, direction.to(made.dtype), retain_graph=True, allow_unused=True
     )
-    if gradient is None:
-        return None
+    return None if gradient is None else _vectors(gradient, order)
+
+
+def _vectors(values: Tensor, order: str) -> Tensor:
+    """A tensor of one vector a token, as (tokens, width)."""
     if order == "channels first":
-        gradient = gradient.movedim(1, -1)
-    found: Tensor = gradient.detach()[0].flatten(0, -2).float()
-    return found
+        values = values.movedim(1, -1)
+    return values.detach()[0].flatten(0, -2).float()
 
 
 def _cells(

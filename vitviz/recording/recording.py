@@ -152,12 +152,15 @@ class Recording:
         """What was done to the model, in this order; empty for the model as it is."""
         return self.edited.edits
 
-    def recorder(self, watch: Collection[str] = (), changes: Sequence[Change] = ()) -> Recorder:
+    def recorder(
+        self, watch: Collection[str] = (), changes: Sequence[Change] = (), *, trace: bool = False
+    ) -> Recorder:
         """Who watches the model run once more, with this recording's edits.
 
         Args:
             watch: names of submodules whose inputs and outputs are kept.
             changes: what is done after the edits.
+            trace: whether what each attention call may have been made from is kept.
 
         Examples:
             >>> with torch.no_grad(), rec.recorder() as recorder:
@@ -165,7 +168,8 @@ class Recording:
             >>> len(recorder.calls)
             12
         """
-        return Recorder(self.vit.running, watch, changes=(*self.edited.changes, *changes))
+        changes = (*self.edited.changes, *changes)
+        return Recorder(self.vit.running, watch, trace, changes)
 
     def run(self, pixels: Tensor) -> Tensor:
         """What the model gives for other inputs, with this recording's edits: pixels (batch,
@@ -342,7 +346,7 @@ class Recording:
         call, query = self._layer(layer), as_query(query)
         if not self.layouts:
             return sum_rows(self.query_weights(query), lambda rows: call.rows(rows)[0])
-        return self.layouts[layer].spread(call, self._layer_weights(layer, query))
+        return self.layouts[layer].spread(call, self.layer_weights(layer, query))
 
     def looks(self, layer: int, query: Query) -> bool:
         """Whether a query's token looks at others in a layer.
@@ -356,13 +360,28 @@ class Recording:
         """
         try:
             if self.layouts:
-                self._layer_weights(layer, as_query(query))
+                self.layer_weights(layer, query)
         except MethodError:
             return False
         return True
 
-    def _layer_weights(self, layer: int, query: Query) -> Tensor:
-        """`query_weights` among the tokens of a layer that has its own."""
+    def layer_weights(self, layer: int, query: Query) -> Tensor:
+        """`query_weights` among the tokens of a layer that may have its own: (tokens,), sums to 1.
+        A patch is one of `grid`, and "cls", where the layer has no class token, all patches that
+        look alike.
+
+        Raises:
+            VitvizError: if there is no such layer or patch, or the patch does not look in this
+                layer.
+
+        Examples:
+            >>> rec.layer_weights(6, (3, 4)).shape
+            torch.Size([257])
+        """
+        self._layer(layer)
+        query = as_query(query)
+        if not self.layouts:
+            return self.query_weights(query)
         layout, has_own = self.layouts[layer], self.has_class_token
         if layout.kind == "channel":
             raise MethodError(
