@@ -18,7 +18,7 @@ from vitviz.errors import (
 from vitviz.finetuning.finetune import finetune
 from vitviz.finetuning.result import Finetuned
 from vitviz.finetuning.settings import FinetuneSettings
-from vitviz.heatmap import Heatmap
+from vitviz.heatmap import Heatmap, load_heatmap
 from vitviz.inside.detr import ObjectQuery, object_queries
 from vitviz.inside.tracing import CausalTrace, causal_trace
 from vitviz.interventions.ablation import ablate_heads
@@ -105,6 +105,7 @@ __all__ = [
     "from_module",
     "from_video_module",
     "knock_out",
+    "load_heatmap",
     "load_image",
     "load_model",
     "load_recording",

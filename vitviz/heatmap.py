@@ -9,6 +9,7 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from vitviz.arguments import check_fields, checked
 from vitviz.errors import Phrase, VitvizError
 from vitviz.files import whole_file
 
-__all__ = ["Box", "Fingerprint", "Heatmap", "MadeFrom", "Scale"]
+__all__ = ["Box", "Fingerprint", "Heatmap", "MadeFrom", "Scale", "load_heatmap"]
 
 Box = tuple[float, float, float, float]
 """(left, top, right, bottom) in pixels of the photo; pixel centres lie at halves."""
@@ -43,7 +44,9 @@ model: its name.
 weights: SHA-256 of the model's weights.
 input: SHA-256 of what the model was given, the photo as its transform made it.
 edits: what was done to the model, one text for each edit, in order.
-errors: standard errors of a map that was drawn at random, float32 (rows, cols)."""
+errors: standard errors of a map that was drawn at random, float32 (rows, cols).
+photo_size, photo_grey: what tells its photo from another one: (width, height) and a coarse copy in
+shades of grey."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +116,20 @@ class MadeFrom:
         own = {**asdict(self), "options": options, "layer": self.layer, "query": query}
         own["edits"] = self.edits or None
         return {name: value for name, value in own.items() if value is not None}
+
+    @classmethod
+    def of_entries(cls, entries: Mapping[str, NDArray[Any]]) -> MadeFrom:
+        """What such entries of a file say."""
+        own = {name: entries[name] for name in cls.__dataclass_fields__ if name in entries}
+        given: dict[str, Any] = {name: value.tolist() for name, value in own.items()}
+        if (query := given.get("query")) not in (None, "cls"):
+            row, col = map(int, query.split(","))
+            given["query"] = (row, col)
+        given["options"] = json.loads(given["options"])
+        given["edits"] = tuple(given.get("edits", ()))
+        left_out = ("query", "target", "target_label", "versus", "versus_label")
+        nothing: dict[str, Any] = dict.fromkeys(left_out)
+        return cls(**nothing | given)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -304,6 +321,8 @@ class Heatmap:
             entries |= {"method": self.method, "box": np.array(self.box), "readme": README}
             if self.errors is not None:
                 entries["errors"] = self.errors
+            if (finger := self.fingerprint) is not None:
+                entries |= {"photo_size": np.array(finger.size), "photo_grey": finger.grey}
             np.savez_compressed(file, values=self.values, **entries)
             return
         if (path := Path(file)).suffix.lower() != ".npz":
@@ -315,3 +334,39 @@ class Heatmap:
             )
         with whole_file(path) as opened:
             self.save(opened)
+
+
+@checked
+def load_heatmap(path: str | PathLike[str]) -> Heatmap:
+    """The map in a file that `Heatmap.save` wrote, with all that is known of its making.
+
+    Raises:
+        VitvizError: if there is no such file, or it is no map.
+
+    Examples:
+        >>> heat.save("rollout.npz")
+        >>> again = load_heatmap("rollout.npz")
+        >>> np.array_equal(again.values, heat.values), again.made_from == heat.made_from
+        (True, True)
+    """
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            entries: dict[str, NDArray[Any]] = dict(saved)
+        left, top, right, bottom = entries["box"].tolist()
+        finger = None
+        if "photo_size" in entries:
+            finger = Fingerprint(tuple(entries["photo_size"].tolist()), entries["photo_grey"])
+        return Heatmap(
+            entries["values"],
+            (left, top, right, bottom),
+            str(entries["method"]),
+            MadeFrom.of_entries(entries) if "weights" in entries else None,
+            finger,
+            entries.get("errors"),
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        raise VitvizError(
+            "no_heatmap",
+            "{file} is no map that Vitviz wrote; check the path, and write one with Heatmap.save.",
+            file=path,
+        ) from error

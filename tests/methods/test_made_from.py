@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,6 +108,48 @@ class TestItsFile:
             }.items()
         )
         assert "layer" not in found
+
+    @pytest.mark.parametrize(
+        ("method", "asked"),
+        [
+            ("attention", {"query": (1, 2), "layer": 1, "head": 0}),
+            ("relevance", {"target": 1, "versus": 2}),
+            ("rise", {}),
+            ("gradcam", {}),
+        ],
+    )
+    def test_is_read_again(
+        self, rec: Recording, tmp_path: Path, method: str, asked: dict[str, Any]
+    ) -> None:
+        heat = vitviz.explain(rec, method, **asked)
+        heat.save(tmp_path / "map.npz")
+        again = vitviz.load_heatmap(tmp_path / "map.npz")
+        assert again.made_from == heat.made_from
+        assert (again.method, again.box) == (heat.method, heat.box)
+        assert np.array_equal(again.values, heat.values)
+        assert (again.errors is None) == (heat.errors is None)
+        assert again.fingerprint is not None
+        assert again.fingerprint.fits(rec.photo)
+        assert not again.fingerprint.fits(rec.photo.rotate(180))
+
+    def test_of_an_edited_model_and_of_ones_own(self, rec: Recording, tmp_path: Path) -> None:
+        edited = vitviz.record(rec.vit, rec.photo, edits=[vitviz.ablate_heads([(0, 0)])])
+        for heat in (
+            vitviz.explain(edited, "rollout"),
+            vitviz.Heatmap(np.ones((2, 3), np.float32), (0, 0, 3, 2), "mine"),
+        ):
+            heat.save(tmp_path / "map.npz")
+            assert vitviz.load_heatmap(tmp_path / "map.npz").made_from == heat.made_from
+
+    @pytest.mark.parametrize("content", [None, b"", b"no zip", "other"])
+    def test_what_is_none_is_refused(self, tmp_path: Path, content: bytes | str | None) -> None:
+        file = tmp_path / "map.npz"
+        if content == "other":
+            np.savez(file, values=np.ones(3))
+        elif content is not None:
+            file.write_bytes(content)
+        with pytest.raises(vitviz.VitvizError, match="is no map that Vitviz wrote"):
+            vitviz.load_heatmap(file)
 
     def test_leaves_out_what_there_is_not(self, rec: Recording) -> None:
         found = self.entries(vitviz.explain(rec, "attention", layer=0))

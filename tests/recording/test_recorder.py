@@ -205,3 +205,12 @@ def test_memory_grows_linearly_with_tokens() -> None:
 
 def test_every_family_is_tried() -> None:
     assert len(FAMILIES) == 8
+
+
+def test_a_layer_or_patch_that_is_not_there(photo: Image.Image) -> None:
+    """The sentence says what there is."""
+    rec = vitviz.record(vitviz.from_module(random_module("vit")), photo)
+    with pytest.raises(vitviz.VitvizError, match=r"no layer 3; this model's layers are 0 to 2\."):
+        rec.attention(3)
+    with pytest.raises(vitviz.VitvizError, match=r"row from 0 to 3 and a column from 0 to 5\."):
+        rec.token((4, 0))
