@@ -273,11 +273,28 @@ class TestRefused:
         with pytest.raises(vitviz.ModelError):
             vitviz.prompt(clip, photo, PROMPTS)
 
-    def test_the_logit_lens(self, photo: Image.Image) -> None:
-        """timm's tower has a head, and it is not the one that knows the prompts."""
-        rec = vitviz.prompt(small("open_clip, timm, sigmoid").clip, photo, PROMPTS)
-        with pytest.raises(vitviz.ModelError, match="no classifier"):
-            logit_lens(rec, residual_stream(rec))
+
+def test_the_residual_stream_of_open_clips_blocks(photo: Image.Image) -> None:
+    """Whose attention gives a pair; what the classifier reads of it is not timm's to say."""
+    rec = vitviz.prompt(small("open_clip").clip, photo, PROMPTS)
+    stream = residual_stream(rec)
+    added = stream.states[0] + (stream.attention + stream.mlp).sum(dim=0)
+    torch.testing.assert_close(added, stream.states[-1], atol=1e-4, rtol=1e-4)
+    assert stream.attention.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_of_it(kind: str, photo: Image.Image, tmp_path: Path) -> None:
+    rec = vitviz.prompt(small(kind).clip, photo, PROMPTS)
+    vitviz.write_page(rec, tmp_path / "asked.html", [vitviz.explain(rec, "legrad")])
+    assert PROMPTS[1] in (tmp_path / "asked.html").read_text()
+
+
+def test_the_logit_lens_does_not_take_a_towers_head(photo: Image.Image) -> None:
+    """timm's tower has one, and it is not the one that knows the prompts."""
+    rec = vitviz.prompt(small("open_clip, timm, sigmoid").clip, photo, PROMPTS)
+    with pytest.raises(vitviz.ModelError, match="no classifier"):
+        logit_lens(rec, residual_stream(rec))
 
 
 @pytest.mark.parametrize("kind", ["open_clip", "CLIP"])
