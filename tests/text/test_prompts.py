@@ -158,6 +158,27 @@ def test_where_the_patches_lie_is_asked_once(
     assert len(asked) == 1
 
 
+def test_relevance_of_siglip_starts_from_its_pooling_head(photo: Image.Image) -> None:
+    """The head's own map, mean of its heads, and whole matrices of the layers below."""
+    rec, module = vitviz.prompt(small("Siglip").clip, photo, PROMPTS), small("Siglip").clip.module
+    vision = module.vision_model
+    module.set_attn_implementation("eager")
+    found = vision(rec.pixels[None].clone().requires_grad_(), output_attentions=True)
+    module.set_attn_implementation("sdpa")
+    with torch.no_grad():
+        _, texts = small("Siglip").features(rec.pixels[None], PROMPTS)
+        tokens = found.last_hidden_state
+        _, read = vision.head.attention(vision.head.probe, tokens, tokens)
+    score = module.logit_scale.exp() * F.normalize(found.pooler_output) @ F.normalize(texts)[1]
+    maps = list(found.attentions)
+    joint = torch.eye(16)
+    for attention, gradient in zip(maps, torch.autograd.grad(score[0], maps), strict=True):
+        joint = joint + (attention * gradient)[0].clamp(min=0).mean(dim=0) @ joint
+    wanted = (read[0, 0] @ joint).detach()
+    heat = vitviz.explain(rec, "relevance", target=1)
+    torch.testing.assert_close(torch.tensor(heat.values), wanted.view(4, 4), atol=1e-5, rtol=1e-3)
+
+
 def test_relevance_starts_from_what_is_read(photo: Image.Image) -> None:
     """A tower with a class token that gives the mean of its patches."""
     rec = vitviz.prompt(small("open_clip, mean").clip, photo, PROMPTS)
