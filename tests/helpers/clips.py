@@ -114,6 +114,7 @@ def of_transformers(kind: str) -> Small:
 @cache
 def small(name: str) -> Small:
     """One of `KINDS`; made once, as it is never changed."""
+    torch.manual_seed(0)
     tower = {"layers": 2, "width": 48, "head_width": 16, "patch_size": 16, "image_size": SIDE}
     timms = {"timm_model_name": "test_vit", "timm_proj": "linear", "image_size": SIDE}
     if name == "open_clip":

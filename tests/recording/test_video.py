@@ -13,6 +13,7 @@ from families import make_photo, random_module
 from other_device import OTHER, other_device
 from PIL import Image
 from torch import Tensor
+from torchvision import transforms
 from videos import FRAMES, THICK, moving_frames, processor, small_video_module, video
 
 import vitviz
@@ -104,10 +105,15 @@ def test_a_model_on_another_device(frames: list[Image.Image]) -> None:
     torch.testing.assert_close(rec.attention(1), here.attention(1))
 
 
+def test_frames_as_one_array(frames: list[Image.Image]) -> None:
+    array = np.stack([np.asarray(frame) for frame in frames])
+    one, other = (vitviz.record_video(video(), given).recording for given in (array, frames))
+    assert torch.equal(one.logits, other.logits)
+
+
 def test_the_tall_picture_by_hand() -> None:
     """Row of tubelets, row of patches in it, frame in it, row of pixels in the patch."""
     clip = torch.arange(4 * 3 * 6 * 5).view(4, 3, 6, 5)
-    kept: list[Tensor] = []
     tall = OfTallPicture(torch.nn.Identity(), 4, (2, 3, 1))
     picture = tall.picture(clip)
     assert picture.shape == (3, 24, 5)
@@ -115,8 +121,7 @@ def test_the_tall_picture_by_hand() -> None:
         for row in range(6):
             place = (frame // 2) * 12 + (row // 3) * 6 + (frame % 2) * 3 + row % 3
             assert torch.equal(picture[:, place], clip[frame, :, row])
-    kept.append(tall(picture[None]))
-    assert torch.equal(kept[0][0], clip)
+    assert torch.equal(tall(picture[None])[0], clip)  # and back
 
 
 class TestPictures:
@@ -157,6 +162,12 @@ class TestRefused:
     def test_another_number_of_frames(self, frames: list[Image.Image]) -> None:
         with pytest.raises(vitviz.ImageError, match="takes 8 frames, and 7 were given"):
             vitviz.record_video(video(), frames[1:])
+
+    def test_frames_of_several_sizes(self, frames: list[Image.Image]) -> None:
+        whole = transforms.Compose([transforms.Resize(64), transforms.ToTensor()])
+        model = vitviz.from_video_module(small_video_module("VideoMAE"), whole)
+        with pytest.raises(vitviz.ImageError, match="have several sizes"):
+            vitviz.record_video(model, [*frames[1:], make_photo(size=(64, 128))])
 
     @pytest.mark.parametrize(
         ("frame", "patch"), [(8, (0, 0)), (-1, (0, 0)), (0, (4, 0)), (0, (0, -1))]

@@ -11,8 +11,9 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from clips import KINDS, LONGEST, TOKENIZER, TRANSFORM, shaken, small
+from clips import KINDS, LONGEST, TOKENIZER, TRANSFORM, hf_tokenizer, shaken, small
 from families import make_photo, random_module
+from open_clip.tokenizer import HFTokenizer
 from other_device import OTHER, other_device
 from PIL import Image
 from torch import Tensor, nn
@@ -52,14 +53,12 @@ class TestAnswers:
     def test_every_method_explains_a_prompt(self, kind: str, photo: Image.Image) -> None:
         rec = vitviz.prompt(small(kind).clip, photo, PROMPTS)
         assert (rec.is_plain, rec.grid) == (True, (4, 4))
-        for method in vitviz.METHODS.values():
-            if method.class_specific and method.needs_gradient:
-                one, other = (
-                    vitviz.explain(rec, method.id, target=prompt) for prompt in PROMPTS[:2]
-                )
-                assert one.made_from.target_label == "a cat"
-                assert (one.values != other.values).any()
-        assert vitviz.explain(rec, "occlusion").values.shape == (4, 4)
+        for method in ("gradient_rollout", "relevance", "transition", "legrad"):
+            one, other = (vitviz.explain(rec, method, target=prompt) for prompt in PROMPTS[:2])
+            assert one.made_from.target_label == "a cat"
+            assert (one.values != other.values).any()
+        for method in ("gradcam", "occlusion"):  # what they find may be nothing
+            assert vitviz.explain(rec, method, target="a cat").values.shape == (4, 4)
 
     def test_many_photos_are_asked_at_once(self, kind: str, photo: Image.Image) -> None:
         vit = small(kind).clip.zero_shot(PROMPTS)
@@ -159,6 +158,27 @@ def test_where_the_patches_lie_is_asked_once(
     assert len(asked) == 1
 
 
+def test_relevance_of_siglip_starts_from_its_pooling_head(photo: Image.Image) -> None:
+    """The head's own map, mean of its heads, and whole matrices of the layers below."""
+    rec, module = vitviz.prompt(small("Siglip").clip, photo, PROMPTS), small("Siglip").clip.module
+    vision = module.vision_model
+    module.set_attn_implementation("eager")
+    found = vision(rec.pixels[None].clone().requires_grad_(), output_attentions=True)
+    module.set_attn_implementation("sdpa")
+    with torch.no_grad():
+        _, texts = small("Siglip").features(rec.pixels[None], PROMPTS)
+        tokens = found.last_hidden_state
+        _, read = vision.head.attention(vision.head.probe, tokens, tokens)
+    score = module.logit_scale.exp() * F.normalize(found.pooler_output) @ F.normalize(texts)[1]
+    maps = list(found.attentions)
+    joint = torch.eye(16)
+    for attention, gradient in zip(maps, torch.autograd.grad(score[0], maps), strict=True):
+        joint = joint + (attention * gradient)[0].clamp(min=0).mean(dim=0) @ joint
+    wanted = (read[0, 0] @ joint).detach()
+    heat = vitviz.explain(rec, "relevance", target=1)
+    torch.testing.assert_close(torch.tensor(heat.values), wanted.view(4, 4), atol=1e-5, rtol=1e-3)
+
+
 def test_relevance_starts_from_what_is_read(photo: Image.Image) -> None:
     """A tower with a class token that gives the mean of its patches."""
     rec = vitviz.prompt(small("open_clip, mean").clip, photo, PROMPTS)
@@ -207,6 +227,17 @@ class TestLongTexts:
         with pytest.raises(vitviz.VitvizError, match="at most 8 tokens") as met:
             clip.text_features(["a cup", f"{fits} cup"])
         assert met.value.values["prompt"] == f"{fits} cup"
+
+    def test_open_clips_own_way_to_ask_a_tokenizer_of_transformers(self, tmp_path: Path) -> None:
+        hf_tokenizer().save_pretrained(tmp_path)
+        tokenizer = HFTokenizer(str(tmp_path), context_length=LONGEST)
+        module = small("open_clip").clip.module
+        clip = from_clip(module, tokenizer, TRANSFORM)
+        with torch.no_grad():
+            wanted = module.encode_text(tokenizer(PROMPTS), normalize=True)
+        torch.testing.assert_close(clip.text_features(PROMPTS), wanted)
+        with pytest.raises(vitviz.VitvizError, match="at most 8 tokens"):
+            clip.text_features(["cat " * LONGEST])
 
     def test_a_tokenizer_of_ones_own_is_taken_at_its_word(self) -> None:
         own = from_clip(small("open_clip").clip.module, lambda texts: TOKENIZER(texts), TRANSFORM)
@@ -263,11 +294,28 @@ class TestRefused:
         with pytest.raises(vitviz.ModelError):
             vitviz.prompt(clip, photo, PROMPTS)
 
-    def test_the_logit_lens(self, photo: Image.Image) -> None:
-        """timm's tower has a head, and it is not the one that knows the prompts."""
-        rec = vitviz.prompt(small("open_clip, timm, sigmoid").clip, photo, PROMPTS)
-        with pytest.raises(vitviz.ModelError, match="no classifier"):
-            logit_lens(rec, residual_stream(rec))
+
+def test_the_residual_stream_of_open_clips_blocks(photo: Image.Image) -> None:
+    """Whose attention gives a pair; what the classifier reads of it is not timm's to say."""
+    rec = vitviz.prompt(small("open_clip").clip, photo, PROMPTS)
+    stream = residual_stream(rec)
+    added = stream.states[0] + (stream.attention + stream.mlp).sum(dim=0)
+    torch.testing.assert_close(added, stream.states[-1], atol=1e-4, rtol=1e-4)
+    assert stream.attention.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_of_it(kind: str, photo: Image.Image, tmp_path: Path) -> None:
+    rec = vitviz.prompt(small(kind).clip, photo, PROMPTS)
+    vitviz.write_page(rec, tmp_path / "asked.html", [vitviz.explain(rec, "legrad")])
+    assert PROMPTS[1] in (tmp_path / "asked.html").read_text()
+
+
+def test_the_logit_lens_does_not_take_a_towers_head(photo: Image.Image) -> None:
+    """timm's tower has one, and it is not the one that knows the prompts."""
+    rec = vitviz.prompt(small("open_clip, timm, sigmoid").clip, photo, PROMPTS)
+    with pytest.raises(vitviz.ModelError, match="no classifier"):
+        logit_lens(rec, residual_stream(rec))
 
 
 @pytest.mark.parametrize("kind", ["open_clip", "CLIP"])

@@ -49,6 +49,7 @@ class ObjectQuery:
         cross_attention: of each decoder layer and head, over the grid of the features that the
             encoder gives, float32 (layers, heads, rows, cols); each head's sums to 1.
         seen: the part of the photo that the grid covers.
+        fingerprint: what tells the photo from another one; None without a photo.
 
     Examples:
         >>> best = object_queries(detector, photo)[0]

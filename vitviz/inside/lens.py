@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vitviz.arguments import checked
 from vitviz.errors import ModelError, Phrase
+from vitviz.interventions.sources import first_of
 from vitviz.methods.lens import classified
 from vitviz.recording.recording import Recording
 
@@ -81,17 +82,16 @@ def residual_stream(rec: Recording) -> Stream:
         "choose a plain Vision Transformer (ViT, DeiT, DINO).",
         model=rec.vit.name,
     )
-    if not names or any(part not in recorder.outputs for part in parts):
+    given = {part: first_of(recorder.outputs.get(part)) for part in (*names, *parts)}
+    found = {name: tokens for name, tokens in given.items() if tokens is not None}
+    if not names or len(found) < len(given):
         raise refused
-    states = [recorder.inputs[names[0]], *(recorder.outputs[name] for name in names)]
+    states = [recorder.inputs[names[0]], *(found[name] for name in names)]
     attention, mlp = (
-        [
-            anatomy.scaled(layer, part, recorder.outputs[f"{name}.{part}"])
-            for layer, name in enumerate(names)
-        ]
+        [anatomy.scaled(layer, part, found[f"{name}.{part}"]) for layer, name in enumerate(names)]
         for part in ("attn", "mlp")
     )
-    stream = Stream(*(torch.cat(found).float() for found in (states, attention, mlp)))
+    stream = Stream(*(torch.cat(each).float() for each in (states, attention, mlp)))
     added = stream.states[:-1] + stream.attention + stream.mlp
     if not torch.allclose(added, stream.states[1:], atol=TOLERANCE * float(added.abs().max())):
         rec.require_unedited(TITLE)  # patched tokens are no sum of what was added

@@ -266,10 +266,12 @@ def record_video(video: VideoVit, frames: Sequence[PhotoLike]) -> VideoRecording
 
     Args:
         video: from `from_video_module`.
-        frames: as many as the model takes, in their order; images, paths or arrays.
+        frames: as many as the model takes, in their order; images, paths or arrays, or one array
+            (frames, height, width, 3).
 
     Raises:
-        ImageError: for another number of frames, or one that is not readable.
+        ImageError: for another number of frames, frames of several sizes, or one that is not
+            readable.
         ModelError: as `record`.
         VitvizError: for an argument of another kind.
 
@@ -291,6 +293,12 @@ def record_video(video: VideoVit, frames: Sequence[PhotoLike]) -> VideoRecording
         )
     photos = tuple(map(as_photo, frames))
     clip = [transformed(video.transform, photo) for photo in photos]
+    if len({pixels.shape for pixels in clip}) > 1:
+        raise ImageError(
+            "frames_differ",
+            "The frames have several sizes, and those of a clip have one; give frames of one video "
+            "as they are.",
+        )
     boxes = tuple(input_box(video.transform, photo.size) for photo in photos)
     rec = record(video.vit, video.tall.picture(torch.stack(clip)))
     return VideoRecording(rec, photos, boxes, video.frames_a_token)

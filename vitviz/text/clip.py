@@ -211,7 +211,9 @@ def from_clip(
             "SigLIP of transformers, as a whole.",
             given=type(module).__name__,
         )
-    transform = transform or getattr(tokenizer, "image_processor", None)
+    if hasattr(tokenizer, "image_processor"):  # a processor of transformers
+        transform = transform or tokenizer.image_processor
+        tokenizer = tokenizer.tokenizer  # type: ignore[attr-defined]
     if transform is None:
         raise ModelError(
             "clip_transform_needed",
@@ -224,7 +226,7 @@ def from_clip(
         name=name or type(module).__name__,
         outputs="embedding",
     )
-    return Clip(vit, module, getattr(tokenizer, "tokenizer", tokenizer))
+    return Clip(vit, module, tokenizer)
 
 
 def _side(clip: Any, names: Sequence[str]) -> Any:
