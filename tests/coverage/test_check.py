@@ -41,7 +41,7 @@ SHALLOW = {
     "ConViT": {"depth": 3, "local_up_to_layer": 2},
     "CrossViT": {"depth": [[1, 1, 0]] * 3},
     "PiT, distilled": {"depth": (1, 1, 1)},
-    "Swin V2": {"depths": (2, 1, 1, 1)},
+    "Swin V2": {"depths": (2, 1, 1, 1), "img_size": 128},
     "MaxViT, MaxxViT": {"depths": (1, 1, 1, 1)},
     "Twins-SVT": {"depths": (2, 2, 2, 2)},
     "PVT v2": {"depths": (1, 1, 1, 1)},
@@ -49,7 +49,10 @@ SHALLOW = {
 
 
 # As small an input as a network without a size of its own takes.
-SMALL = {"LambdaNet": {"pretrained_cfg_overlay": {"input_size": (3, 64, 64)}}}
+SMALL = {
+    "LambdaNet": {"pretrained_cfg_overlay": {"input_size": (3, 64, 64)}},
+    "FastViT": {"pretrained_cfg_overlay": {"input_size": (3, 128, 128)}},
+}
 
 # All of whose layers have one map over the same tokens.
 PLAIN = {*list(SPREAD)[:4], "SAM ViT", "FastViT"}
@@ -58,8 +61,8 @@ PLAIN = {*list(SPREAD)[:4], "SAM ViT", "FastViT"}
 @pytest.mark.parametrize("title", SPREAD)
 def test_a_spread_of_families_is_exact(title: str) -> None:
     [family] = [f for f in FAMILIES if f.title == title]
-    shallow = replace(family, arguments={**family.arguments, **SHALLOW.get(title, {})})
-    found = cover_family(shallow)
+    chosen = {**family.arguments, **SHALLOW.get(title, {}), **SMALL.get(title, {})}
+    found = cover_family(replace(family, arguments=chosen))
     assert set(found.maps) == SPREAD[title]
     assert found.checks == dict.fromkeys(("logits", "rows", "values", "places"), True)
     assert "attention" in found.methods
