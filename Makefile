@@ -11,7 +11,8 @@ run: .venv/app.done
 
 # Workers with one thread each, one more than there are processors: those with a browser often wait.
 # The browsers come first and take longest.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder
+WORKERS := -n 3 --dist loadgroup --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS)
 
 # What is installed comes over the network at once; mypy is done long before the tests are.
 test:
@@ -34,7 +35,7 @@ newest: browser
 	.venv-newest/bin/pip install --quiet --disable-pip-version-check --no-deps -r requirements-alone.txt
 	.venv-newest/bin/pip install --quiet --disable-pip-version-check --upgrade $(NEWEST)
 	.venv-newest/bin/pip freeze | grep -iE "^($(subst $() ,|,$(NEWEST)))=="
-	OMP_NUM_THREADS=1 .venv-newest/bin/pytest -n 2 --dist worksteal --tb=line
+	OMP_NUM_THREADS=1 .venv-newest/bin/pytest $(WORKERS) --tb=line
 
 # What takes minutes: a real fine-tuning.
 slow: .venv/dev.done

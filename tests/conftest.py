@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     they wait for pages a third computes."""
     for item in items:
         group = item.location[0]
-        if "browser" in item.path.parts:
+        if group.startswith("tests/browser/"):
             asked = getattr(item, "fixturenames", ())
             group = "browser of the app" if "server" in asked else "browser of light pages"
         item.add_marker(pytest.mark.xdist_group(group))
