@@ -4,15 +4,22 @@ PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: run test quick newest docs slow lint browser benchmark clean
+.PHONY: run test pytest quick newest docs slow lint browser benchmark clean
 
 run: .venv/app.done
 	VITVIZ_ALLOW_DOWNLOADS=$${VITVIZ_ALLOW_DOWNLOADS:-1} $(BIN)/vitviz app --port $(PORT)
 
-# Two workers with one thread each; whoever is done first takes over tests of the other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+# Workers with one thread each, one more than there are processors: those with a browser often wait.
+# The browsers come first and take longest.
+WORKERS := -n 3 --dist loadgroup --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS)
 
-test: lint browser
+# What is installed comes over the network at once; mypy is done long before the tests are.
+test:
+	$(MAKE) --jobs .venv/dev.done browser
+	$(MAKE) --jobs lint pytest
+
+pytest: .venv/dev.done browser
 	$(PYTEST)
 
 # In about a minute what everything rests on: photos, recordings, pictures and texts.
@@ -28,7 +35,7 @@ newest: browser
 	.venv-newest/bin/pip install --quiet --disable-pip-version-check --no-deps -r requirements-alone.txt
 	.venv-newest/bin/pip install --quiet --disable-pip-version-check --upgrade $(NEWEST)
 	.venv-newest/bin/pip freeze | grep -iE "^($(subst $() ,|,$(NEWEST)))=="
-	OMP_NUM_THREADS=1 .venv-newest/bin/pytest -n 2 --dist worksteal --tb=line
+	OMP_NUM_THREADS=1 .venv-newest/bin/pytest $(WORKERS) --tb=line
 
 # What takes minutes: a real fine-tuning.
 slow: .venv/dev.done

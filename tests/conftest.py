@@ -23,6 +23,19 @@ settings.register_profile("any machine", deadline=None)  # a busy one is no defe
 settings.load_profile("any machine")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests share what they set up, so that one worker takes the file; and one takes all
+    that is seen of the app in a browser, another what needs less: each has one Chromium, and while
+    they wait for pages a third computes."""
+    for item in items:
+        group = item.location[0]
+        if group.startswith("tests/browser/"):
+            asked = getattr(item, "fixturenames", ())
+            group = "browser of the app" if "server" in asked else "browser of light pages"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _components_are_sought_once() -> Iterator[None]:
     """Every AppTest reads the metadata of all installed packages for Streamlit components, most of

@@ -15,12 +15,17 @@ import vitviz
 from vitviz.errors import Phrase, VitvizError
 
 
-@pytest.mark.parametrize("said", phrases(), ids=lambda said: said.where)
-def test_a_phrase_is_written_out_with_a_value_for_each_place(said: Said) -> None:
-    assert said.id is not None
-    assert re.fullmatch(r"[a-z0-9_]+", said.id)
-    assert said.english is not None, "write the English out; a {place} for what changes"
-    assert {name for name, _, _ in places(said.english)} == said.given
+def is_written_out(said: Said) -> bool:
+    """With a {place} for what changes, and a value for each."""
+    if said.id is None or said.english is None:
+        return False
+    named = {name for name, _, _ in places(said.english)}
+    return named == said.given and re.fullmatch(r"[a-z0-9_]+", said.id) is not None
+
+
+def test_a_phrase_is_written_out_with_a_value_for_each_place() -> None:
+    assert len(phrases()) > 200
+    assert [said for said in phrases() if not is_written_out(said)] == []
 
 
 def test_phrases_are_read_from_every_package() -> None:

@@ -72,25 +72,20 @@ def test_it_is_small_and_in_both_languages(name: str) -> None:
     assert PATHS[name].stat().st_size < 60_000
 
 
-def test_a_kernel_runs_it() -> None:
+def test_a_kernel_runs_it_and_shows_a_recording_as_its_page_and_a_heatmap_as_its_overlay() -> None:
     notebook = read("attention")
+    shown = [
+        "import vitviz\nrec = vitviz.record(vitviz.load_model(), vitviz.samples()[0].path)\nrec",
+        "vitviz.explain(rec, 'rollout')",
+    ]
+    notebook.cells += map(nbformat.v4.new_code_cell, shown)
     NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(ROOT)}}).execute()
-    cells = notebook.cells[1::2]
+    cells = notebook.cells[1:-2:2]
     said = "".join(map(printed, cells))
     assert "weights [0.58, 0.21, 0.21]" in said
     assert "output  [0.79, 0.42]" in said
     assert any("image/png" in out.get("data", {}) for out in cells[-1].outputs)
-
-
-def test_a_kernel_shows_a_recording_as_its_page_and_a_heatmap_as_its_overlay() -> None:
-    cells = [
-        "import vitviz",
-        "rec = vitviz.record(vitviz.load_model(), vitviz.samples()[0].path)\nrec",
-        "vitviz.explain(rec, 'rollout')",
-    ]
-    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
-    NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(ROOT)}}).execute()
-    page, overlay = (cell.outputs[-1].data for cell in notebook.cells[1:])
+    page, overlay = (cell.outputs[-1].data for cell in notebook.cells[-2:])
     assert page["text/html"].startswith("<iframe")
     assert page["text/plain"].startswith("<Recording of ")
     assert "\n" not in page["text/plain"]

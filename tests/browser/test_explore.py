@@ -11,17 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
-from waiting import a_run
+from waiting import a_run, click, wait_until_idle
 
 import vitviz
-
-IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
 def open_page(page: Page, address: str) -> Locator:
     """The photo's canvas once the page is idle and drawn."""
     page.goto(address)
-    page.wait_for_selector(IDLE)
+    wait_until_idle(page)
     canvas = page.locator(".patch-map > canvas")
     expect(page.locator(".patch-map output")).not_to_be_empty()
     return canvas
@@ -82,8 +80,9 @@ def test_an_uploaded_photo_is_analysed(page: Page, server: str, tmp_path: Path) 
     Image.open(BytesIO(coffee())).save(photo)
     upload(page, photo)
     expect(page.get_by_text("espresso", exact=True)).to_be_visible()
+    wait_until_idle(page)
     # A sample in between does not lose it.
-    page.get_by_role("button", name="Tower").click()
+    click(page.get_by_role("button", name="Tower"))
     expect(page.get_by_text("espresso", exact=True)).to_have_count(0)
     page.get_by_role("button", name="Your photo").click()
     expect(page.get_by_text("espresso", exact=True)).to_be_visible()
@@ -101,6 +100,7 @@ def test_a_large_photo_is_pasted_whole(page: Page, server: str) -> None:
     open_page(page, f"{server}/explore")
     bring(page, "paste", coffee(), 24 * 2**20)
     expect(page.get_by_text("espresso", exact=True)).to_be_visible()
+    wait_until_idle(page)
     bring(page, "paste", coffee(), 26 * 2**20)
     expect(page.get_by_text("larger than 25 MB")).to_be_visible()
 
@@ -173,7 +173,7 @@ def test_other_colours_need_no_numbers_from_the_server(page: Page, server: str) 
     canvas = open_page(page, f"{server}/explore?sample=cat&method=attention&view=all")
     expect(page.locator(".map-sheet button")).to_have_count(84)
     page.get_by_role("button", name="Appearance").click()
-    page.wait_for_selector(IDLE)
+    wait_until_idle(page)
     before, small = pixels(canvas), page.locator(".map-sheet canvas").first
     small_before = pixels(small)
     page.on("request", lambda request: fetched.append(request.url))
@@ -181,7 +181,7 @@ def test_other_colours_need_no_numbers_from_the_server(page: Page, server: str) 
     page.get_by_role("option", name="viridis").click()
     redrawn(canvas, before)
     redrawn(small, small_before)
-    page.wait_for_selector(IDLE)
+    wait_until_idle(page)
     assert [url for url in fetched if not url.startswith("blob:")] == []
 
 
@@ -205,6 +205,7 @@ def test_layer_and_head_change_the_map(page: Page, server: str) -> None:
     page.keyboard.press("Home")
     page.wait_for_url(re.compile("attention_layer=0"))
     second = redrawn(canvas, first)
+    wait_until_idle(page)
     page.get_by_role("radiogroup", name="Head").get_by_text("4", exact=True).click()
     page.wait_for_url(re.compile("attention_head=4"))
     redrawn(canvas, second)
@@ -216,6 +217,7 @@ def test_a_click_on_the_sheet_opens_its_layer_and_head(page: Page, server: str) 
     expect(page.locator(".map-sheet button")).to_have_count(7)
     page.get_by_role("radio", name="All", exact=True).click()
     expect(page.locator(".map-sheet button")).to_have_count(84)
+    wait_until_idle(page)
     page.get_by_role("button", name="Layer 4, head 2").click()
     page.wait_for_url(re.compile("attention_layer=4&attention_head=2"))
     expect(page.get_by_role("button", name="Layer 4, head 2")).to_have_attribute(
@@ -289,7 +291,7 @@ def test_a_method_without_a_query_takes_no_click(page: Page, server: str) -> Non
     canvas.click(position={"x": 100, "y": 100})
     expect(readout).to_have_text(re.compile(r"row \d+, column \d+: [\d.e-]+ for "))
     page.mouse.move(0, 0)
-    page.wait_for_selector(IDLE)
+    wait_until_idle(page)
     assert "query" not in page.url
 
 
@@ -300,7 +302,7 @@ def test_a_slow_method_shows_how_far_it_is_and_stops(page: Page, server: str) ->
     expect(page.get_by_role("progressbar")).to_be_visible()
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("progressbar")).to_have_count(0)
-    page.wait_for_selector(IDLE)
+    wait_until_idle(page)
     expect(page.get_by_text("Where does this head look, in this layer?")).to_be_visible()
     expect(page.locator(".patch-map output")).to_have_text("from the class token")
 
@@ -310,6 +312,7 @@ def test_going_back_brings_the_last_photo_back(page: Page, server: str) -> None:
     page.get_by_role("button", name="Tower").click()
     page.wait_for_url(re.compile("sample=tower"))
     expect(page.get_by_role("button", name="Tower")).to_have_attribute("aria-pressed", "true")
+    wait_until_idle(page)
     page.go_back()
     page.wait_for_url(re.compile("sample=cat"))
     expect(page.get_by_role("button", name="Cat", exact=True)).to_have_attribute(
@@ -324,6 +327,7 @@ def test_a_photo_that_was_taken_closes_the_menu(page: Page, server: str, tmp_pat
     upload(page, photo)
     expect(page.get_by_text("espresso", exact=True)).to_be_visible()
     expect(page.locator("input[type=file]")).to_have_count(0)
+    wait_until_idle(page)
     page.get_by_role("button", name="Your own photo").click()
     page.get_by_role("button", name="Remove your photo").click()
     expect(page.get_by_role("button", name="Your photo")).to_have_count(0)
@@ -355,11 +359,12 @@ def test_every_method_runs(
         photo.write_bytes(coffee())
         upload(page, photo)
         expect(page.get_by_role("button", name="Your photo")).to_be_visible()
+        wait_until_idle(page)
     for method in (m for m in vitviz.METHODS.values() if not m.needs_pool):
         page.get_by_role("combobox", name="Method").click()
         page.get_by_role("option", name=method.title, exact=True).click()
         expect(page.get_by_text(method.question)).to_be_visible()
-        page.wait_for_selector(IDLE)
+        wait_until_idle(page)
         expect(page.get_by_role("progressbar")).to_have_count(0)
         assert method.title in str(page.locator(".patch-map > canvas").get_attribute("aria-label"))
         expect(page.get_by_test_id("stAlert")).to_have_count(0)
@@ -369,7 +374,8 @@ def test_every_method_runs(
 def test_the_first_layer_stays_in_the_link(page: Page, server: str) -> None:
     """The last layer is the default, which a link leaves out; no other may be left out."""
     page.goto(f"{server}/explore?sample=coffee&view=layers")
-    page.get_by_text("2", exact=True).first.click()
+    wait_until_idle(page)
+    click(page.get_by_text("2", exact=True).first)
     page.get_by_role("button", name="Layer 0, head 2").click()
     page.wait_for_url("**attention_layer=0*")
     page.reload()

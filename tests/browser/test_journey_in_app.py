@@ -93,6 +93,7 @@ class TestInTheApp:
         expect(page.locator(".class-rows")).to_contain_text("espresso")
         expect(page.locator(".detail")).to_be_empty()
         expect(page.locator(".journey")).to_have_count(1)
+        wait_until_idle(page)
         open_block(page, 3)
         wait_until_idle(page)
         page.get_by_role("button", name="中文").click()
@@ -154,6 +155,7 @@ class TestOnTheStartPage:
         page.get_by_role("button", name="Coffee", exact=True).click()
         expect(page.locator(".class-rows")).to_contain_text("espresso")
         expect(page.locator(".detail")).to_be_empty()
+        wait_until_idle(page)
         page.get_by_role("link", name="Start with lesson 0").click()
         page.wait_for_url("**/idea**sample=coffee**")
 

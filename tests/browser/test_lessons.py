@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from waiting import wait_until_idle
+from waiting import click, wait_until_idle
 
 from vitviz.ui.visit.language import texts
 
@@ -46,20 +46,19 @@ def settled(page: Page) -> Any:
 
 def open_lesson(page: Page, address: str) -> None:
     page.goto(address)
-    page.get_by_role("heading", level=1).wait_for()
+    wait_until_idle(page)
 
 
 def test_a_lesson_is_walked_and_its_language_changed(page: Page, server: str) -> None:
     open_lesson(page, f"{server}/tokens?sample=coffee")
     page.get_by_text("Answer the question first").wait_for()
-    page.get_by_text("256", exact=True).click()
+    click(page.get_by_text("256", exact=True))
     page.get_by_text("16 × 16 = 256.").wait_for()
-    page.get_by_role("button", name="Next").click()
+    click(page.get_by_role("button", name="Next"))
     expect(page.get_by_role("heading", name="A patch is numbers")).to_be_visible()
-    wait_until_idle(page)
-    page.get_by_role("button", name="中文").click()
+    click(page.get_by_role("button", name="中文"))
     expect(page.get_by_role("heading", name="图像块就是数字")).to_be_visible()
-    page.get_by_role("button", name="上一步").click()
+    click(page.get_by_role("button", name="上一步"))
     expect(page.get_by_text("每行 224 / 14 = 16 块")).to_be_visible()  # the answer is still there
     page.get_by_role("button", name="English").click()
     page.get_by_text("16 × 16 = 256.").wait_for()

@@ -33,6 +33,7 @@ def test_a_model_that_was_just_added_is_chosen_and_stays(
     choose(page, flowers)
     expect(page.locator("ol.predictions")).to_contain_text("tulip")
     assert f"model={flowers}" in page.url
+    wait_until_idle(page)
     for name in ("Heads", "Compare"):
         page.get_by_role("link", name=name).click()
         page.wait_for_url(re.compile(f"/{name.lower()}.*model={flowers}"))
@@ -50,6 +51,7 @@ def test_search_finds_all_of_timm(page: Page, server: str) -> None:
     page.get_by_label("Search all of timm").fill("registers")
     page.get_by_label("Search all of timm").press("Enter")
     expect(page.get_by_text("No pretrained model of timm")).to_be_visible()
+    wait_until_idle(page)
     page.get_by_label("Search all of timm").fill("giant reg4")
     page.get_by_label("Search all of timm").press("Enter")
     expect(page.get_by_text("vit_giant_patch14_reg4_dinov2.lvd142m")).to_be_visible()
@@ -68,10 +70,12 @@ def test_fetching_shows_the_licence_can_be_stopped_and_succeeds(
     page.goto(f"{server}/explore?model={NAME}")
     expect(page.get_by_text("licence apache-2.0")).to_be_visible()
     assert hub.asked == []
+    wait_until_idle(page)
     page.get_by_role("button", name="Fetch the weights").click()
     expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", re.compile("[1-9]"))
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Fetch the weights")).to_be_visible()
+    wait_until_idle(page)
     hub.serve = Handler.send
     page.get_by_role("button", name="Fetch the weights").click()
     expect(page.locator("ol.predictions li")).to_have_count(5)

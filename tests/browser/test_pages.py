@@ -8,14 +8,13 @@ import pytest
 from playwright.sync_api import Page, expect
 from waiting import wait_until_idle
 
-IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
-
 
 def open_page(page: Page, address: str, name: str) -> None:
     page.goto(address)
-    page.wait_for_selector(IDLE)
+    wait_until_idle(page)
     page.get_by_role("link", name=name).click()
     page.wait_for_url(re.compile(f"/{name.lower()}"))
+    wait_until_idle(page)
 
 
 def test_methods_are_compared_and_their_photo_changes(
@@ -41,13 +40,16 @@ def test_heads_are_opened_and_switched_off(page: Page, server: str) -> None:
     open_page(page, f"{server}/explore", "Heads")
     page.get_by_role("button", name=re.compile("^Layer 4, head 2:")).click()
     expect(page.get_by_role("heading", name="Layer 4, head 2")).to_be_visible()
+    wait_until_idle(page)
     page.get_by_role("button", name="Switch layer 11 off or on").click()
     expect(page.get_by_role("button", name="Heads off: 6. Switch all on again")).to_be_visible()
+    wait_until_idle(page)
     page.get_by_role("radio", name="Switch heads off").click()
     page.wait_for_url(re.compile("mode=switch"))
     wait_until_idle(page)  # until then a click still opens
     page.get_by_role("button", name=re.compile("^Layer 0, head 0:")).click()
     page.wait_for_url(re.compile("off=0.0-11.0-"))
+    wait_until_idle(page)
     page.get_by_role("button", name="Heads off: 7. Switch all on again").click()
     expect(page.get_by_role("button", name=re.compile("Switch all on again"))).to_have_count(0)
     expect(page.get_by_test_id("stException")).to_have_count(0)
@@ -59,6 +61,7 @@ def test_nothing_sticks_out_of_a_phone(page: Page, server: str, flowers: str, na
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{server}/{name.lower()}?model={flowers}")
     expect(page.locator(".map-sheet, .head-matrix").first).to_be_visible()
+    wait_until_idle(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 

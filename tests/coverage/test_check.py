@@ -41,12 +41,18 @@ SHALLOW = {
     "ConViT": {"depth": 3, "local_up_to_layer": 2},
     "CrossViT": {"depth": [[1, 1, 0]] * 3},
     "PiT, distilled": {"depth": (1, 1, 1)},
-    "Swin V2": {"depths": (2, 1, 1, 1)},
+    "Swin V2": {"depths": (2, 1, 1, 1), "img_size": 128},
     "MaxViT, MaxxViT": {"depths": (1, 1, 1, 1)},
     "Twins-SVT": {"depths": (2, 2, 2, 2)},
     "PVT v2": {"depths": (1, 1, 1, 1)},
 }
 
+
+# As small an input as a network without a size of its own takes.
+SMALL = {
+    "LambdaNet": {"pretrained_cfg_overlay": {"input_size": (3, 64, 64)}},
+    "FastViT": {"pretrained_cfg_overlay": {"input_size": (3, 128, 128)}},
+}
 
 # All of whose layers have one map over the same tokens.
 PLAIN = {*list(SPREAD)[:4], "SAM ViT", "FastViT"}
@@ -55,8 +61,8 @@ PLAIN = {*list(SPREAD)[:4], "SAM ViT", "FastViT"}
 @pytest.mark.parametrize("title", SPREAD)
 def test_a_spread_of_families_is_exact(title: str) -> None:
     [family] = [f for f in FAMILIES if f.title == title]
-    shallow = replace(family, arguments={**family.arguments, **SHALLOW.get(title, {})})
-    found = cover_family(shallow)
+    chosen = {**family.arguments, **SHALLOW.get(title, {}), **SMALL.get(title, {})}
+    found = cover_family(replace(family, arguments=chosen))
     assert set(found.maps) == SPREAD[title]
     assert found.checks == dict.fromkeys(("logits", "rows", "values", "places"), True)
     assert "attention" in found.methods
@@ -68,7 +74,7 @@ def test_a_spread_of_families_is_exact(title: str) -> None:
 )
 def test_what_is_no_map_is_not_shown(title: str) -> None:
     [family] = [f for f in FAMILIES if f.title == title]
-    found = cover_family(family)
+    found = cover_family(replace(family, arguments={**family.arguments, **SMALL.get(title, {})}))
     assert found.maps == {}
     assert not found.exact
     assert "cannot be shown" in found.reason
@@ -133,7 +139,8 @@ def test_rows_that_do_not_sum_to_one_are_noticed(swin: vitviz.Recording) -> None
 
 def test_the_page_names_every_model() -> None:
     [family] = [f for f in FAMILIES if f.title == "LambdaNet"]
-    page = report([(family, cover_family(family))])
+    small = replace(family, arguments=SMALL["LambdaNet"])
+    page = report([(family, cover_family(small))])
     assert (
         "| LambdaNet | 3 | lambda_resnet26t | none | nothing to show | none | 3 | a softmax" in page
     )

@@ -15,6 +15,7 @@ from vitviz.ui.course.lesson_page import lessons
 from vitviz.ui.visit.language import texts
 
 LESSONS = {lesson.id: lesson for lesson in lessons()}
+BUNDLED = "captions"  # what leads from photos to words is the bundled model's
 SCREENS = [
     (lesson.id, number)
     for lesson in LESSONS.values()

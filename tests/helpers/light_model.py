@@ -12,6 +12,7 @@ import timm
 import torch
 
 import vitviz
+from vitviz.inside import cost
 from vitviz.measures import comparison
 from vitviz.ui.course.widgets import for_all
 from vitviz.ui.visit.shelf import Shelf
@@ -39,8 +40,8 @@ def light_model() -> vitviz.Vit:
 
 @contextmanager
 def light_pages(patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Pages take this model for the bundled one, and Compare measures two random orders instead of
-    five; nothing that they cache is kept.
+    """Pages take this model for the bundled one, Compare measures two random orders instead of
+    five, a time is measured once instead of three times; nothing that they cache is kept.
 
     The patch is the caller's: a test that replaces more with its own has both undone in turn.
     """
@@ -52,6 +53,7 @@ def light_pages(patch: pytest.MonkeyPatch) -> Iterator[None]:
     _forget()
     patch.setattr(Shelf, "take", taken)
     patch.setattr(comparison, "SEEDS", 2)
+    patch.setattr(cost, "PASSES", 1)
     yield
     _forget()
 

@@ -32,6 +32,7 @@ CHOSEN: dict[str, Any] = {
     "seeds": 2,
 }
 RAY: dict[str, Any] = {"engine": "ray", "workers": 2}
+ONE: dict[str, Any] = {"engine": "ray", "workers": 1}  # each takes seconds to start
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_either_goes_on_where_the_other_stopped(
 
     whole = tmp_path / "whole.csv"
     expected = evaluate(vit, folder, **CHOSEN, out=whole)
-    for number, (first, then) in enumerate([({}, RAY), (RAY, {})]):
+    for number, (first, then) in enumerate([({}, ONE), (RAY, {})]):
         out = tmp_path / f"{number}.csv"
         with pytest.raises(KeyboardInterrupt):
             evaluate(vit, folder, **CHOSEN, **first, out=out, progress=end)
@@ -114,7 +115,7 @@ def test_the_command_joins_the_cluster_that_is_named(
     asked = [str(folder), "--methods", "attention", "--metrics", "saco"]
     model = ["--model", str(tmp_path / "model"), "--out"]
     assert main(["evaluate", *asked, *model, str(tmp_path / "one.csv")]) == 2  # the broken one
-    on_cluster = ["--engine", "ray", "--workers", "2", *model, str(tmp_path / "two.csv")]
+    on_cluster = ["--engine", "ray", "--workers", "1", *model, str(tmp_path / "two.csv")]
     done = subprocess.run(
         [sys.executable, "-m", "vitviz", "evaluate", *asked, *on_cluster],
         env={**os.environ, "RAY_ADDRESS": cluster},
@@ -143,7 +144,7 @@ def test_a_model_that_is_only_here_is_sent(folder: Path) -> None:
         Doubled(random_classifier("vit", depth=1)), transform=lambda photo: own(photo) / 2
     )
     one = evaluate(vit, folder, **CHOSEN, limit=2)
-    assert evaluate(vit, folder, **CHOSEN, **RAY, limit=2) == one
+    assert evaluate(vit, folder, **CHOSEN, **ONE, limit=2) == one
     assert len(one.summaries) == 3 * 3
 
 
@@ -157,7 +158,7 @@ def test_a_model_that_cannot_be_sent(vit: vitviz.Vit, folder: Path) -> None:
 
     bound = replace(vit, transform=locked)
     with pytest.raises(vitviz.VitvizError, match="cannot be sent to a worker") as met:
-        evaluate(bound, folder, **CHOSEN, **RAY)
+        evaluate(bound, folder, **CHOSEN, **ONE)
     assert met.value.id == "model_not_sent"
 
 
@@ -171,7 +172,7 @@ def test_a_model_that_a_worker_cannot_make(vit: vitviz.Vit, folder: Path) -> Non
 
     vit = replace(vit, labels=[Here()])  # type: ignore[list-item]
     with pytest.raises(vitviz.VitvizError, match="cannot be sent to a worker") as met:
-        evaluate(vit, folder, **CHOSEN, **RAY)
+        evaluate(vit, folder, **CHOSEN, **ONE)
     assert met.value.id == "model_not_sent"
 
 
@@ -200,7 +201,7 @@ def test_what_ends_a_run_in_a_worker_ends_it_here(folder: Path) -> None:
     module.reset_classifier(1)
     vit = vitviz.from_module(module)
     with pytest.raises(vitviz.VitvizError, match="gives scores, which have no bounds"):
-        evaluate(vit, folder, metrics=["saco"], methods=["attention"], width=0.1, **RAY)
+        evaluate(vit, folder, metrics=["saco"], methods=["attention"], width=0.1, **ONE)
 
 
 @pytest.mark.usefixtures("cluster")

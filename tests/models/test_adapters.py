@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+import torchvision_vits
 import transformers
 from families import make_photo
 from open_clip.transformer import VisionTransformer as OpenClipTower
@@ -227,12 +228,15 @@ class TestSavedCheckpoints:
         save_for_hf(module, tmp_path / "mine", model_args=arguments, safe_serialization=True)
         self.check(vitviz.load_model(tmp_path / "mine"), photo, 17)
 
-    def test_torchvisions(self, tmp_path: Path, photo: Image.Image) -> None:
+    def test_torchvisions(
+        self, tmp_path: Path, photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        torchvision_vits.are_small(monkeypatch)
         module = models.vit_b_32(num_classes=4)
         torch.save(module.state_dict(), tmp_path / "mine.pth")
         vit = vitviz.load_model(tmp_path / "mine.pth", architecture="torchvision/vit_b_32")
         rec = vitviz.record(vit, photo)
-        assert rec.attention(11).shape == (12, 50, 50)
+        assert rec.attention(1).shape == (12, 50, 50)
         assert vitviz.explain(rec, "rollout").values.shape == (7, 7)
 
     def test_transformers(self, tmp_path: Path, photo: Image.Image) -> None:

@@ -7,7 +7,8 @@ import importlib.metadata
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import vitviz
@@ -16,7 +17,12 @@ ROOT = Path(__file__).parents[2]
 LIBRARY = Path(vitviz.__file__).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-OWNERS = importlib.metadata.packages_distributions()
+
+
+@cache
+def owners() -> Mapping[str, list[str]]:
+    """The distributions that bring each name that can be imported."""
+    return importlib.metadata.packages_distributions()
 
 
 def distribution(requirement: str) -> str:
@@ -45,7 +51,7 @@ def distributions(files: Iterator[Path], *, whole: bool) -> dict[str, str]:
     for file in files:
         for name in imported(ast.parse(file.read_text(encoding="utf-8")), whole=whole):
             if name not in sys.stdlib_module_names and name != "vitviz":
-                found[OWNERS[name][0].lower().replace("_", "-")] = str(file)
+                found[owners()[name][0].lower().replace("_", "-")] = str(file)
     return found
 
 

@@ -99,7 +99,7 @@ class TestAttentionCall:
     [
         ("resnet18", {}),
         # a softmax, but no map from token to token
-        ("lambda_resnet26t", {}),
+        ("lambda_resnet26t", {"pretrained_cfg_overlay": {"input_size": (3, 64, 64)}}),
         # subtracts one map from another: two calls a layer
         ("vit_dlittle_patch16_reg1_gap_256", {"img_size": 64, "depth": 2}),
     ],

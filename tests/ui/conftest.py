@@ -14,9 +14,9 @@ from vitviz.ui.visit.shared_samples import shared_samples
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(request: pytest.FixtureRequest) -> None:
-    """No test finds what another has brought, or left of a sample; but lessons' tests share the
-    samples and what takes long, as visitors do."""
-    if not request.path.name.startswith("test_lesson"):
+    """No test finds what another has brought, or left of a sample; but lessons' tests, and those of
+    the names in them, share the samples and what takes long, as visitors do."""
+    if not request.path.name.startswith(("test_lesson", "test_class_names")):
         shared_samples.clear()
     allowance.clear()
 
@@ -25,6 +25,13 @@ def _nothing_is_left(request: pytest.FixtureRequest) -> None:
 def light(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Pages run a light model in place of the bundled one."""
     with light_pages(monkeypatch):
+        yield
+
+
+@pytest.fixture(scope="class")
+def light_for_all() -> Iterator[None]:
+    """The same, and what pages keep for all visitors, for all tests of a class."""
+    with pytest.MonkeyPatch.context() as patch, light_pages(patch):
         yield
 
 

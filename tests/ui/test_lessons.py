@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 
 import pytest
-from lesson_pages import LESSONS, answer, assert_charts_are_chinese, opened
+from lesson_pages import BUNDLED, LESSONS, answer, assert_charts_are_chinese, opened
 from pages import at
 from streamlit.testing.v1 import AppTest
 from visits import visit
@@ -60,10 +60,24 @@ def test_no_lesson_misreads_what_another_kept_with_the_photo() -> None:
             assert (visit(app).lesson, app.session_state["step"]) == (name, step)
 
 
+@pytest.mark.usefixtures("light_for_all")
+class TestEveryLesson:
+    @pytest.mark.parametrize("language", LANGUAGES)
+    @pytest.mark.parametrize("name", [name for name in LESSONS if name != BUNDLED])
+    def test_has_buttons(self, name: str, language: str) -> None:
+        assert_has_buttons(name, language)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("name", LESSONS)
-def test_steps_are_walked_by_their_buttons(name: str, language: str) -> None:
+def test_that_of_the_bundled_model_has_buttons(language: str) -> None:
+    assert_has_buttons(BUNDLED, language)
+
+
+def assert_has_buttons(name: str, language: str) -> None:
+    """Steps are walked by them, and a notebook is offered where there is one."""
     app = opened(name, lang=language)
+    labels = [button.proto.label for button in app.get("download_button")]
+    assert (texts(language)["lesson"]["notebook"] in labels) == (name not in ("idea", "training"))
     assert app.button(key="back").disabled
     app.button(key="next").click().run()
     assert app.session_state["step"] == 2
@@ -84,14 +98,6 @@ def test_worksheets_hold_the_lesson(lesson: Lesson, language: str) -> None:
     assert "☒" not in blanks
     assert "____" in blanks
     assert check["why"][check["right"]] not in html.unescape(blanks)
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("name", LESSONS)
-def test_a_notebook_is_offered_where_the_lesson_has_one(name: str, language: str) -> None:
-    app = opened(name, lang=language)
-    labels = [button.proto.label for button in app.get("download_button")]
-    assert (texts(language)["lesson"]["notebook"] in labels) == (name not in ("idea", "training"))
 
 
 def test_a_presenters_question_stands_where_the_widgets_come() -> None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from lesson_pages import LESSONS, SCREENS, answer, assert_charts_are_chinese, opened
-from light_model import light_pages
+from lesson_pages import BUNDLED, LESSONS, SCREENS, answer, assert_charts_are_chinese, opened
 
 from vitviz.ui.course.lesson import CHECK
 from vitviz.ui.visit.language import LANGUAGES, texts
-
-BUNDLED = "captions"  # what leads from photos to words is that model's
 
 
 def assert_opens(name: str, step: int, language: str) -> None:
@@ -32,13 +27,6 @@ def assert_opens(name: str, step: int, language: str) -> None:
         assert not app.warning
     if language == "zh":
         assert_charts_are_chinese(app)
-
-
-@pytest.fixture(scope="class")
-def light_for_all() -> Iterator[None]:
-    """The light model, and what pages keep for all visitors, for all tests of a class."""
-    with pytest.MonkeyPatch.context() as patch, light_pages(patch):
-        yield
 
 
 @pytest.mark.usefixtures("light_for_all")

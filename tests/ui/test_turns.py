@@ -210,7 +210,7 @@ def _threads_as_before() -> Iterator[None]:
 def test_a_turn_has_the_cores_that_there_are_for_each_visitor(
     visitors: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(turns, "CORES", 4)
     monkeypatch.setattr(turns, "ADMISSION", SimpleNamespace(visitors=visitors))
     one_core()
     with turn():

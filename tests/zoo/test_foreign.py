@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision_vits
 import transformers
 from families import make_photo
 from PIL import Image
@@ -27,6 +28,10 @@ def run(module: nn.Module, pixels: Tensor) -> Tensor:
 
 
 class TestTorchvision:
+    @pytest.fixture(autouse=True)
+    def _its_vits_are_small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        torchvision_vits.are_small(monkeypatch)
+
     @pytest.fixture
     def file(self, tmp_path: Path) -> Path:
         torch.manual_seed(0)
@@ -81,7 +86,7 @@ class TestTorchvision:
             vitviz.load_model(file, architecture=f"torchvision/{name}")
 
     def test_another_ones_weights(self, file: Path) -> None:
-        with pytest.raises(vitviz.ModelError, match=r"another model’s.*conv_proj\.weight 768"):
+        with pytest.raises(vitviz.ModelError, match=r"another model’s.*conv_proj\.weight 48"):
             vitviz.load_model(file, architecture="torchvision/vit_l_16")
 
 

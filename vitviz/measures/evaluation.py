@@ -103,7 +103,8 @@ def evaluate(
             not note the weights.
 
     Examples:
-        >>> found = evaluate(vit, "photos", methods=["attention"], metrics=["saco"], limit=1)
+        >>> chosen = {"methods": ["attention"], "metrics": ["saco"]}
+        >>> found = evaluate(vit, "photos", **chosen, steps=8, limit=1)
         >>> found.errors
         []
     """

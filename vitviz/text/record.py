@@ -103,9 +103,16 @@ def record_text(model: TextModel, text: str) -> TextRecording:
 
 
 def text_vectors(model: TextModel, texts: list[str]) -> Tensor:
-    """The vector of each text, (texts, width).
+    """The vector of each text, (texts, width). Texts of as many tokens are read together.
 
     Raises:
         VitvizError: as `record_text`.
     """
-    return torch.stack([record_text(model, text).vector for text in texts])
+    numbers = [[token.number for token in model.tokens(text)] for text in texts]
+    found: dict[int, Tensor] = {}
+    for length in {len(each) for each in numbers}:
+        alike = [place for place, each in enumerate(numbers) if len(each) == length]
+        with torch.no_grad():
+            states = model.module(torch.tensor([numbers[place] for place in alike]))
+        found |= zip(alike, F.normalize(states.mean(dim=1), dim=1), strict=True)
+    return torch.stack([found[place] for place in range(len(texts))])

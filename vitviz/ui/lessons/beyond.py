@@ -23,15 +23,14 @@ from vitviz.inside.features import (
 )
 from vitviz.pictures.groups import number_groups
 from vitviz.pictures.input import input_picture
-from vitviz.recording.record import record
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.photo_picker import FILES, OWN, open_photo, sample_photos
-from vitviz.ui.course.gallery import gallery_photos, gallery_titles
+from vitviz.ui.course.gallery import gallery_titles
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import captioned, chosen_patch, pick_patch, run_once, still_map
 from vitviz.ui.parts.browser import URL
 from vitviz.ui.visit import keys
-from vitviz.ui.visit.analyse import analyse, model
+from vitviz.ui.visit.analyse import analyse, see_sample
 from vitviz.ui.visit.language import explained, label, t
 from vitviz.ui.visit.markdown import as_code
 from vitviz.ui.visit.session import Photo, Session
@@ -184,11 +183,10 @@ def _take_second(key: str) -> None:
 @st.cache_data(show_spinner=False)
 def _samples(model_name: str) -> tuple[Tensor, Tensor, list[str]]:
     """The samples' image vectors, the classifier's vectors of their best classes, their labels."""
-    vit = model(model_name)
     images, rows, labels = [], [], []
-    for photo in gallery_photos():
+    for _, photo in sample_photos().values():
+        rec = see_sample(photo, model_name).rec
         with turn():
-            rec = record(vit, photo)
             images.append(image_features(rec))
         best = next(p for p in rec.predictions if p.label not in labels)
         rows.append(class_score(rec, images[-1], best.index).weights)

@@ -21,7 +21,7 @@ from vitviz.text.contrastive import Contrast, contrast_pairs, training_steps
 from vitviz.text.record import text_vectors
 from vitviz.ui.controls.choice import choice
 from vitviz.ui.controls.photo_picker import sample_photos
-from vitviz.ui.course.gallery import gallery_photos, gallery_titles
+from vitviz.ui.course.gallery import gallery_titles
 from vitviz.ui.course.lesson import Lesson, Step
 from vitviz.ui.course.widgets import (
     UPRIGHT,
@@ -34,7 +34,7 @@ from vitviz.ui.course.words import in_words, lines_of, text_model, vectors_of
 from vitviz.ui.parts.browser import URL, thumbnail
 from vitviz.ui.parts.chart import draw_chart
 from vitviz.ui.visit import keys
-from vitviz.ui.visit.analyse import model
+from vitviz.ui.visit.analyse import model, see_sample
 from vitviz.ui.visit.language import label, t
 from vitviz.ui.visit.presenting import presented
 from vitviz.ui.visit.session import Session
@@ -322,10 +322,11 @@ def _gallery(model_name: str) -> tuple[list[str], Tensor]:
 
 @st.cache_data(show_spinner=False)
 def _gallery_vectors(model_name: str) -> Tensor:
-    vit, found = model(model_name), []
-    for photo in gallery_photos():
+    found = []
+    for _, photo in sample_photos().values():
+        seen = see_sample(photo, model_name)
         with turn():
-            found.append(photo_in_words(record(vit, photo)))
+            found.append(photo_in_words(seen.rec))
     return stack(found)
 
 

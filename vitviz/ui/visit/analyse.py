@@ -77,7 +77,8 @@ def woken(session: Session) -> Session:
 
 
 def see_sample(photo: Photo, model_name: str) -> Session:
-    """A sample, and its journey, for all visitors; for nobody's page, but in a turn of its own."""
+    """A sample as all visitors share it, recorded in a turn of its own if nobody saw it before; on
+    nobody's page."""
     vit = model(model_name)
     if found := shared_samples().find(vit, photo.key, whole=False):
         return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +17,7 @@ __all__ = ["QUEUE", "how_long", "one_core", "own_cores", "turn", "waiting"]
 
 QUEUE = Queue()
 SECONDS = 90  # from here on, minutes are said
+CORES = torch.get_num_threads()  # that torch found, or OMP_NUM_THREADS leaves it
 
 
 def one_core() -> None:
@@ -28,7 +28,7 @@ def one_core() -> None:
 
 def own_cores() -> None:
     """Let this thread compute on as many cores as there are for each visitor."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // max(1, ADMISSION.visitors)))
+    torch.set_num_threads(max(1, CORES // max(1, ADMISSION.visitors)))
 
 
 @contextmanager
