@@ -72,7 +72,7 @@ def test_every_option_of_every_method_is_an_argument(
     assert asked == expected
     assert {name for _, options in asked for name in options} == {
         "layer", "head", "fusion", "discard", "artefacts", "start", "residual", "window", "stride",
-        "seed",
+        "seed", "steps", "samples", "noise", "pairs", "side", "scored", "clamped",
     }  # fmt: skip
     capsys.readouterr()
     with pytest.raises(SystemExit):
@@ -140,7 +140,10 @@ def test_a_broken_photo_is_reported_and_the_others_go_on(tmp_path: Path, capsys)
         (["--target", "1000"], "no class “1000”"),
         (["--out", str(CAT)], "cannot be made"),
         (["--window", "3"], "Attention rollout has no option window; its options: fusion"),
-        (["--method", "gradcam", "--seed", "1"], "Grad-CAM has no option seed; its options: none."),
+        (
+            ["--method", "relevance", "--seed", "1"],
+            "Relevance has no option seed; its options: none.",
+        ),
     ],
 )
 def test_bad_input_ends_with_two_and_one_sentence(

@@ -9,6 +9,7 @@ import altair as alt
 from pages import at
 from streamlit.testing.v1 import AppTest
 
+from vitviz.methods.explain import METHODS
 from vitviz.ui.parts.chart import DASHES, lines_by
 
 
@@ -33,6 +34,10 @@ def test_a_class_sees_larger_letters() -> None:
     for part in ("axis", "legend"):
         for letters in ("labelFontSize", "titleFontSize"):
             assert many[part][letters] > one[part][letters]
+
+
+def test_every_method_has_dashes_of_its_own() -> None:
+    assert len({tuple(dash) for dash in DASHES}) == len(DASHES) >= len(METHODS)
 
 
 def test_a_legend_shows_the_dashes() -> None:

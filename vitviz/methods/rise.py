@@ -60,7 +60,8 @@ def draw_masks(grid: tuple[int, int], pairs: int, side: int, seed: int) -> Tenso
     """Which patches the first mask of each pair shows: boolean (pairs, rows, cols)."""
     generator = torch.Generator().manual_seed(seed)
     rows, cols = grid
-    coarse = torch.rand(pairs, rows // side + 2, cols // side + 2, generator=generator) < 0.5
+    size = (pairs, rows // side + 2, cols // side + 2)
+    coarse = torch.rand(size, generator=generator, dtype=torch.float32) < 0.5
     shifts = torch.randint(side, (pairs, 2), generator=generator)
     row, col = (
         (torch.arange(length) + shift[:, None]) // side

@@ -12,9 +12,9 @@ from vitviz.ui.visit.presenting import presented
 
 __all__ = ["beside", "draw_chart", "lines_by"]
 
-DASHES = [  # as many as there are colours
+DASHES = [  # as many as there are methods to compare; colours are fewer
     [1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2], [1, 3], [12, 3], [6, 2, 1, 2, 1, 2], [3, 5],
-    [9, 6], [4, 4],
+    [9, 6], [4, 4], [1, 6], [14, 3, 5, 3], [5, 2, 2, 2], [2, 2, 2, 8], [16, 8],
 ]  # fmt: skip
 LETTERS, LONGEST = 12, 260  # px of letters, and of a name in a legend
 GREY = "#808080"  # of a line to compare with: seen by day and at night
