@@ -40,10 +40,10 @@ lint: .venv/dev.done
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# The browser tests drive Debian's Chromium without windows; those of the scripts alone run in Node, and
-# those of live classes use a Redis server.
+# The browser tests drive Debian's Chromium without windows; those of the scripts alone run in Node, those
+# of live classes use a Redis server, and those of several servers HAProxy.
 browser:
-	@which chromium-headless-shell node redis-server >/dev/null || .ci/install-programs
+	@PATH=$$PATH:/usr/sbin which chromium-headless-shell node redis-server haproxy >/dev/null || .ci/install-programs
 
 # The documentation in site/; a warning is an error.
 docs: .venv/docs.done

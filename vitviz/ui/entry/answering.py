@@ -123,6 +123,9 @@ def serve_owner(server: Server, port: int) -> Callable[[], None]:
         daemon_threads = True
         address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
 
+        def handle_error(self, *_: object) -> None:
+            """Nothing: who asked was content with the status, and has gone."""
+
     listening = Listening((address, port), Answer)
     disable_created_metrics()  # a time beside each number, which nobody asks for
     REGISTRY.register(Now(server))
