@@ -63,7 +63,7 @@ class Visitor:
 
     def wait_for_pictures(self) -> None:
         self.page.wait_for_function(
-            "document.images.length > 0 && [...document.images].every((i) => i.naturalWidth > 0)"
+            "() => document.images.length && [...document.images].every((i) => i.naturalWidth)"
         )
 
     def bring(self, photo: Path) -> None:
