@@ -34,7 +34,7 @@ def until(happens: Callable[[], bool], what: str, seconds: float = 120) -> float
     start = monotonic()
     while not happens():
         assert monotonic() - start < seconds, what
-        sleep(0.1)
+        sleep(0.2)
     return monotonic() - start
 
 
