@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import light_app
 import pytest
 from playwright.sync_api import Browser, expect
-from replicas import Replica, behind_haproxy, until
 from waiting import wait_until_idle
 
 import vitviz
+from benchmarks.haproxy import Replica, behind_haproxy, until
 
 # Streamlit's one script in the page, for crawlers; and a quicker way to compute with long integers,
 # which its protobuf does without.
@@ -23,8 +24,9 @@ LINK = "/explore?sample=coffee&attention_layer=2"
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[Replica]]]:
-    with behind_haproxy(tmp_path_factory.mktemp("haproxy")) as running:
-        yield running
+    program = [str(light_app.__file__)]
+    with behind_haproxy(tmp_path_factory.mktemp("haproxy"), 2, program) as (port, replicas):
+        yield f"http://127.0.0.1:{port}", replicas
 
 
 class Visitor:
@@ -82,11 +84,9 @@ class Visitor:
         wait_until_idle(self.page)
 
 
-def visitors(replica: Replica) -> int:
+def visitors(replica: Replica) -> float:
     """How many are in, as Prometheus is told."""
-    name = 'vitviz_visitors{state="inside"} '
-    [line] = [line for line in replica.metrics().splitlines() if line.startswith(name)]
-    return round(float(line.removeprefix(name)))
+    return replica.metric('vitviz_visitors{state="inside"}')
 
 
 def test_servers_end_and_their_visitors_go_on(
@@ -107,7 +107,8 @@ def test_servers_end_and_their_visitors_go_on(
     one.wait_for_pictures()
     assert one.refused <= REFUSED
     other.go(f"{address}/pretraining?step=6")
-    expect(other.page.locator("[data-testid=stVegaLiteChart] canvas")).to_have_count(1)
+    drawn = other.page.get_by_test_id("stVegaLiteChart").locator("canvas, svg.marks")
+    expect(drawn).to_have_count(1)
     assert other.refused <= REFUSED
     other.go(address + LINK)
     assert (one.replica, other.replica) == (first, second)

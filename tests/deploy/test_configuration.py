@@ -15,8 +15,8 @@ import pytest
 import streamlit as st
 import yaml
 from prometheus_client import REGISTRY
-from replicas import CONFIGURATION, ROOT, haproxy
 
+from benchmarks.haproxy import CONFIGURATION, ROOT, haproxy
 from vitviz.ui.entry.answering import Now, Server
 
 DEPLOY = ROOT / "deploy"
