@@ -2,28 +2,36 @@
 #
 #   docker build -t vitviz .
 #
-# uv takes torch from PyTorch's own index: processor-only wheels, or those for TORCH_BACKEND, such as
-# cu130. BASE_IMAGE may be any Debian with Python 3.11 or newer and its venv module.
+# Everything is installed by its hash (requirements-image.txt, `make lock`) but torch and torchvision: uv
+# takes them from PyTorch's own index, for the processor alone or for TORCH_BACKEND, such as cu130, in the
+# versions of constraints.txt, and checks the hashes that this index gives.
+#
+# BASE_IMAGE may be any Debian with Python 3.11 or newer and its venv module. For a build that can be made
+# again, name it by its digest: --build-arg BASE_IMAGE=python:3.11-slim-bookworm@sha256:…, as
+# `docker buildx imagetools inspect python:3.11-slim-bookworm` prints it.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
 ARG TORCH_BACKEND=cpu
 WORKDIR /build
-COPY constraints.txt pyproject.toml ./
-# What Vitviz needs, in a layer of its own: changed code does not fetch it again.
+COPY constraints.txt requirements-image.txt ./
+# What Vitviz needs, in layers of their own: changed code does not fetch it again.
 RUN python3 -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt uv \
-    && /venv/bin/uv pip install --no-cache --python /venv --torch-backend=$TORCH_BACKEND \
-        -c constraints.txt -r pyproject.toml --extra app --extra heic --extra redis
+    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes \
+        -r requirements-image.txt
+RUN /venv/bin/uv pip install --no-cache --python /venv --torch-backend=$TORCH_BACKEND \
+        -c constraints.txt torch torchvision
 COPY . .
-RUN /venv/bin/uv pip install --no-cache --python /venv --no-deps . \
-    && /venv/bin/pip uninstall --yes uv
+RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
+    && /venv/bin/pip check && /venv/bin/pip uninstall --yes uv
 
 FROM ${BASE_IMAGE}
 COPY --from=build /venv /venv
+# A volume at /cache belongs to this user, too.
+RUN mkdir /cache && chown 1000:1000 /cache
 WORKDIR /app
-# Nothing is written outside /tmp, so the root file system can be read-only.
-ENV PATH=/venv/bin:$PATH HOME=/tmp MPLCONFIGDIR=/tmp PYTHONDONTWRITEBYTECODE=1
+# Nothing is written outside /tmp and /cache, so the root file system can be read-only.
+ENV PATH=/venv/bin:$PATH HOME=/tmp MPLCONFIGDIR=/tmp HF_HOME=/cache PYTHONDONTWRITEBYTECODE=1
 USER 1000:1000
 EXPOSE 8501
 # Without proxies: a proxy set for the container would be asked for 127.0.0.1.

@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: run test pytest quick newest docs slow lint browser benchmark clean
+.PHONY: run test pytest quick newest docs slow lint browser benchmark lock sbom audit clean
 
 run: .venv/app.done
 	VITVIZ_ALLOW_DOWNLOADS=$${VITVIZ_ALLOW_DOWNLOADS:-1} $(BIN)/vitviz app --port $(PORT)
@@ -47,10 +47,10 @@ lint: .venv/dev.done
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# The browser tests drive Debian's Chromium without windows; those of the scripts alone run in Node, and
-# those of live classes use a Redis server.
+# The browser tests drive Debian's Chromium without windows; those of the scripts alone run in Node, those
+# of live classes use a Redis server, and those of several servers HAProxy.
 browser:
-	@which chromium-headless-shell node redis-server >/dev/null || .ci/install-programs
+	@PATH=$$PATH:/usr/sbin which chromium-headless-shell node redis-server haproxy >/dev/null || .ci/install-programs
 
 # The documentation in site/; a warning is an error.
 docs: .venv/docs.done
@@ -64,6 +64,24 @@ benchmark: .venv/dev.done browser
 	$(BIN)/python -m benchmarks.hub
 	$(BIN)/python -m benchmarks.journey
 	$(BIN)/python -m benchmarks.classroom
+
+# What the image installs, with hashes; anew after a change of constraints.txt.
+lock: .venv/dev.done
+	.ci/lock
+
+# The same as a bill of materials (CycloneDX), and what is known against it; both in an environment of
+# their own. That a package cannot be looked up is an error, too.
+PINS = { cat requirements-image.txt; grep -E '^torch(vision)?==' constraints.txt; }
+sbom: .venv-tools
+	$(PINS) | .venv-tools/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-file sbom.json -
+
+audit: .venv-tools
+	$(PINS) | sed -nE 's/^([a-z].*==[^ ;]+).*/\1/p' | sort -u >.venv-tools/pins.txt
+	.venv-tools/bin/pip-audit --strict --no-deps --disable-pip -r .venv-tools/pins.txt
+
+.venv-tools:
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0
 
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv || { echo "No virtual environment: apt-get install python3-venv"; exit 1; }
@@ -83,4 +101,4 @@ benchmark: .venv/dev.done browser
 	@touch $@
 
 clean:
-	rm -rf .venv site
+	rm -rf .venv .venv-tools site sbom.json

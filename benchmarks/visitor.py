@@ -23,6 +23,7 @@ from PIL import Image
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_NAME
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
@@ -64,7 +65,9 @@ class Visitor:
         self.page, self.query = page, f"sample={sample}{more}"
         self._server = f"http://127.0.0.1:{port}"
         with urllib.request.urlopen(f"{self._server}/_stcore/health") as answer:
-            self._cookie = answer.headers["Set-Cookie"].split(";")[0]
+            given = [line.split(";")[0] for line in answer.headers.get_all("Set-Cookie")]
+        self._cookie = "; ".join(given)  # one of a proxy's may name a replica
+        self._token = dict(pair.split("=", 1) for pair in given)[XSRF_COOKIE_NAME].strip('"')
         self.socket = connect(
             f"ws://127.0.0.1:{port}/_stcore/stream",
             subprotocols=[Subprotocol("streamlit")],
@@ -113,7 +116,7 @@ class Visitor:
             {
                 "Content-Type": f"multipart/form-data; boundary={FORM}",
                 "Cookie": self._cookie,
-                "X-Xsrftoken": self._cookie.split("=", 1)[1].strip('"'),
+                "X-Xsrftoken": self._token,
             },
             method="PUT",
         )

@@ -3,17 +3,21 @@ version broke."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import logging
 import os
 import re
 import socket
 import tomllib
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import streamlit as st
+import streamlit.logger as streamlit_logger
 from starlette.exceptions import HTTPException
 from streamlit import config
 from streamlit.runtime import Runtime
@@ -34,8 +38,10 @@ from vitviz.ui.visit.state import VISIT
 from vitviz.ui.visit.streamlit_private import (
     HIDDEN_OPTIONS,
     TEST_IDS,
+    answers,
     browser,
     limit_uploads,
+    log_as,
     media_address,
     send_at_once,
     still_here,
@@ -319,3 +325,38 @@ def test_other_sockets_stay_as_they_are() -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as datagrams:
         send_at_once()
         assert datagrams.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_DGRAM
+
+
+class TestItsThread:
+    @pytest.fixture
+    def loop(self, monkeypatch: pytest.MonkeyPatch) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        server = SimpleNamespace(_get_async_objs=lambda: SimpleNamespace(eventloop=loop))
+        monkeypatch.setattr(st.runtime, "get_instance", lambda: server)
+        return loop
+
+    def test_it_answers_while_it_runs(self, loop: asyncio.AbstractEventLoop) -> None:
+        thread = Thread(target=loop.run_forever)
+        thread.start()
+        assert answers(60)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        assert not answers(0.01)
+        loop.close()
+
+
+def test_every_logger_of_streamlit_gets_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are made later, too."""
+    monkeypatch.setattr(streamlit_logger, "setup_formatter", streamlit_logger.setup_formatter)
+    lines = logging.Formatter("%(message)s")
+    early = streamlit_logger.get_logger("vitviz.tests.early")
+    try:
+        log_as(lines)
+        late = streamlit_logger.get_logger("vitviz.tests.late")
+        for log in (early, late):
+            assert [handler.formatter for handler in log.handlers] == [lines], (
+                f"{NOW}: loggers are set up in another way"
+            )
+    finally:
+        monkeypatch.undo()
+        streamlit_logger.update_formatter()

@@ -11,7 +11,7 @@ from typing import Any
 
 from vitviz.commands.answer import Answer
 from vitviz.errors import VitvizError
-from vitviz.zoo.settings import max_visitors
+from vitviz.zoo.settings import drain_seconds, logs_are_json, max_visitors, metrics_port
 
 __all__ = ["PORT", "SCRIPT", "add"]
 
@@ -40,7 +40,8 @@ def _app(args: argparse.Namespace) -> Answer:
         raise VitvizError(
             "app_needs_streamlit", "The app needs Streamlit: pip install 'vitviz[app]'."
         )
-    max_visitors()  # a wrong setting is said here rather than on every page
+    for setting in (max_visitors, metrics_port, drain_seconds, logs_are_json):
+        setting()  # a wrong one is said here rather than on every page
     sys.argv = ["streamlit", "run", str(SCRIPT), "--server.port", str(args.port)]
     runpy.run_module(SERVER, run_name="__main__", alter_sys=True)
     return {}, "", False

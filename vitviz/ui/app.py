@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from vitviz.ui.visit.admission import admit
 from vitviz.ui.visit.analyse import see_sample
 from vitviz.ui.visit.language import choose_language, t, widget_words
 from vitviz.ui.visit.memory import give_back_again_and_again, leave_out_imports
+from vitviz.ui.visit.metrics import PAGE
 from vitviz.ui.visit.opening import wait_until_opened
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.streamlit_private import limit_uploads, send_at_once, serving
@@ -69,7 +70,8 @@ def main() -> None:
     )
     remember_answers()  # what the browser answers names the page that it knows of by now
     keep_link(found.url_path)
-    found.run()
+    with PAGE.labels(found.url_path or "start").time():
+        found.run()
     visit().decoded = None  # no page needed it now
 
 
@@ -82,15 +84,20 @@ def prepare_server() -> None:
     give_back_again_and_again()
 
 
-def warm_up() -> None:
+def warm_up(answered: Callable[[], object]) -> None:
     """Look at the samples before anybody asks for them; at the first one as the start page does.
-    It ends with the server."""
+    It ends with the server.
+
+    Args:
+        answered: called once the first page needs nothing more.
+    """
     for number, (_, photo) in enumerate(opened_samples().values()):
         if not serving():
             return
         session = see_sample(photo, BUNDLED)
         if number == 0:
             journey_document(session)
+            answered()
 
 
 def _page_of(lesson: Lesson) -> StreamlitPage:

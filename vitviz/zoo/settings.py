@@ -13,8 +13,11 @@ from vitviz.models.devices import as_device
 __all__ = [
     "allow_downloads",
     "device",
+    "drain_seconds",
+    "logs_are_json",
     "max_parameters",
     "max_visitors",
+    "metrics_port",
     "models_in_memory",
     "own_models",
 ]
@@ -41,6 +44,22 @@ def device() -> torch.device:
     return as_device(os.environ.get("VITVIZ_DEVICE") or "cpu")
 
 
+def drain_seconds() -> int:
+    """VITVIZ_DRAIN_SECONDS: how long visitors may finish once the process is asked to end by
+    SIGTERM; default not at all."""
+    return _count("VITVIZ_DRAIN_SECONDS", 1) if os.environ.get("VITVIZ_DRAIN_SECONDS") else 0
+
+
+def logs_are_json() -> bool:
+    """VITVIZ_LOG: whether what the app logs is lines of JSON; default text."""
+    text = os.environ.get("VITVIZ_LOG") or "text"
+    if text not in ("text", "json"):
+        raise VitvizError(
+            "log_setting", "VITVIZ_LOG is “{value}”; set it to text or json.", value=text
+        )
+    return text == "json"
+
+
 def max_parameters() -> int:
     """VITVIZ_MAX_PARAMETERS: of a model that visitors may load."""
     return _count("VITVIZ_MAX_PARAMETERS", MAX_PARAMETERS)
@@ -49,6 +68,20 @@ def max_parameters() -> int:
 def max_visitors() -> int:
     """VITVIZ_MAX_VISITORS: how many the app lets in at once."""
     return _count("VITVIZ_MAX_VISITORS", MAX_VISITORS)
+
+
+def metrics_port() -> int | None:
+    """VITVIZ_METRICS_PORT: of the app's metrics and readiness; default none."""
+    if not os.environ.get("VITVIZ_METRICS_PORT"):
+        return None
+    port = _count("VITVIZ_METRICS_PORT", 1)
+    if port >= 2**16:
+        raise VitvizError(
+            "port_setting",
+            "VITVIZ_METRICS_PORT is {value}; set it to a port from 1 to 65535.",
+            value=port,
+        )
+    return port
 
 
 def models_in_memory() -> int:

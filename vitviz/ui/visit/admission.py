@@ -10,6 +10,7 @@ from typing import NoReturn
 import streamlit as st
 
 from vitviz.ui.visit.language import t
+from vitviz.ui.visit.metrics import REFUSED
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.streamlit_private import connected, session_id, still_here
 from vitviz.zoo.settings import max_visitors
@@ -51,6 +52,14 @@ class Admission:
             self._inside.add(visitor)
             return True
 
+    def present(self) -> tuple[int, int]:
+        """How many are in, and how many wait, whose pages are open now."""
+        with self._lock:
+            return (
+                sum(map(self._connected, self._inside)),
+                sum(map(self._connected, self._waiting)),
+            )
+
     @property
     def visitors(self) -> int:
         """How many are in; who has just left may still count."""
@@ -74,6 +83,7 @@ def admit() -> None:
     elif ADMISSION.enter(visitor, max_visitors()):
         visit().admitted = True
     else:
+        REFUSED.labels("server_full").inc()
         wait_outside(visitor)
 
 

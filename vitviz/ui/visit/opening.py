@@ -9,6 +9,7 @@ from vitviz.errors import ImageError
 from vitviz.photos.decoders import Decoders
 from vitviz.photos.load import load_image
 from vitviz.ui.visit.allowance import Allowance
+from vitviz.ui.visit.metrics import WORK, refusals
 from vitviz.ui.visit.session import Photo
 from vitviz.ui.visit.state import held_by_all, visit
 from vitviz.ui.visit.streamlit_private import browser, still_here
@@ -39,9 +40,10 @@ def open_file(data: bytes) -> Image.Image:
         ImageError: if it is no usable photo, or the visitor or all visitors have brought so much
             that it must wait.
     """
-    _check_room(len(data))
-    with allowance().opening(browser(), len(data)):
-        return decoders().load_image(data)
+    with refusals():
+        _check_room(len(data))
+        with allowance().opening(browser(), len(data)), WORK.labels("open").time():
+            return decoders().load_image(data)
 
 
 def opened(photo: Photo) -> Image.Image:

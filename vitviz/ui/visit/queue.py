@@ -131,6 +131,16 @@ class Queue:
             with self._change():
                 (self._waiting if work.began is None else self._begun).remove(work)
 
+    def lengths(self) -> dict[tuple[str, str], int]:
+        """How many works of each kind run, and how many wait; by kind and state."""
+        with self._changed:
+            return {
+                ("short", "runs"): self._short_running,
+                ("short", "waits"): len(self._short),
+                ("long", "runs"): len(self._begun),
+                ("long", "waits"): len(self._waiting),
+            }
+
     @contextmanager
     def _change(self) -> Iterator[None]:
         """Whatever gives something back, so that all who wait look whether they can have it."""

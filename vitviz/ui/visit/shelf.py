@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from vitviz.errors import ModelError
 from vitviz.models.vit import on_device
+from vitviz.ui.visit.metrics import refusals
 from vitviz.zoo.catalogue import BUNDLED, Offer, count, offer
 from vitviz.zoo.load import Vit, load_offer
 from vitviz.zoo.settings import device, max_parameters, models_in_memory
@@ -34,12 +35,16 @@ class Shelf:
         key = name, offered.version
         vit = self._alive.get(key)
         if vit is None:
-            with self._loading:
+            with refusals(), self._loading:
                 vit = self._alive.get(key) or self._load(offered, key)
         with self._holding:
             self._held.pop(key, None)
             self._held[key] = self._alive[key] = vit
         return vit
+
+    def __len__(self) -> int:
+        """How many models are in memory."""
+        return len(self._alive)
 
     def _load(self, offered: Offer, key: ModelVersion) -> Vit:
         check_allowed(offered)

@@ -9,12 +9,16 @@ Besides the functions below, it relies on
 
 from __future__ import annotations
 
+import logging
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import Any, NoReturn, cast
 
 import streamlit as st
+import streamlit.logger as streamlit_logger
 from starlette.exceptions import HTTPException
 from streamlit.components.v2.types import ComponentRenderer
 from streamlit.runtime import RuntimeState
@@ -25,16 +29,23 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRe
 from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string
 from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_NAME
 
+from vitviz.ui.visit.metrics import REFUSED
+
 __all__ = [
     "HIDDEN_OPTIONS",
     "TEST_IDS",
     "ComponentRenderer",
+    "answers",
     "browser",
     "connected",
     "drop_expired_sessions",
     "forget_upload",
     "go_to",
+    "hear_of_crashes",
+    "in_its_thread",
     "limit_uploads",
+    "log_as",
+    "log_of_uvicorn_as",
     "media_address",
     "run_state",
     "send_at_once",
@@ -44,6 +55,7 @@ __all__ = [
 ]
 
 HIDDEN_OPTIONS = (
+    "logger.enableRich",
     "runner.postScriptGC",
     "server.maxWidgetStateSize",
 )
@@ -100,6 +112,7 @@ def limit_uploads() -> None:
         own, new = waiting.get(session_id, []), len(file.data)
         total = sum(map(sum, waiting.values()))
         if len(own) >= FILES or sum(own) + new > BYTES or total + new > ALL_BYTES:
+            REFUSED.labels("uploads_full").inc()
             raise HTTPException(413, "Too many files at once")
         add(session_id, file)
 
@@ -122,8 +135,43 @@ def drop_expired_sessions() -> None:
         return
     server: Any = st.runtime.get_instance()
     sessions = server._session_mgr._session_storage._cache
-    # The cache belongs to the server's own thread.
-    server._get_async_objs().eventloop.call_soon_threadsafe(sessions.expire)
+    in_its_thread(sessions.expire)  # the cache belongs to it
+
+
+def in_its_thread(do: Callable[..., object], *given: object) -> None:
+    """Let the server's own thread, which is the process's first one, do something soon."""
+    server: Any = st.runtime.get_instance()
+    server._get_async_objs().eventloop.call_soon_threadsafe(do, *given)
+
+
+def answers(seconds: float) -> bool:
+    """Whether the server does anything within so many seconds; not to be asked in its thread."""
+    done = Event()
+    in_its_thread(done.set)
+    return done.wait(seconds)
+
+
+def hear_of_crashes(listener: logging.Handler) -> None:
+    """Of each error that a page did not expect."""
+    logging.getLogger("streamlit.error_util").addHandler(listener)
+
+
+def log_as(lines: logging.Formatter) -> None:
+    """Before the server starts: how it writes what it logs."""
+    set_up = streamlit_logger.setup_formatter
+
+    def set_up_anew(log: Any) -> None:
+        set_up(log)
+        log.streamlit_console_handler.setFormatter(lines)
+
+    streamlit_logger.setup_formatter = set_up_anew  # type: ignore[assignment]
+    streamlit_logger.update_formatter()
+
+
+def log_of_uvicorn_as(lines: logging.Formatter) -> None:
+    """The same of what carries it, which makes its handlers anew when it starts."""
+    for handler in logging.getLogger("uvicorn").handlers:
+        handler.setFormatter(lines)
 
 
 def session_id() -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
 from vitviz.ui.visit.admission import ADMISSION
 from vitviz.ui.visit.language import t
+from vitviz.ui.visit.metrics import WAIT, WORK
 from vitviz.ui.visit.queue import Place, Queue
 from vitviz.ui.visit.streamlit_private import still_here
 
@@ -34,10 +35,13 @@ def own_cores() -> None:
 @contextmanager
 def turn() -> Iterator[None]:
     """Held by whoever runs the model for a moment; long work lets it go first."""
-    with QUEUE.short(still_here):
+    with ExitStack() as held:
+        with WAIT.labels("short").time():
+            held.enter_context(QUEUE.short(still_here))
         own_cores()
         try:
-            yield
+            with WORK.labels("look").time():
+                yield
         finally:
             one_core()
 

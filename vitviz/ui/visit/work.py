@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from threading import Event
 from typing import Any, Generic, TypeVar
 
+from vitviz.ui.visit.metrics import WAIT
 from vitviz.ui.visit.queue import TELLING, Place, Queue
 from vitviz.ui.visit.streamlit_private import browser, connected, serving, session_id
 
@@ -59,7 +61,9 @@ class Work(Generic[T]):
         thread.shutdown(wait=False)
 
     def _run(self, queue: Queue, do: Callable[[Work[T]], T], kind: Hashable) -> T:
-        with queue.long(self._visitor, kind, self._wait) as self._between:
+        with ExitStack() as held:
+            with WAIT.labels("long").time():
+                self._between = held.enter_context(queue.long(self._visitor, kind, self._wait))
             self.place, self._began = None, time.monotonic()
             self._take_cores()
             return do(self)

@@ -10,6 +10,7 @@ import streamlit as st
 from vitviz.errors import VitvizError
 from vitviz.ui.visit import turns
 from vitviz.ui.visit.language import t
+from vitviz.ui.visit.metrics import WORK
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.streamlit_private import still_here
 from vitviz.ui.visit.work import Work
@@ -21,8 +22,14 @@ T = TypeVar("T")
 
 def begin(name: str, asked: Hashable, do: Callable[[Work[T]], T]) -> None:
     """Begin a work of the visitor, in place of the one with this name."""
+
+    def measured(work: Work[T]) -> T:
+        with WORK.labels(name.split()[0]).time():  # what follows may be a class
+            return do(work)
+
     give_up(name)
-    visit().works[name] = Work(turns.QUEUE, asked, do, (name, visit().model), turns.own_cores)
+    kind = name, visit().model
+    visit().works[name] = Work(turns.QUEUE, asked, measured, kind, turns.own_cores)
 
 
 def give_up(name: str) -> None:
