@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 from families import make_photo
+from timm.models.mvitv2 import MultiScaleVit, MultiScaleVitCfg
 
 import vitviz
 from vitviz.coverage.check import _are_in_place, _rows_sum_to_one, cover, cover_family
@@ -54,8 +55,8 @@ SMALL = {
     "FastViT": {"pretrained_cfg_overlay": {"input_size": (3, 128, 128)}},
 }
 
-# All of whose layers have one map over the same tokens.
-PLAIN = {*list(SPREAD)[:4], "SAM ViT", "FastViT"}
+# Whose layers are partly not shown, of channels, beside each other, or on grids that do not merge.
+NO_ROLLOUT = {"CaiT", "CrossViT", "PiT, distilled", "LeViT", "XCiT"}
 
 
 @pytest.mark.parametrize("title", SPREAD)
@@ -66,7 +67,17 @@ def test_a_spread_of_families_is_exact(title: str) -> None:
     assert set(found.maps) == SPREAD[title]
     assert found.checks == dict.fromkeys(("logits", "rows", "values", "places"), True)
     assert "attention" in found.methods
-    assert ("rollout" in found.methods) == (title in PLAIN)
+    assert ("rollout" in found.methods) == (title not in NO_ROLLOUT)
+
+
+def test_keys_behind_a_convolution_with_a_stride_are_placed() -> None:
+    """Those of MViT v2; where its queries are pooled too, as at a stage's begin, none are shown."""
+    config = MultiScaleVitCfg(embed_dim=(48, 96), num_heads=(1, 2), depths=(1, 1))
+    module = MultiScaleVit(config, img_size=(64, 64)).eval()
+    module.pretrained_cfg = {"input_size": (3, 64, 64), "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    found = cover(module)
+    assert found.exact
+    assert (found.maps, found.left_out) == ({"pooled keys": 1}, 1)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def by_matrices(rec: Recording, row: np.ndarray, fusion: str, start: int, w: flo
     grid, flow = rec.grid, np.eye(rec.grid[0] * rec.grid[1])
     for layer in range(rec.num_layers):
         flow, grid = merging(rec.layer_grid(layer), grid) @ flow, rec.layer_grid(layer)
-        if layer >= start and rec.kind(layer) != "channel":
+        if layer >= start:
             fused = fuse(rec.attention(layer).double().numpy(), axis=0)
             mixed = (1 - w) * fused + w * np.eye(len(fused))
             flow = mixed / mixed.sum(axis=1, keepdims=True) @ flow
@@ -76,18 +76,19 @@ def test_rollout_is_the_product_of_all_matrices(swin, query, fusion, start, resi
     assert heat.values.sum() == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments"),
-    [
-        ("pvt_v2_b0", {"embed_dims": (8, 16, 20, 16), "depths": (1, 1, 1, 1)}),
-        ("davit_tiny", {"embed_dims": (16, 32), "depths": (1, 1), "num_heads": (2, 2)}),
-    ],
-)
-def test_shared_keys_and_channels(name: str, arguments: dict[str, Any]) -> None:
-    """Keys that many tokens share; windows that reach into padding, and layers in which channels
-    look at channels and no token at another."""
+def test_channels_that_look_at_channels_are_refused() -> None:
+    arguments = {"embed_dims": (16, 32), "depths": (1, 1), "num_heads": (2, 2)}
+    rec = recorded(timm.create_model("davit_tiny", num_classes=3, **arguments))
+    with pytest.raises(vitviz.MethodError) as caught:
+        vitviz.explain(rec, "rollout")
+    assert caught.value.id == "rollout_of_channels"
+
+
+def test_shared_keys() -> None:
+    """Keys that many tokens share."""
     torch.manual_seed(0)
-    module = timm.create_model(name, num_classes=3, **arguments)
+    arguments = {"embed_dims": (8, 16, 20, 16), "depths": (1, 1, 1, 1)}
+    module = timm.create_model("pvt_v2_b0", num_classes=3, **arguments)
     for key, parameter in module.named_parameters():
         if key.endswith(("q.weight", "kv.weight", "qkv.weight")):
             nn.init.normal_(parameter)

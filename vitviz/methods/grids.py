@@ -30,9 +30,9 @@ def flow_through_grids(
     """Row `query` of Ã_L M_L … Ã_start M_start, on the finest grid: (tokens,), sums to 1.
 
     Each Ã = n((1−w) · fuse(A) + w · I) is over all tokens of its layer: 0 outside a token's window,
-    a shared key's share at each of its tokens, and the identity for tokens that do not look and in
-    layers where channels look at channels. M is the mean that a coarser grid's patch takes of the
-    finer patches under it, which stands for merging, pooling and convolutions with a stride.
+    a shared key's share at each of its tokens, and the identity for tokens that do not look. M is
+    the mean that a coarser grid's patch takes of the finer patches under it, which stands for
+    merging, pooling and convolutions with a stride.
 
     Args:
         rec: of a model whose layers have layouts.
@@ -42,16 +42,15 @@ def flow_through_grids(
         residual: w.
 
     Raises:
-        VitvizError: if there is no such patch, or it does not look in the last layer where any do.
+        VitvizError: if there is no such patch, or it does not look in the last layer.
         MethodError: if some layers are left out, do not follow each other, or their grids do not
-            merge one into the next.
+            merge one into the next; if channels look at channels in one.
     """
     _require_merging(rec)
-    moving = [n for n, layout in enumerate(rec.layouts) if layout.kind != "channel"]
-    front, last = rec.num_prefix_tokens, rec.layouts[moving[-1]]
-    weights = rec.layer_weights(moving[-1], query)
+    front, last = rec.num_prefix_tokens, rec.layouts[-1]
+    weights = rec.layer_weights(rec.num_layers - 1, query)
     weights, grid = F.pad(weights, (front - last.prefix, 0)), last.grid
-    for layer in reversed([layer for layer in moving if layer >= start]):
+    for layer in reversed(range(start, rec.num_layers)):
         layout = rec.layouts[layer]
         weights, grid = _shared_out(weights, front, grid, layout.grid), layout.grid
         before, own = weights.split([front - layout.prefix, len(layout.queries)])
@@ -68,6 +67,14 @@ def _require_merging(rec: Recording) -> None:
             "{count} attention modules of {model} are not shown, and rollout needs every layer; "
             "use attention, which shows each layer by itself, or occlusion.",
             count=len(rec.left_out),
+            model=rec.vit.name,
+        )
+    if any(layout.kind == "channel" for layout in rec.layouts):
+        raise MethodError(
+            "rollout_of_channels",
+            "In some layers of {model} channels look at channels, which moves information in a way "
+            "that no map of patches shows; use attention, which shows each layer by itself, or "
+            "occlusion.",
             model=rec.vit.name,
         )
     if not (_merge(rec) and _is_chain(rec)):
