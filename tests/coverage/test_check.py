@@ -60,7 +60,7 @@ def test_a_spread_of_families_is_exact(title: str) -> None:
     assert set(found.maps) == SPREAD[title]
     assert found.checks == dict.fromkeys(("logits", "rows", "values", "places"), True)
     assert "attention" in found.methods
-    assert ("rollout" in found.methods) == (title in PLAIN)
+    assert ("relevance" in found.methods) == (title in PLAIN)
 
 
 @pytest.mark.parametrize(
