@@ -54,6 +54,9 @@ SMALL = {
     "FastViT": {"pretrained_cfg_overlay": {"input_size": (3, 128, 128)}},
 }
 
+# All of whose layers have one map over the same tokens.
+PLAIN = {*list(SPREAD)[:4], "SAM ViT", "FastViT"}
+
 # Whose layers are partly not shown, of channels, beside each other, or on grids that do not merge.
 NO_ROLLOUT = {"CaiT", "CrossViT", "PiT, distilled", "LeViT", "XCiT"}
 
@@ -67,6 +70,7 @@ def test_a_spread_of_families_is_exact(title: str) -> None:
     assert found.checks == dict.fromkeys(("logits", "rows", "values", "places"), True)
     assert "attention" in found.methods
     assert ("rollout" in found.methods) == (title not in NO_ROLLOUT)
+    assert ("relevance" in found.methods) == (title in PLAIN)
 
 
 @pytest.mark.parametrize(
