@@ -79,7 +79,7 @@ METHOD = Method(
     "Petsiuk, Das & Saenko 2018, arXiv 1806.07421",
     {
         "pairs": WholeOption("Pairs", 100, 2, 2000),
-        "side": WholeOption("Side of a square", 2, 1, 8),
+        "side": WholeOption("Side of a square", 4, 1, 8),
         "seed": WholeOption("Seed", 0, 0, 9999),
     },
     class_specific=True,
