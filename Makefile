@@ -10,8 +10,8 @@ run: .venv/app.done
 	VITVIZ_ALLOW_DOWNLOADS=$${VITVIZ_ALLOW_DOWNLOADS:-1} $(BIN)/vitviz app --port $(PORT)
 
 # Workers with one thread each, one more than there are processors: those with a browser often wait.
-# The browsers come first and take longest.
-WORKERS := -n 3 --dist loadgroup --no-loadscope-reorder
+# Which tests stay together tests/conftest.py says; the browsers come first and take longest.
+WORKERS := -n 3 --dist loadscope --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS)
 
 # What is installed comes over the network at once; mypy is done long before the tests are.

@@ -16,6 +16,8 @@ from hypothesis import settings
 from PIL import Image
 from streamlit.components.v2 import manifest_scanner
 from timm.models import save_for_hf
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 import vitviz
 
@@ -23,17 +25,26 @@ settings.register_profile("any machine", deadline=None)  # a busy one is no defe
 settings.load_profile("any machine")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+# Seen in a browser, but not of the app with the bundled model, or of no app at all.
+LIGHT = ("test_course", "test_journey_on_disk", "test_live_class", "test_steps.py::test_every_step")
+
+
+class ByFile(LoadScopeScheduling):
     """A file's tests share what they set up, so that one worker takes the file; and one takes all
     that is seen of the app in a browser, another what needs less: each has one Chromium, and while
     they wait for pages a third computes."""
-    for item in items:
-        group = item.location[0]
-        if group.startswith("tests/browser/"):
-            asked = getattr(item, "fixturenames", ())
-            group = "browser of the app" if "server" in asked else "browser of light pages"
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        if not file.startswith("tests/browser/"):
+            return file
+        return "light pages" if any(part in nodeid for part in LIGHT) else "the app"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile | None:
+    """Where `make test` asks for it."""
+    return ByFile(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session", autouse=True)
