@@ -64,6 +64,7 @@ benchmark: .venv/dev.done browser
 	$(BIN)/python -m benchmarks.hub
 	$(BIN)/python -m benchmarks.journey
 	$(BIN)/python -m benchmarks.classroom
+	$(BIN)/python -m benchmarks.replicas
 
 # What the image installs, with hashes; anew after a change of constraints.txt.
 lock: .venv/dev.done

@@ -54,29 +54,32 @@ def status(address: str) -> int:
 
 
 class Replica:
-    """A server of its own; one that has ended can be started anew."""
+    """A server of its own; one that has ended can be started anew.
 
-    def __init__(self, program: Sequence[str], settings: Mapping[str, str]) -> None:
+    Attributes:
+        log: the file with all that it said.
+    """
+
+    def __init__(self, program: Sequence[str], settings: Mapping[str, str], folder: Path) -> None:
         self.port, self.owners_port = two_ports()
+        self.log = folder / f"replica-{self.port}.log"
         self._command = [sys.executable, *program, "--port", str(self.port)]
         self._environment = {
             **os.environ,
             "STREAMLIT_SERVER_ADDRESS": "127.0.0.1",
             "VITVIZ_METRICS_PORT": str(self.owners_port),
             "VITVIZ_DRAIN_SECONDS": DRAIN,
+            "PYTHONFAULTHANDLER": "1",
             **settings,
         }
         self.start()
 
     def start(self) -> None:
         """It becomes ready some seconds later."""
-        self.process = subprocess.Popen(
-            self._command,
-            cwd=ROOT,
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log
+            )
 
     def ready(self) -> int:
         """What a proxy is told of it."""
@@ -116,7 +119,7 @@ def behind_haproxy(
     """
     port, owners_port = two_ports()
     with ExitStack() as stack:
-        replicas = [Replica(program, settings or {}) for _ in range(count)]
+        replicas = [Replica(program, settings or {}, folder) for _ in range(count)]
         for replica in replicas:
             stack.callback(replica.remove)
         lines = [

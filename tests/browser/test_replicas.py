@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import light_app
 import pytest
 from playwright.sync_api import Browser, expect
-from waiting import wait_until_idle
+from waiting import a_run, wait_until_idle
 
 import vitviz
 from benchmarks.haproxy import Replica, behind_haproxy, until
@@ -128,11 +128,12 @@ def test_servers_end_and_their_visitors_go_on(
     assert home.process.poll() is None
     one.context.close()
     until(lambda: home.process.poll() is not None, "it waits for nobody")
-    assert home.process.returncode == 0
+    assert home.process.returncode == 0, home.log.read_text()
     home.start()
     until(lambda: home.ready() == 200, "it does not come back")
 
-    # A death: its visitors are at the other one, by themselves and with the same link.
+    # A death: its visitors are at the other one, by themselves and with the same page; what they
+    # change is made there, with all the rest.
     link = other.link
     away.end(signal.SIGKILL)
     for visitor in (other, third):
@@ -140,6 +141,12 @@ def test_servers_end_and_their_visitors_go_on(
         until(visitor.connected, "a visitor is not back")
         wait_until_idle(visitor.page)
         assert visitor.link == link
+        layer = visitor.page.get_by_role("slider", name="Layer")
+        layer.focus()
+        with a_run(visitor.page):
+            layer.press("ArrowRight")
+        until(lambda visitor=visitor: visitor.link["attention_layer"] == ["3"], "nothing is made")
+        assert visitor.link == link | {"attention_layer": ["3"]}
         visitor.wait_for_pictures()
     assert visitors(home) == 2
     for visitor in (other, third):

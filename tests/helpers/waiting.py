@@ -45,7 +45,7 @@ def a_run(page: Page) -> Iterator[None]:
     yield
     with suppress(TimeoutError):
         page.wait_for_function(
-            "document.querySelector('[data-testid=stApp]').hasRun", timeout=30_000
+            "() => document.querySelector('[data-testid=stApp]').hasRun", timeout=30_000
         )
     wait_until_idle(page)
 

@@ -8,6 +8,7 @@ import gc
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -75,9 +76,10 @@ def test_the_heaps_are_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
     memory.give_back()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_thread_goes_on_and_ends_with_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     done = threading.Semaphore(0)
+    at_the_end: list[Callable[[], object]] = []
+    monkeypatch.setattr(memory.atexit, "register", at_the_end.append)
     monkeypatch.setattr(memory, "EVERY_SECONDS", 0.001)
     monkeypatch.setattr(memory, "drop_expired_sessions", lambda: None)
     monkeypatch.setattr(memory, "give_back", done.release)
@@ -85,10 +87,6 @@ def test_the_thread_goes_on_and_ends_with_the_process(monkeypatch: pytest.Monkey
     assert all(done.acquire(timeout=60) for _ in range(3))
     [thread] = [thread for thread in threading.enumerate() if thread.name == "memory"]
     assert thread.daemon
-
-    def end() -> None:
-        raise SystemExit
-
-    monkeypatch.setattr(memory, "drop_expired_sessions", end)
-    thread.join(60)
+    [end] = at_the_end
+    end()
     assert not thread.is_alive()

@@ -20,11 +20,17 @@ import streamlit as st
 import streamlit.logger as streamlit_logger
 from starlette.exceptions import HTTPException
 from streamlit import config
+from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.runtime import Runtime
+from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.fragment import MemoryFragmentStorage
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
-from streamlit.runtime.scriptrunner import RerunData, StopException
+from streamlit.runtime.scriptrunner import (
+    RerunData,
+    StopException,
+)
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
@@ -43,6 +49,7 @@ from vitviz.ui.visit.streamlit_private import (
     limit_uploads,
     log_as,
     media_address,
+    remake_pages_of_others,
     send_at_once,
     still_here,
 )
@@ -360,3 +367,23 @@ def test_every_logger_of_streamlit_gets_the_format(monkeypatch: pytest.MonkeyPat
     finally:
         monkeypatch.undo()
         streamlit_logger.update_formatter()
+
+
+@pytest.mark.parametrize(("has_made", "asked"), [(False, ""), (True, "a part")])
+def test_a_part_of_a_page_that_another_server_made_is_the_whole_page(
+    has_made: bool, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = f"{NOW} looks for the parts of a page in another way"
+    assert "client_state.fragment_id" in inspect.getsource(AppSession.request_rerun), changed
+    assert "MemoryFragmentStorage()" in inspect.getsource(AppSession.__init__), changed
+    seen: list[str] = []
+    monkeypatch.setattr(
+        AppSession, "request_rerun", lambda _, client: seen.append(client.fragment_id)
+    )
+    remake_pages_of_others()
+    parts = MemoryFragmentStorage()
+    if has_made:
+        parts.register("another part", print)
+    session = SimpleNamespace(_fragment_storage=parts)
+    AppSession.request_rerun(session, ClientState(fragment_id="a part"))  # type: ignore[arg-type]
+    assert seen == [asked]

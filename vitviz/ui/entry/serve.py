@@ -16,7 +16,7 @@ import streamlit as st
 from vitviz.ui.entry.answering import Server, serve_owner
 from vitviz.ui.entry.ending import end_after_visits
 from vitviz.ui.entry.log import log, set_up_log, set_up_log_of_server
-from vitviz.ui.visit.streamlit_private import in_its_thread
+from vitviz.ui.visit.streamlit_private import in_its_thread, remake_pages_of_others
 from vitviz.zoo.settings import drain_seconds, metrics_port
 
 
@@ -27,6 +27,7 @@ def serve() -> None:
     """
     server, seconds = Server(), drain_seconds()
     set_up_log()
+    remake_pages_of_others()
     if port := metrics_port():
         serve_owner(server, port)
     starting = threading.Thread(target=_once_it_runs, args=(server, seconds), name="warm-up")

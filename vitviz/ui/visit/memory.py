@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import sys
@@ -29,7 +30,7 @@ def leave_out_imports() -> None:
 def give_back_again_and_again() -> None:
     """Start a thread that gives memory back for as long as the server runs: Streamlit drops the
     sessions of visitors who left only when somebody comes."""
-    stop = threading.Event()  # nobody sets it: the thread ends with the process
+    stop = threading.Event()
 
     def work() -> None:
         while not stop.wait(EVERY_SECONDS):
@@ -38,7 +39,14 @@ def give_back_again_and_again() -> None:
             forget_old_classes()
             give_back()
 
-    threading.Thread(target=work, name="memory", daemon=True).start()
+    thread = threading.Thread(target=work, name="memory", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        stop.set()
+        thread.join()  # a thread that is ended while torch frees memory would abort the process
+
+    atexit.register(end)
 
 
 def give_back() -> None:

@@ -21,7 +21,10 @@ import streamlit as st
 import streamlit.logger as streamlit_logger
 from starlette.exceptions import HTTPException
 from streamlit.components.v2.types import ComponentRenderer
+from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.runtime import RuntimeState
+from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.fragment import MemoryFragmentStorage
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import StopException, get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestType
@@ -47,6 +50,7 @@ __all__ = [
     "log_as",
     "log_of_uvicorn_as",
     "media_address",
+    "remake_pages_of_others",
     "run_state",
     "send_at_once",
     "serving",
@@ -149,6 +153,20 @@ def answers(seconds: float) -> bool:
     done = Event()
     in_its_thread(done.set)
     return done.wait(seconds)
+
+
+def remake_pages_of_others() -> None:
+    """Make the whole page where a visitor clicks on a part of one that another server made: a
+    browser that reconnects keeps its page. Streamlit would do nothing."""
+    request_rerun = AppSession.request_rerun
+
+    def remake_or_rerun(session: AppSession, client: ClientState | None) -> None:
+        parts = cast(MemoryFragmentStorage, session._fragment_storage)
+        if client and client.fragment_id and not parts._fragments:
+            client.fragment_id = ""
+        request_rerun(session, client)
+
+    AppSession.request_rerun = remake_or_rerun  # type: ignore[assignment,method-assign]
 
 
 def hear_of_crashes(listener: logging.Handler) -> None:
