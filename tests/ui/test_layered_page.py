@@ -64,10 +64,18 @@ def test_a_query_is_the_same_place_in_every_layer() -> None:
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_a_method_that_needs_one_map_a_layer_says_so(lang: str) -> None:
-    app = page("explore", model="swin", method="rollout", lang=lang)
+    app = page("explore", model="swin", method="relevance", lang=lang)
     [warning] = app.warning
     assert ("does not have one map over all tokens" in warning.value) == (lang == "en")
     assert "swin" in warning.value
+
+
+def test_rollout_goes_through_windows() -> None:
+    app = page("explore", model="swin", method="rollout")
+    assert not app.warning
+    values = answer(app).values
+    assert values.shape == recording(app).grid
+    assert values.sum() == pytest.approx(1, abs=1e-4)
 
 
 def test_what_is_left_out_is_said() -> None:
