@@ -9,6 +9,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
@@ -46,7 +47,9 @@ def test_visitors_who_left_long_ago_are_forgotten_though_nobody_comes(
     now[0] = 121
     drop_expired_sessions()
     loop.call_soon(loop.stop)
-    loop.run_forever()
+    running = Thread(target=loop.run_forever)  # Playwright's own may run in this one
+    running.start()
+    running.join()
     loop.close()
     gc.collect()
     assert gone() is None
