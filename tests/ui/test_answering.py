@@ -6,6 +6,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -30,7 +31,8 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
 
 
 @pytest.fixture
-def server(loop: dict[str, bool]) -> Server:  # noqa: ARG001
+def server(loop: dict[str, bool]) -> Server:
+    assert loop["answers"]
     return Server()
 
 
@@ -112,11 +114,8 @@ def test_a_work_is_counted_by_its_kind_and_not_by_what_it_is_of(
 ) -> None:
     begun = []
 
-    class Visit:
-        works: dict[str, object] = {}  # noqa: RUF012
-        model = "a model"
-
-    monkeypatch.setattr(works, "visit", Visit)
+    visit = SimpleNamespace(works={}, model="a model")
+    monkeypatch.setattr(works, "visit", lambda: visit)
     monkeypatch.setattr(works, "Work", lambda *given: begun.append(given))
     before = number("vitviz_work_seconds_count", kind="judged")
     works.begin("judged 281", None, lambda _: "found")

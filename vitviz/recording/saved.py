@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -103,13 +104,7 @@ def load_recording(
     described, tensors = _read(Path(path))
     size = described["photo"]
     finger = Fingerprint(tuple(size), tensors["photo"].numpy()) if size else None
-    image = None if photo is None else as_photo(photo)
-    if image is not None and not (finger and finger.fits(image)):
-        raise VitvizError(
-            "recorded_other_photo",
-            "{file} was not recorded of this photo; give the photo that it is of, or none.",
-            file=path,
-        )
+    image = None if photo is None else _its_photo(path, as_photo(photo), finger)
     vit = load_model(described["model"]) if vit is None else vit
     if cached_weights_hash(vit.module) != described["weights"]:
         raise VitvizError(
@@ -119,16 +114,6 @@ def load_recording(
             file=path,
             model=vit.name,
         )
-    layouts = tuple(
-        Layout(
-            kind,
-            tuple(grid),
-            prefix,
-            tensors[f"layouts.{n}.queries"],
-            tensors[f"layouts.{n}.keys"],
-        )
-        for n, (kind, grid, prefix) in enumerate(described["layouts"])
-    )
     plain = {name: described[name] for name in PLAIN}
     tuples = {name: tuple(plain[name]) for name in ("grid", "box", "left_out")}
     return Recording(
@@ -139,10 +124,35 @@ def load_recording(
         described["pool"] and _call(described["pool"], "pool", tensors),
         **plain | tuples,
         norms=tensors.get("norms"),
-        layouts=layouts,
+        layouts=_layouts(described, tensors),
         photo=image,
         fingerprint=finger,
         reading=Outputs(**described["reading"]),
+    )
+
+
+def _its_photo(file: str | Path, photo: Image.Image, finger: Fingerprint | None) -> Image.Image:
+    """The photo, if it is the one that was recorded."""
+    if finger and finger.fits(photo):
+        return photo
+    raise VitvizError(
+        "recorded_other_photo",
+        "{file} was not recorded of this photo; give the photo that it is of, or none.",
+        file=file,
+    )
+
+
+def _layouts(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Layout, ...]:
+    """Where the tokens of each layer lie."""
+    return tuple(
+        Layout(
+            kind,
+            tuple(grid),
+            prefix,
+            tensors[f"layouts.{n}.queries"],
+            tensors[f"layouts.{n}.keys"],
+        )
+        for n, (kind, grid, prefix) in enumerate(described["layouts"])
     )
 
 
