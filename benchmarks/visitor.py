@@ -181,7 +181,10 @@ def app(log: IO[Any] | int = subprocess.DEVNULL) -> Iterator[tuple[int, int]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "vitviz", "app", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+    room = {"VITVIZ_MAX_VISITORS": "1000"}  # who has left counts for two minutes more
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | room, stdout=log, stderr=subprocess.STDOUT
+    )
     try:
         while True:
             try:

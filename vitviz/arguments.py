@@ -52,8 +52,13 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 def check_fields(made: Any) -> None:
     """The same for the fields of a dataclass, in its `__post_init__`."""
-    for name in inspect.signature(type(made)).parameters:
+    for name in _fields(type(made)):
         check_argument(type(made), name, getattr(made, name))
+
+
+@cache
+def _fields(made: type) -> tuple[str, ...]:
+    return tuple(inspect.signature(made).parameters)
 
 
 @cache

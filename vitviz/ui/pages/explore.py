@@ -44,6 +44,7 @@ from vitviz.ui.visit import keys
 from vitviz.ui.visit.analyse import analyse, woken
 from vitviz.ui.visit.language import explained, t
 from vitviz.ui.visit.markdown import as_code, as_words
+from vitviz.ui.visit.redraws import in_turn
 from vitviz.ui.visit.session import Look, Photo, Session
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.turns import turn
@@ -67,6 +68,7 @@ def page() -> None:
 
 
 @st.fragment
+@in_turn
 def explanations(photo: Photo) -> None:
     """What the controls change: after a click only this is made anew, and the rest of the page
     stays. Streamlit keeps it until the next page is complete, so it is given no recording."""
