@@ -179,6 +179,7 @@ def record_batch(vit: Vit, given: Sequence[Given], done: Edited = AS_IT_IS) -> l
         start = time.perf_counter()
         numbers = vit.run(pixels.to(vit.anatomy.float_type))
         seconds = (time.perf_counter() - start) / len(given)
+    _require_sound(vit, numbers, recorder)
     if len(given) == 1:
         return [_recording(vit, given[0], recorder, numbers, seconds, done)]
     if recorder.batch != len(given) or len(numbers) != len(given):
@@ -207,7 +208,6 @@ def _recording(
     vit: Vit, given: Given, recorder: Recorder, numbers: Tensor, seconds: float, done: Edited
 ) -> Recording:
     """What was seen of one photo, put in order."""
-    _require_sound(vit, numbers, recorder)
     found = sort_calls(vit, recorder, (given.pixels.shape[-2], given.pixels.shape[-1]))
     logits, reading = read_outputs(vit, numbers, recorder)
     norms = _norms(recorder.outputs.get("".join(vit.anatomy.blocks[-1:])), found)
