@@ -52,12 +52,13 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 def check_fields(made: Any) -> None:
     """The same for the fields of a dataclass, in its `__post_init__`."""
-    for name in _fields(type(made)):
-        check_argument(type(made), name, getattr(made, name))
+    kind: Callable[..., Any] = type(made)
+    for name in _fields(kind):
+        check_argument(kind, name, getattr(made, name))
 
 
 @cache
-def _fields(made: type) -> tuple[str, ...]:
+def _fields(made: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(inspect.signature(made).parameters)
 
 

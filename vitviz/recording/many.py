@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -85,16 +85,24 @@ def _recordings(vit: Vit, photos: Iterator[Any], batch_size: int) -> Iterator[Re
     while batch := list(islice(photos, batch_size)):
         given, failure = _given(vit, batch)
         for _, group in groupby(given, key=lambda each: each.pixels.shape):
-            same = list(group)
-            recs: Iterable[Recording] = (record_pixels(vit, g.pixels, g.box) for g in same)
-            if together and len(same) > 1:
-                try:
-                    recs = record_batch(vit, same)
-                except ModelError:  # it mixes them, or one of them cannot be recorded
-                    together = False
-            yield from map(of_photo, recs, same)
+            together = yield from _of_one_size(vit, list(group), together)
         if failure:
             raise failure
+
+
+def _of_one_size(
+    vit: Vit, given: Sequence[Given], together: bool
+) -> Generator[Recording, None, bool]:
+    """Nothing of them is held here when the next are recorded; whether those may be recorded
+    together."""
+    recs: Iterable[Recording] = (record_pixels(vit, each.pixels, each.box) for each in given)
+    if together and len(given) > 1:
+        try:
+            recs = record_batch(vit, given)
+        except ModelError:  # it mixes them, or one of them cannot be recorded
+            together = False
+    yield from map(of_photo, recs, given)
+    return together
 
 
 def _given(vit: Vit, photos: Iterable[Any]) -> tuple[list[Given], VitvizError | None]:

@@ -345,6 +345,8 @@ class Recording:
         """
         call, query = self._layer(layer), as_query(query)
         if not self.layouts:
+            if (token := self._one_token(query)) is not None:
+                return call.rows(slice(token, token + 1))[0, :, 0]
             return sum_rows(self.query_weights(query), lambda rows: call.rows(rows)[0])
         return self.layouts[layer].spread(call, self.layer_weights(layer, query))
 
@@ -459,17 +461,20 @@ class Recording:
         """
         query = as_query(query)
         weights = torch.zeros(self.num_tokens, dtype=torch.float32)
-        if is_cls(query):
-            if self.has_class_token:
-                weights[0] = 1.0
-            elif self.pool is not None:
-                pooled = self.pool.rows(slice(None))[0].mean(dim=(0, 1))
-                weights[-len(pooled) :] = pooled  # the head may leave out the prefix tokens
-            else:
-                weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])
-            return weights
-        weights[self.token(cast(tuple[int, int], query))] = 1.0
+        if (token := self._one_token(query)) is not None:
+            weights[token] = 1.0
+        elif self.pool is not None:
+            pooled = self.pool.rows(slice(None))[0].mean(dim=(0, 1))
+            weights[-len(pooled) :] = pooled  # the head may leave out the prefix tokens
+        else:
+            weights[self.num_prefix_tokens :] = 1.0 / (self.grid[0] * self.grid[1])
         return weights
+
+    def _one_token(self, query: Query) -> int | None:
+        """Which token a query is; None for the average over several."""
+        if is_cls(query):
+            return 0 if self.has_class_token else None
+        return self.token(cast(tuple[int, int], query))
 
     def token(self, patch: tuple[int, int]) -> int:
         """Which of the tokens a patch, (row, col), is: its row and column of an attention map.
