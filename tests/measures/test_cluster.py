@@ -21,7 +21,7 @@ from timm.models import save_for_hf
 
 import vitviz
 from vitviz.commands.main import main
-from vitviz.measures.cluster import Worker
+from vitviz.measures.cluster import other_than_asked
 from vitviz.measures.evaluation import evaluate
 from vitviz.measures.measuring import Plan
 
@@ -216,13 +216,13 @@ def test_a_worker_that_would_measure_something_else(
     plan = Plan(folder, ("attention",), ("saco",), 4, 2)
     weights = vitviz.explain(vitviz.record(vit, Image.new("RGB", (40, 40))), "attention")
     assert weights.made_from is not None
-    assert Worker(vit, plan).check(weights.made_from.weights) is None
+    assert other_than_asked(vit, plan, weights.made_from.weights) is None
     for other, hash, says in [
         (plan, "0" * 64, "weights_changed_on_way"),
         (replace(plan, folder=tmp_path / "none"), weights.made_from.weights, "folder_not_shared"),
         (replace(plan, masks=tmp_path / "none"), weights.made_from.weights, "folder_not_shared"),
     ]:
-        refusal = Worker(vit, other).check(hash)
+        refusal = other_than_asked(vit, other, hash)
         assert refusal is not None
         assert refusal.id == says
 

@@ -8,6 +8,8 @@ import os
 import socket
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -24,38 +26,64 @@ __all__ = ["measured_by_ray"]
 SECONDS = 5.0  # until a cluster that does not answer is none
 
 
-class Worker:
-    """A process with the model, which it was given once, and one thread."""
+@dataclass(frozen=True)
+class Sent:
+    """What each worker takes once.
 
-    def __init__(self, vit: Vit, plan: Plan) -> None:
-        torch.set_num_threads(1)
-        self.vit, self.plan = vit, plan
+    Attributes:
+        measuring: a reference to the model and the plan.
+        model: its name.
+        weights: the hash that they have to have.
+    """
 
-    def check(self, weights: str) -> VitvizError | None:
-        """Why it would measure something else than the process that asks, if it would."""
-        for folder in (self.plan.folder, self.plan.masks):
-            if folder is not None and not folder.is_dir():
-                return VitvizError(
-                    "folder_not_shared",
-                    "A worker has no folder {folder}; put it where all machines of the cluster "
-                    "have it under this path.",
-                    folder=folder,
-                )
-        if weights_hash(self.vit.module) != weights:
+    measuring: Any
+    model: str
+    weights: str
+
+
+@lru_cache(maxsize=1)
+def _taken(sent: Sent) -> tuple[Vit, Plan] | VitvizError:
+    """In a worker: the model and the plan; or why it cannot have them, or would measure something
+    else with them."""
+    import ray
+
+    torch.set_num_threads(1)
+    try:
+        vit, plan = ray.get(sent.measuring)
+    except (*FAILURES, ray.exceptions.RayError) as error:
+        return _not_sent(sent.model, error)
+    return other_than_asked(vit, plan, sent.weights) or (vit, plan)
+
+
+def other_than_asked(vit: Vit, plan: Plan, weights: str) -> VitvizError | None:
+    """Why a worker would measure something else than the process that asks, if it would."""
+    for folder in (plan.folder, plan.masks):
+        if folder is not None and not folder.is_dir():
             return VitvizError(
-                "weights_changed_on_way",
-                "{model} has other weights after it was sent to a worker; evaluate it with the "
-                "engine “process”.",
-                model=self.vit.name,
+                "folder_not_shared",
+                "A worker has no folder {folder}; put it where all machines of the cluster "
+                "have it under this path.",
+                folder=folder,
             )
-        return None
+    if weights_hash(vit.module) != weights:
+        return VitvizError(
+            "weights_changed_on_way",
+            "{model} has other weights after it was sent to a worker; evaluate it with the "
+            "engine “process”.",
+            model=vit.name,
+        )
+    return None
 
-    def measure(self, name: str, known: Rows) -> list[Found] | VitvizError:
-        """What is found of a photo, or what ends the run."""
-        try:
-            return list(measure_photo(self.vit, self.plan, name, known))
-        except VitvizError as error:
-            return error
+
+def _measure(sent: Sent, name: str, known: Rows) -> list[Found] | VitvizError:
+    """In a worker: what is found of a photo, or what ends the run."""
+    taken = _taken(sent)
+    if isinstance(taken, VitvizError):
+        return taken
+    try:
+        return list(measure_photo(*taken, name, known))
+    except VitvizError as error:
+        return error
 
 
 def measured_by_ray(
@@ -77,10 +105,19 @@ def measured_by_ray(
         VitvizError: if Ray is not installed, there is no such cluster, it has too few processors,
             the model cannot be sent, a worker would measure something else, or one has died.
     """
-    with _cluster() as ray, _workers(ray, vit, weights, plan, workers) as free:
+    with _cluster() as ray:
+        count = _count(ray, workers)
         try:
-            yield from _in_order(ray, free, photos, known)
-        except ray.exceptions.RayActorError as error:
+            sent = Sent(ray.put((vit, plan)), vit.name, weights)
+        except FAILURES as error:
+            raise _not_sent(vit.name, error) from error
+        try:
+            yield from _in_order(ray, sent, count, photos, known)
+        except (
+            ray.exceptions.WorkerCrashedError,
+            ray.exceptions.OutOfMemoryError,
+            ray.exceptions.NodeDiedError,
+        ) as error:
             raise VitvizError(
                 "worker_died",
                 "A worker has died ({reason}); what was finished is kept, and the same command "
@@ -120,59 +157,45 @@ def _cluster() -> Iterator[ModuleType]:
         ray.shutdown()
 
 
-@contextmanager
-def _workers(
-    ray: ModuleType, vit: Vit, weights: str, plan: Plan, count: int | None
-) -> Iterator[list[Any]]:
-    """Processes that have the model and would measure the same as this one."""
+def _count(ray: ModuleType, workers: int | None) -> int:
+    """How many photos are measured at once."""
     there = int(ray.cluster_resources().get("CPU", 0))
-    if not 1 <= (count or there) <= there:
+    if not 1 <= (workers or there) <= there:
         raise VitvizError(
             "too_few_processors",
             "The cluster has {there} processors, and each worker needs one; ask for fewer workers.",
             there=there,
         )
-    made: list[Any] = []
-    try:
-        sent = ray.put(vit)
-        made += [ray.remote(num_cpus=1)(Worker).remote(sent, plan) for _ in range(count or there)]
-        refused = ray.get([worker.check.remote(weights) for worker in made])
-    except (*FAILURES, ray.exceptions.RayError) as error:
-        _end(ray, made)
-        raise VitvizError(
-            "model_not_sent",
-            "{model} cannot be sent to a worker: {reason}; it has to be of classes that can be "
-            "pickled and are installed there too, or be measured with the engine “process”.",
-            model=vit.name,
-            reason=in_a_line(error),
-        ) from error
-    try:
-        for refusal in filter(None, refused):
-            raise refusal
-        yield made
-    finally:
-        _end(ray, made)
+    return workers or there
 
 
-def _end(ray: ModuleType, workers: Sequence[Any]) -> None:
-    for worker in workers:
-        ray.kill(worker)
+def _not_sent(model: str, error: Exception) -> VitvizError:
+    return VitvizError(
+        "model_not_sent",
+        "{model} cannot be sent to a worker: {reason}; it has to be of classes that can be "
+        "pickled and are installed there too, or be measured with the engine “process”.",
+        model=model,
+        reason=in_a_line(error),
+    )
 
 
 def _in_order(
-    ray: ModuleType, free: list[Any], photos: Sequence[str], known: Mapping[str, Rows]
+    ray: ModuleType, sent: Sent, count: int, photos: Sequence[str], known: Mapping[str, Rows]
 ) -> Iterator[list[Found]]:
-    coming, running, done, due = iter(enumerate(photos)), {}, {}, 0
-    while due < len(photos):
-        for number, name in itertools.islice(coming, len(free)):
-            worker = free.pop()
-            running[worker.measure.remote(name, known.get(name, {}))] = number, worker
-        [ready], _ = ray.wait(list(running))
-        number, worker = running.pop(ready)
-        free.append(worker)
-        done[number] = ray.get(ready)
-        while due in done:
+    """So many at once. Ray gives a photo to the process that was free last, which has the model."""
+    measure = ray.remote(num_cpus=1, max_retries=0)(_measure)
+    coming, done = iter(enumerate(photos)), {}
+    running: dict[Any, int] = {}  # the number of its photo by task
+    try:
+        for due in range(len(photos)):
+            while due not in done:
+                for number, name in itertools.islice(coming, count - len(running)):
+                    running[measure.remote(sent, name, known.get(name, {}))] = number
+                [ready], _ = ray.wait(list(running))
+                done[running.pop(ready)] = ray.get(ready)
             if isinstance(found := done.pop(due), VitvizError):
                 raise found
             yield found
-            due += 1
+    finally:
+        for task in running:
+            ray.cancel(task)

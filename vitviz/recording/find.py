@@ -244,9 +244,11 @@ def _cells(
     cells = prefix + row[:, None] * few_cols + col
     slots = torch.cat([torch.arange(prefix), cells.flatten()])
     cell_size = max(rows / few_rows, cols / few_cols)
+    generator = torch.Generator().manual_seed(0)
+    across = torch.randn(made.shape[1], made.shape[3], generator=generator)  # a norm has one sum
     for tried in torch.linspace(prefix, made.shape[2] - 1, TRIED).long().tolist():
         direction = torch.zeros_like(made)
-        direction[:, :, tried] = 1.0
+        direction[:, :, tried] = across
         gradient = _gradient(made, source, direction, order)
         if gradient is None:
             return None
