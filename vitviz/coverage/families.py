@@ -160,12 +160,7 @@ FAMILIES = (
     Family("Twins-PCPVT", "twins", "twins_pcpvt_small"),
     Family("Visformer", "visformer", "visformer_tiny"),
     Family("PVT v2", "pvt_v2", "pvt_v2_b0"),
-    Family(
-        "MViT v2",
-        "mvitv2",
-        "mvitv2_tiny",
-        why="queries are pooled by overlapping convolutions around a place that could not be told",
-    ),
+    Family("MViT v2", "mvitv2", "mvitv2_tiny"),
     Family("LeViT", "levit", "levit_128s"),
     Family("CAFormer", "metaformer", "caformer_s18", names=("caformer*",)),
     Family("Next-ViT", "nextvit", "nextvit_small"),
