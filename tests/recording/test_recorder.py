@@ -170,6 +170,10 @@ def test_unfused_attention_is_recorded_as_computed(photo: Image.Image) -> None:
     set_fused(module, False)
     rec = vitviz.record(vitviz.from_module(module), photo)
     assert all(isinstance(call, SoftmaxCall) for call in rec.layers)
+    row = rec.attention_row(1)
+    kept = row.clone()
+    row.zero_()  # is no part of the recording
+    assert torch.equal(rec.attention_row(1), kept)
 
 
 def test_a_row_never_builds_the_map(

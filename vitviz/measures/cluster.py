@@ -7,9 +7,8 @@ import logging
 import os
 import socket
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -28,7 +27,7 @@ SECONDS = 5.0  # until a cluster that does not answer is none
 
 @dataclass(frozen=True)
 class Sent:
-    """What each worker takes once.
+    """How a worker gets the model and the plan.
 
     Attributes:
         measuring: a reference to the model and the plan.
@@ -41,10 +40,19 @@ class Sent:
     weights: str
 
 
-@lru_cache(maxsize=1)
-def _taken(sent: Sent) -> tuple[Vit, Plan] | VitvizError:
+_taken: dict[Sent, tuple[Vit, Plan] | VitvizError] = {}  # in a worker: of the last run alone
+
+
+def _take(sent: Sent) -> tuple[Vit, Plan] | VitvizError:
     """In a worker: the model and the plan; or why it cannot have them, or would measure something
     else with them."""
+    if sent not in _taken:
+        _taken.clear()  # before there are two models
+        _taken[sent] = _opened(sent)
+    return _taken[sent]
+
+
+def _opened(sent: Sent) -> tuple[Vit, Plan] | VitvizError:
     import ray
 
     torch.set_num_threads(1)
@@ -77,7 +85,7 @@ def other_than_asked(vit: Vit, plan: Plan, weights: str) -> VitvizError | None:
 
 def _measure(sent: Sent, name: str, known: Rows) -> list[Found] | VitvizError:
     """In a worker: what is found of a photo, or what ends the run."""
-    taken = _taken(sent)
+    taken = _take(sent)
     if isinstance(taken, VitvizError):
         return taken
     try:
@@ -109,15 +117,13 @@ def measured_by_ray(
         count = _count(ray, workers)
         try:
             sent = Sent(ray.put((vit, plan)), vit.name, weights)
-        except FAILURES as error:
+        except (*FAILURES, ray.exceptions.RayError) as error:
             raise _not_sent(vit.name, error) from error
         try:
             yield from _in_order(ray, sent, count, photos, known)
-        except (
-            ray.exceptions.WorkerCrashedError,
-            ray.exceptions.OutOfMemoryError,
-            ray.exceptions.NodeDiedError,
-        ) as error:
+        except ray.exceptions.RayTaskError:
+            raise  # nobody expected it
+        except ray.exceptions.RayError as error:
             raise VitvizError(
                 "worker_died",
                 "A worker has died ({reason}); what was finished is kept, and the same command "
@@ -197,5 +203,6 @@ def _in_order(
                 raise found
             yield found
     finally:
-        for task in running:
-            ray.cancel(task)
+        with suppress(ray.exceptions.RayError):  # there may be no cluster any more
+            for task in running:
+                ray.cancel(task)

@@ -244,8 +244,9 @@ def _cells(
     cells = prefix + row[:, None] * few_cols + col
     slots = torch.cat([torch.arange(prefix), cells.flatten()])
     cell_size = max(rows / few_rows, cols / few_cols)
+    # Not ones: what a norm gives has a constant sum, whose gradient is rounding.
     generator = torch.Generator().manual_seed(0)
-    across = torch.randn(made.shape[1], made.shape[3], generator=generator)  # a norm has one sum
+    across = torch.randn(made.shape[1], made.shape[3], generator=generator)
     for tried in torch.linspace(prefix, made.shape[2] - 1, TRIED).long().tolist():
         direction = torch.zeros_like(made)
         direction[:, :, tried] = across

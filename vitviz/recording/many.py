@@ -93,8 +93,8 @@ def _recordings(vit: Vit, photos: Iterator[Any], batch_size: int) -> Iterator[Re
 def _of_one_size(
     vit: Vit, given: Sequence[Given], together: bool
 ) -> Generator[Recording, None, bool]:
-    """Nothing of them is held here when the next are recorded; whether those may be recorded
-    together."""
+    """Their recordings, none of which is held when the next are made; returns whether those may be
+    made together."""
     recs: Iterable[Recording] = (record_pixels(vit, each.pixels, each.box) for each in given)
     if together and len(given) > 1:
         try:

@@ -346,7 +346,7 @@ class Recording:
         call, query = self._layer(layer), as_query(query)
         if not self.layouts:
             if (token := self._one_token(query)) is not None:
-                return call.rows(slice(token, token + 1))[0, :, 0]
+                return call.rows(slice(token, token + 1))[0, :, 0].clone()
             return sum_rows(self.query_weights(query), lambda rows: call.rows(rows)[0])
         return self.layouts[layer].spread(call, self.layer_weights(layer, query))
 

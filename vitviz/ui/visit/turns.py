@@ -12,6 +12,7 @@ from vitviz.ui.visit.admission import ADMISSION
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.metrics import WAIT, WORK
 from vitviz.ui.visit.queue import Place, Queue
+from vitviz.ui.visit.redraws import let_others
 from vitviz.ui.visit.streamlit_private import still_here
 
 __all__ = ["QUEUE", "how_long", "one_core", "own_cores", "turn", "waiting"]
@@ -35,6 +36,7 @@ def own_cores() -> None:
 @contextmanager
 def turn() -> Iterator[None]:
     """Held by whoever runs the model for a moment; long work lets it go first."""
+    let_others()
     with ExitStack() as held:
         with WAIT.labels("short").time():
             held.enter_context(QUEUE.short(still_here))

@@ -11,6 +11,7 @@ from vitviz.errors import VitvizError
 from vitviz.ui.visit import turns
 from vitviz.ui.visit.language import t
 from vitviz.ui.visit.metrics import WORK
+from vitviz.ui.visit.redraws import let_others
 from vitviz.ui.visit.state import visit
 from vitviz.ui.visit.streamlit_private import still_here
 from vitviz.ui.visit.work import Work
@@ -59,6 +60,7 @@ def watch(name: str, text: str, show: Callable[[Any], object] = lambda _: None) 
     """
     work, bar, shown = visit().works[name], st.progress(0.0, text), None
     ended = False
+    let_others()
     while not ended:
         ended = work.is_done()
         if (told := work.told) is not shown:
