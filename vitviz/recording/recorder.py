@@ -64,7 +64,6 @@ class Recorder(TorchFunctionMode):
         altered: modules and shapes of softmax results that did not become a map of attention.
         dropping: names of modules in which dropout is active: their numbers differ from run to run.
         runs: how often each submodule that holds others ran, by its name.
-        last: the last module with weights that ran.
         sigmoid: what the last sigmoid gave.
         inputs, outputs: first argument and result of the submodules named in `watch`, by name.
         sources: for each call the last tensors of one photo that went into or came out of modules
@@ -92,7 +91,6 @@ class Recorder(TorchFunctionMode):
         self.altered: list[tuple[str, tuple[int, ...]]] = []
         self.dropping: list[str] = []
         self.runs: Counter[str] = Counter()
-        self.last: nn.Module | None = None
         self.sigmoid: Tensor | None = None
         self.inputs: dict[str, Any] = {}
         self.outputs: dict[str, Any] = {}
@@ -103,6 +101,7 @@ class Recorder(TorchFunctionMode):
         self._output_changes = [one for one in changes if not isinstance(one, CallChange)]
         self._module = module
         self._running: list[str] = []
+        self._ended: list[nn.Module] = []
         self._recent: deque[ModuleTensor] = deque(maxlen=SOURCES)
         self._names: dict[int, str] = {}
         self._outer: Token[Watcher | None]
@@ -127,6 +126,11 @@ class Recorder(TorchFunctionMode):
         super().__exit__(*error)
         WATCHER.reset(self._outer)
         self._forget_softmax()
+
+    @property
+    def last(self) -> nn.Module | None:
+        """The last module with weights that ran."""
+        return next(filter(holds_weights, reversed(self._ended)), None)
 
     @property
     def batch(self) -> int | None:
@@ -163,8 +167,7 @@ class Recorder(TorchFunctionMode):
 
     def leave(self, module: nn.Module, output: Any) -> Any:
         """It ends; `output` is None after an error."""
-        if holds_weights(module):
-            self.last = module
+        self._ended.append(module)
         if (name := self._names.get(id(module))) is not None:
             self._running.pop()
             given, output = output, self._changed(name, output)
