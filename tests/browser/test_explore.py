@@ -235,6 +235,8 @@ def test_one_scale_is_the_same_for_every_layer(page: Page, server: str) -> None:
         with a_run(page):
             page.keyboard.press("End")
         expect(page.get_by_role("slider", name="Layer")).to_have_value("11")
+        expect(page).not_to_have_url(re.compile("attention_layer"))  # the server knows, too
+        wait_until_idle(page)
         last = [page.locator(f".patch-map .{end}").inner_text() for end in ("low", "high")]
         return [first, last]
 
