@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import random
 import re
 import statistics
 import time
@@ -89,12 +90,14 @@ def kept_bytes(rec: Recording) -> int:
 
 
 def interleaved(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each task; the tasks take turns, so that all meet the same machine."""
+    """Median seconds of each task; the tasks take turns, so that all meet the same machine, in
+    another order each time: one finds the memory as the one before has left it."""
     times: dict[str, list[float]] = {name: [] for name in tasks}
+    chance = random.Random(0)
     for turn in range(rounds + 1):
-        for name, task in tasks.items():
+        for name in chance.sample(list(tasks), len(tasks)):
             start = time.perf_counter()
-            task()
+            tasks[name]()
             if turn:  # the first round warms up
                 times[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in times.items()}
