@@ -21,13 +21,13 @@ RUN python3 -m venv /venv \
         --require-hashes -r requirements-image.txt
 RUN /venv/bin/uv pip install --no-cache --python /venv --torch-backend=$TORCH_BACKEND \
         -c constraints.txt torch torchvision
-# A quarter of /venv is what only building and debugging need.
+# A quarter of /venv is what only building and debugging need. Libraries of other builds were not tried stripped.
 RUN apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends binutils \
     && find /venv \( -name tests -o -path '*/torch/include' -o -path '*/torch/test' \
         -o -path '*/torch/bin/test_*' -o -path '*/pyarrow/include' -o -name 'libarrow_flight*' \
         -o -path '*/pydeck/nbextension/static' -o -path /venv/share \
         \) -prune -exec rm -r {} + \
-    && strip --strip-unneeded /venv/lib/python3*/site-packages/torch/lib/*.so
+    && if [ $TORCH_BACKEND = cpu ]; then strip --strip-unneeded /venv/lib/python3*/site-packages/torch/lib/*.so; fi
 COPY . .
 # The last line compiles what the app imports.
 RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
